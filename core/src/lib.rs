@@ -1,0 +1,10 @@
+//! What fourward decides, with no socket, no clock and no randomness of its own.
+//!
+//! Time and entropy are arguments, so that every decision can be tested as a sentence. The tour, from the
+//! bottom: [`name`] and [`policy`] say which names and addresses there may be; [`host`] is one host;
+//! [`state`] holds them all and is changed by one function.
+
+pub mod host;
+pub mod name;
+pub mod policy;
+pub mod state;

@@ -1,0 +1,508 @@
+//! The state, and the one function that changes it.
+//!
+//! Everything that must survive lives here: zones with their serials, hosts, tombstones, keys. What is
+//! true for seconds only (links, leases) does not; it is the lease table's. A clone shares its structure with
+//! the original, so that a snapshot costs nothing and a change O(log n). The disk is the store's.
+
+use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::host::{AddressFrom, Credentials, Digest, Edit, EditError, Host, JoinSecret, Proven, Settings};
+use crate::name::{DnsName, HostName};
+use crate::policy::{Forbidden, Policy};
+
+/// A zone's version (RFC 1035 §3.3.13). It wraps (RFC 1982): compare with [`Serial::precedes`], never `<`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serial(pub u32);
+
+impl Serial {
+    /// The serial of the zone's next version.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+
+    /// Whether `other` is the newer of the two (RFC 1982 §3.2).
+    pub fn precedes(self, other: Self) -> bool {
+        other.0.wrapping_sub(self.0).cast_signed() > 0
+    }
+}
+
+/// A zone: its version, and what its apex was made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zone {
+    /// The version that is being served.
+    pub serial: Serial,
+    /// Digest of what the configuration gives to the zone: a change of it is a new version.
+    pub apex: Digest,
+}
+
+/// The secrets by which agents and clients know this server again. Never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Identity {
+    /// The private key of the link (PKCS #8), whose public key join strings pin.
+    pub link_key: Vec<u8>,
+    /// What stateless resets are made with (RFC 9000 §10.3), kept so that agents notice a restart at once.
+    pub reset_key: [u8; 32],
+    /// What marks our connection IDs, kept so that the demultiplexer knows them after a restart.
+    pub cid_key: u64,
+    /// The private key of the self-signed certificate of our own name (PKCS #8).
+    pub certificate_key: Vec<u8>,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Identity(secret)")
+    }
+}
+
+/// All that must survive. A clone is a snapshot.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    zones: OrdMap<DnsName, Zone>,
+    hosts: OrdMap<HostName, Arc<Host>>,
+    tombstones: OrdMap<HostName, Timestamp>,
+    identity: Option<Arc<Identity>>,
+    /// Derived from `hosts`: whose alias a name is.
+    aliases: OrdMap<DnsName, HostName>,
+    /// Derived from `hosts`: whose agent has a key.
+    agents: OrdMap<Digest, HostName>,
+}
+
+/// A wish to change the state. Time and entropy come with it, so that applying it twice gives the same.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Serve a zone, with what the configuration gives to it.
+    Serve {
+        /// The zone.
+        zone: DnsName,
+        /// Digest of the apex's contents.
+        apex: Digest,
+        /// Now; a new zone's serial starts from it, so that a lost store never serves an older one.
+        at: Timestamp,
+    },
+    /// Create a host.
+    Add {
+        /// Its name.
+        host: HostName,
+        /// Its settings.
+        edits: Vec<Edit>,
+        /// Its join string's secret.
+        join: JoinSecret,
+        /// Its update password.
+        update: Digest,
+        /// Whether a removed host's name may be given out again.
+        reuse: bool,
+    },
+    /// Change a host's settings: all of the edits or none.
+    Set {
+        /// Its name.
+        host: HostName,
+        /// What to change.
+        edits: Vec<Edit>,
+    },
+    /// Remove a host; its name stays behind as a tombstone.
+    Remove {
+        /// Its name.
+        host: HostName,
+        /// Now.
+        at: Timestamp,
+    },
+    /// New secrets for a host; the old ones end.
+    Token {
+        /// Its name.
+        host: HostName,
+        /// The new join string's secret.
+        join: JoinSecret,
+        /// The new update password.
+        update: Digest,
+    },
+    /// Trade a join string's secret for an agent's key.
+    Register {
+        /// The host that the join string names.
+        host: HostName,
+        /// Digest of the secret.
+        secret: Digest,
+        /// Digest of the agent's public key.
+        key: Digest,
+        /// Now.
+        at: Timestamp,
+    },
+    /// A link proved that the home is at `address`.
+    Move {
+        /// The host.
+        host: HostName,
+        /// Its home address.
+        address: Ipv6Addr,
+        /// Now.
+        at: Timestamp,
+    },
+    /// The lease on `address` ended. No effect if the host has moved on since.
+    Withdraw {
+        /// The host.
+        host: HostName,
+        /// The address that is no longer proven.
+        address: Ipv6Addr,
+    },
+    /// Replace the values of `_acme-challenge` TXT.
+    Challenge {
+        /// The host.
+        host: HostName,
+        /// All values from now on.
+        values: BTreeSet<String>,
+    },
+    /// The secrets of this server, made once.
+    Identify(Identity),
+}
+
+/// Why a change is refused. The state is then as it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No such host.
+    #[error("there is no host {0}; `fourward host list` shows those that are")]
+    UnknownHost(HostName),
+    /// No such zone.
+    #[error("{0} is not served here; the configuration's dns.zones lists the zones that are")]
+    UnknownZone(DnsName),
+    /// The name is taken.
+    #[error("{0} exists already; change it with `fourward host set`")]
+    Exists(HostName),
+    /// The name was somebody's before.
+    #[error("{host} was removed on {removed}: whoever trusted that name would reach its new owner; if that is meant, add it with --reuse")]
+    Tombstone {
+        /// The name.
+        host: HostName,
+        /// When it was removed.
+        removed: Timestamp,
+    },
+    /// A setting does not fit.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The address may not be a home's.
+    #[error(transparent)]
+    Address(#[from] Forbidden),
+    /// `address-from=static` with nothing to publish, or the other way round.
+    #[error("{0}: address-from=static and address=… go together: give both or neither")]
+    StaticAddress(HostName),
+    /// An alias is for a name of the user's own.
+    #[error("alias {alias} is in {zone}, which is served here: an alias is a name in another domain that leads to the host by CNAME")]
+    AliasInZone {
+        /// The alias.
+        alias: DnsName,
+        /// The zone.
+        zone: DnsName,
+    },
+    /// An alias may not be the gateway.
+    #[error("alias {0} is this gateway's own name: connections to it would go round in a circle")]
+    AliasOwn(DnsName),
+    /// Two hosts cannot share an alias.
+    #[error("alias {alias} already leads to {host}; take it off there first")]
+    AliasTaken {
+        /// The alias.
+        alias: DnsName,
+        /// Whose it is.
+        host: HostName,
+    },
+    /// The join string is not good here.
+    #[error("the join string does not fit {0}: it was cut, altered or replaced by a newer one; `fourward host token` makes a new one")]
+    WrongSecret(HostName),
+    /// The join string was used.
+    #[error("the join string for {0} was used already; it is good for one home, once: `fourward host token` makes a new one")]
+    SpentSecret(HostName),
+    /// The join string is too old.
+    #[error("the join string for {host} ended on {expired}; `fourward host token` makes a new one")]
+    ExpiredSecret {
+        /// The host.
+        host: HostName,
+        /// When it ended.
+        expired: Timestamp,
+    },
+    /// A key speaks for one host.
+    #[error("this key already speaks for {0}; an agent makes a new key for each join")]
+    KeyTaken(HostName),
+    /// The address has another authority.
+    #[error("the address of {0} is set by its owner (address-from=static), not by its agent")]
+    NotByLink(HostName),
+    /// The secrets are there already; new ones would lock every agent out.
+    #[error("this server has an identity already")]
+    Identified,
+}
+
+/// What a change touched, and so what must be written and looked at again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// A zone's version.
+    Zone(DnsName),
+    /// A host.
+    Host(HostName),
+    /// A tombstone.
+    Tombstone(HostName),
+    /// The server's secrets.
+    Identity,
+}
+
+/// What is kept under a [`Key`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// Under [`Key::Zone`].
+    Zone(DnsName, Zone),
+    /// Under [`Key::Host`].
+    Host(HostName, Arc<Host>),
+    /// Under [`Key::Tombstone`].
+    Tombstone(HostName, Timestamp),
+    /// Under [`Key::Identity`].
+    Identity(Arc<Identity>),
+}
+
+impl State {
+    /// The zone called `name`.
+    pub fn zone(&self, name: &DnsName) -> Option<&Zone> {
+        self.zones.get(name)
+    }
+
+    /// The host called `name`.
+    pub fn host(&self, name: &HostName) -> Option<&Arc<Host>> {
+        self.hosts.get(name)
+    }
+
+    /// All hosts, by zone and label.
+    pub fn hosts(&self) -> impl Iterator<Item = (&HostName, &Arc<Host>)> {
+        self.hosts.iter()
+    }
+
+    /// The host that lists `name` as its alias.
+    pub fn alias(&self, name: &DnsName) -> Option<&HostName> {
+        self.aliases.get(name)
+    }
+
+    /// The host whose agent has the key with this digest.
+    pub fn agent(&self, key: &Digest) -> Option<&HostName> {
+        self.agents.get(key)
+    }
+
+    /// The server's secrets, once made.
+    pub fn identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.as_ref()
+    }
+
+    /// What is kept under `key`; `None` once it is gone.
+    pub fn record(&self, key: &Key) -> Option<Record> {
+        match key {
+            Key::Zone(name) => self.zones.get(name).map(|zone| Record::Zone(name.clone(), *zone)),
+            Key::Host(name) => self.hosts.get(name).map(|host| Record::Host(name.clone(), Arc::clone(host))),
+            Key::Tombstone(name) => self.tombstones.get(name).map(|at| Record::Tombstone(name.clone(), *at)),
+            Key::Identity => self.identity.clone().map(Record::Identity),
+        }
+    }
+
+    /// Puts back a record as the store kept it.
+    pub fn restore(&mut self, record: Record) {
+        match record {
+            Record::Zone(name, zone) => drop(self.zones.insert(name, zone)),
+            Record::Tombstone(name, at) => drop(self.tombstones.insert(name, at)),
+            Record::Identity(identity) => self.identity = Some(identity),
+            Record::Host(name, host) => self.put(&name, host),
+        }
+    }
+
+    /// Carries out `change`: the only way in which a state changes. Returns what it touched, nothing if all was so already.
+    ///
+    /// # Errors
+    /// The reason why not; the state is then as it was.
+    pub fn apply(&mut self, change: &Change, policy: &Policy) -> Result<Vec<Key>, Refused> {
+        match change {
+            Change::Serve { zone, apex, at } => Ok(self.serve(zone, *apex, *at)),
+            Change::Add { host, edits, join, update, reuse } => {
+                if self.hosts.contains_key(host) {
+                    return Err(Refused::Exists(host.clone()));
+                }
+                if let (Some(removed), false) = (self.tombstones.get(host), reuse) {
+                    return Err(Refused::Tombstone { host: host.clone(), removed: *removed });
+                }
+                let credentials = Credentials { join: *join, agent: None, update: *update };
+                let blank = Host { settings: Settings::default(), credentials, proven: None, challenge: BTreeSet::new() };
+                let new = self.edited(host, &blank, edits, policy)?;
+                let mut touched = self.publish(host, Some(new))?;
+                if self.tombstones.remove(host).is_some() {
+                    touched.push(Key::Tombstone(host.clone()));
+                }
+                Ok(touched)
+            }
+            Change::Set { host, edits } => {
+                let new = self.edited(host, self.known(host)?, edits, policy)?;
+                self.publish(host, Some(new))
+            }
+            Change::Remove { host, at } => {
+                self.known(host)?;
+                let mut touched = self.publish(host, None)?;
+                self.tombstones.insert(host.clone(), *at);
+                touched.push(Key::Tombstone(host.clone()));
+                Ok(touched)
+            }
+            Change::Token { host, join, update } => self.with_host(host, |new| {
+                new.credentials.join = *join;
+                new.credentials.update = *update;
+            }),
+            Change::Register { host, secret, key, at } => self.register(host, *secret, *key, *at),
+            Change::Move { host, address, at } => self.move_to(host, *address, *at, policy),
+            Change::Withdraw { host, address } => {
+                if self.known(host)?.proven.is_none_or(|proven| proven.address != *address) {
+                    return Ok(Vec::new());
+                }
+                self.with_host(host, |new| new.proven = None)
+            }
+            Change::Challenge { host, values } => self.with_host(host, |new| new.challenge.clone_from(values)),
+            Change::Identify(identity) => {
+                if self.identity.is_some() {
+                    return Err(Refused::Identified);
+                }
+                self.identity = Some(Arc::new(identity.clone()));
+                Ok(vec![Key::Identity])
+            }
+        }
+    }
+
+    fn serve(&mut self, name: &DnsName, apex: Digest, at: Timestamp) -> Vec<Key> {
+        let serial = match self.zones.get(name) {
+            Some(zone) if zone.apex == apex => return Vec::new(),
+            Some(zone) => zone.serial.next(),
+            None => Serial(u32::try_from(at.as_second()).unwrap_or(1)),
+        };
+        self.zones.insert(name.clone(), Zone { serial, apex });
+        vec![Key::Zone(name.clone())]
+    }
+
+    fn register(&mut self, host: &HostName, secret: Digest, key: Digest, at: Timestamp) -> Result<Vec<Key>, Refused> {
+        let join = self.known(host)?.credentials.join;
+        if join.secret != secret {
+            return Err(Refused::WrongSecret(host.clone()));
+        }
+        match join.spent_by {
+            // The answer to the first try may have been lost on the way.
+            Some(spent_by) if spent_by == key => return Ok(Vec::new()),
+            Some(_) => return Err(Refused::SpentSecret(host.clone())),
+            None => {}
+        }
+        if at >= join.expires {
+            return Err(Refused::ExpiredSecret { host: host.clone(), expired: join.expires });
+        }
+        if let Some(other) = self.agents.get(&key).filter(|other| *other != host) {
+            return Err(Refused::KeyTaken(other.clone()));
+        }
+        self.with_host(host, |new| {
+            new.credentials.join.spent_by = Some(key);
+            new.credentials.agent = Some(key);
+        })
+    }
+
+    fn move_to(&mut self, host: &HostName, address: Ipv6Addr, at: Timestamp, policy: &Policy) -> Result<Vec<Key>, Refused> {
+        let old = self.known(host)?;
+        if old.settings.address_from != AddressFrom::Link {
+            return Err(Refused::NotByLink(host.clone()));
+        }
+        policy.addresses.check(address)?;
+        if old.proven.is_some_and(|proven| proven.address == address) {
+            return Ok(Vec::new());
+        }
+        self.with_host(host, |new| new.proven = Some(Proven { address, since: at }))
+    }
+
+    fn known(&self, host: &HostName) -> Result<&Arc<Host>, Refused> {
+        self.hosts.get(host).ok_or_else(|| Refused::UnknownHost(host.clone()))
+    }
+
+    fn with_host(&mut self, host: &HostName, alter: impl FnOnce(&mut Host)) -> Result<Vec<Key>, Refused> {
+        let mut new = Host::clone(self.known(host)?);
+        alter(&mut new);
+        self.publish(host, Some(new))
+    }
+
+    /// `host` as it would be after `edits`, checked against everything else in the state.
+    fn edited(&self, name: &HostName, host: &Host, edits: &[Edit], policy: &Policy) -> Result<Host, Refused> {
+        let mut new = host.clone();
+        for edit in edits {
+            new.settings.edit(edit)?;
+        }
+        let settings = &new.settings;
+        if (settings.address_from == AddressFrom::Static) != settings.address.is_some() {
+            return Err(Refused::StaticAddress(name.clone()));
+        }
+        if let Some(address) = settings.address {
+            policy.addresses.check(address)?;
+            // What the link proved is void from here on; when the link is the authority again it proves anew.
+            new.proven = None;
+        }
+        for alias in &new.settings.alias {
+            self.check_alias(name, alias, policy)?;
+        }
+        Ok(new)
+    }
+
+    fn check_alias(&self, host: &HostName, alias: &DnsName, policy: &Policy) -> Result<(), Refused> {
+        if policy.own_names.contains(alias) {
+            return Err(Refused::AliasOwn(alias.clone()));
+        }
+        if let Some(zone) = self.zones.keys().find(|zone| alias.within(zone).is_some()) {
+            return Err(Refused::AliasInZone { alias: alias.clone(), zone: zone.clone() });
+        }
+        match self.aliases.get(alias) {
+            Some(other) if other != host => Err(Refused::AliasTaken { alias: alias.clone(), host: other.clone() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts `new` in the place of `host`; the zone gets a new version if the world can see the difference.
+    fn publish(&mut self, name: &HostName, new: Option<Host>) -> Result<Vec<Key>, Refused> {
+        let Some(zone) = self.zones.get(name.zone()).copied() else {
+            return Err(Refused::UnknownZone(name.zone().clone()));
+        };
+        let old = self.hosts.get(name);
+        if old.map(Arc::as_ref) == new.as_ref() {
+            return Ok(Vec::new());
+        }
+        let mut touched = vec![Key::Host(name.clone())];
+        if old.map(|host| visible(host)) != new.as_ref().map(visible) {
+            self.zones.insert(name.zone().clone(), Zone { serial: zone.serial.next(), ..zone });
+            touched.push(Key::Zone(name.zone().clone()));
+        }
+        self.forget(name);
+        if let Some(new) = new {
+            self.put(name, Arc::new(new));
+        }
+        Ok(touched)
+    }
+
+    fn put(&mut self, name: &HostName, host: Arc<Host>) {
+        for alias in &host.settings.alias {
+            self.aliases.insert(alias.clone(), name.clone());
+        }
+        if let Some(key) = host.credentials.agent {
+            self.agents.insert(key, name.clone());
+        }
+        self.hosts.insert(name.clone(), host);
+    }
+
+    fn forget(&mut self, name: &HostName) {
+        let Some(host) = self.hosts.remove(name) else { return };
+        for alias in &host.settings.alias {
+            self.aliases.remove(alias);
+        }
+        if let Some(key) = host.credentials.agent {
+            self.agents.remove(&key);
+        }
+    }
+}
+
+/// What of a host shows in its zone.
+fn visible(host: &Host) -> (Option<Ipv6Addr>, Option<u32>, &BTreeSet<String>) {
+    (host.home(), host.settings.ttl, &host.challenge)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! What `apply` does, refuses and leaves alone.
+
+use super::*;
+
+fn zone() -> DnsName {
+    "dyn.example.org".parse().expect("zone")
+}
+
+fn host(label: &str) -> HostName {
+    HostName::new(label, zone()).expect("host")
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("time")
+}
+
+fn digest(byte: u8) -> Digest {
+    Digest([byte; 32])
+}
+
+fn policy() -> Policy {
+    let addresses = crate::policy::AddressPolicy::new(vec!["2001:db8:a::11".parse().expect("v6")], vec![]);
+    Policy { addresses, own_names: vec!["gw.dyn.example.org".parse().expect("name"), "gw.example.net".parse().expect("name")] }
+}
+
+fn join(byte: u8) -> JoinSecret {
+    JoinSecret { secret: digest(byte), expires: at(86_400), spent_by: None }
+}
+
+fn edits(texts: &[&str]) -> Vec<Edit> {
+    texts.iter().map(|text| text.parse().expect(text)).collect()
+}
+
+fn add(label: &str, texts: &[&str]) -> Change {
+    Change::Add { host: host(label), edits: edits(texts), join: join(1), update: digest(2), reuse: false }
+}
+
+fn started() -> State {
+    let mut state = State::default();
+    state.apply(&Change::Serve { zone: zone(), apex: digest(0), at: at(1000) }, &policy()).expect("served");
+    state
+}
+
+fn with_cloud() -> State {
+    let mut state = started();
+    state.apply(&add("cloud", &["alias=owncloud.example.org"]), &policy()).expect("added");
+    state
+}
+
+fn serial(state: &State) -> u32 {
+    state.zone(&zone()).expect("zone").serial.0
+}
+
+fn home(text: &str) -> Change {
+    Change::Move { host: host("cloud"), address: text.parse().expect("v6"), at: at(5) }
+}
+
+#[track_caller]
+fn refused(state: &State, change: &Change) -> Refused {
+    let mut tried = state.clone();
+    let refusal = tried.apply(change, &policy()).expect_err("should be refused");
+    assert_eq!(&tried, state, "a refused change leaves the state as it was");
+    refusal
+}
+
+#[test]
+fn a_move_is_one_change_with_one_new_serial() {
+    let mut state = with_cloud();
+    let before = serial(&state);
+    let touched = state.apply(&home("2001:db8:1::11"), &policy()).expect("moved");
+    assert_eq!(touched, [Key::Host(host("cloud")), Key::Zone(zone())]);
+    assert_eq!(serial(&state), before + 1);
+    assert_eq!(state.apply(&home("2001:db8:1::11"), &policy()), Ok(vec![]), "a renewal touches nothing");
+    assert_eq!(serial(&state), before + 1);
+}
+
+#[test]
+fn what_the_world_cannot_see_keeps_the_serial() {
+    let mut state = with_cloud();
+    let before = serial(&state);
+    let token = Change::Token { host: host("cloud"), join: join(7), update: digest(8) };
+    assert_eq!(state.apply(&token, &policy()), Ok(vec![Key::Host(host("cloud"))]));
+    assert_eq!(serial(&state), before);
+}
+
+#[test]
+fn a_withdrawal_of_an_old_address_leaves_the_new_one() {
+    let mut state = with_cloud();
+    state.apply(&home("2001:db8:1::11"), &policy()).expect("moved");
+    state.apply(&home("2001:db8:2::11"), &policy()).expect("moved");
+    let late = Change::Withdraw { host: host("cloud"), address: "2001:db8:1::11".parse().expect("v6") };
+    assert_eq!(state.apply(&late, &policy()), Ok(vec![]));
+    let now = Change::Withdraw { host: host("cloud"), address: "2001:db8:2::11".parse().expect("v6") };
+    assert_eq!(state.apply(&now, &policy()).expect("withdrawn").len(), 2);
+    assert_eq!(state.host(&host("cloud")).expect("host").home(), None);
+}
+
+#[test]
+fn a_name_is_added_once_and_a_removed_one_only_on_purpose() {
+    let mut state = with_cloud();
+    assert_eq!(refused(&state, &add("cloud", &[])), Refused::Exists(host("cloud")));
+    state.apply(&Change::Remove { host: host("cloud"), at: at(9) }, &policy()).expect("removed");
+    assert_eq!(state.alias(&"owncloud.example.org".parse().expect("name")), None);
+    assert!(matches!(refused(&state, &add("cloud", &[])), Refused::Tombstone { .. }));
+    let again = Change::Add { host: host("cloud"), edits: vec![], join: join(1), update: digest(2), reuse: true };
+    state.apply(&again, &policy()).expect("added again");
+    assert_eq!(state.record(&Key::Tombstone(host("cloud"))), None);
+}
+
+#[test]
+fn a_join_string_is_good_once_and_not_for_long() {
+    let state = with_cloud();
+    let register = |secret, key, second| Change::Register { host: host("cloud"), secret: digest(secret), key: digest(key), at: at(second) };
+    assert_eq!(refused(&state, &register(9, 4, 5)), Refused::WrongSecret(host("cloud")));
+    assert!(matches!(refused(&state, &register(1, 4, 86_400)), Refused::ExpiredSecret { .. }));
+    let mut joined = state.clone();
+    joined.apply(&register(1, 4, 5), &policy()).expect("joined");
+    assert_eq!(joined.agent(&digest(4)), Some(&host("cloud")));
+    assert_eq!(joined.apply(&register(1, 4, 99_999), &policy()), Ok(vec![]), "its answer may have been lost");
+    assert_eq!(refused(&joined, &register(1, 5, 6)), Refused::SpentSecret(host("cloud")));
+}
+
+#[test]
+fn a_key_speaks_for_one_host_and_a_new_one_ends_it() {
+    let mut state = with_cloud();
+    state.apply(&add("nas", &[]), &policy()).expect("added");
+    let register = |label: &str, secret, key| Change::Register { host: host(label), secret: digest(secret), key: digest(key), at: at(5) };
+    state.apply(&register("cloud", 1, 4), &policy()).expect("joined");
+    assert_eq!(refused(&state, &register("nas", 1, 4)), Refused::KeyTaken(host("cloud")));
+    state.apply(&Change::Token { host: host("cloud"), join: join(7), update: digest(8) }, &policy()).expect("token");
+    state.apply(&register("cloud", 7, 6), &policy()).expect("joined again");
+    assert_eq!(state.agent(&digest(4)), None);
+}
+
+#[test]
+fn loops_are_refused_where_they_would_be_made() {
+    let state = with_cloud();
+    let set = |texts: &[&str]| Change::Set { host: host("cloud"), edits: edits(texts) };
+    let own = refused(&state, &set(&["address-from=static", "address=2001:db8:a::11"]));
+    assert!(matches!(own, Refused::Address(Forbidden::Own(_))), "{own}");
+    assert!(matches!(refused(&state, &home("2001:db8:a::11")), Refused::Address(_)));
+    assert!(matches!(refused(&state, &set(&["alias=gw.example.net"])), Refused::AliasOwn(_)));
+    assert!(matches!(refused(&state, &set(&["alias=gw.dyn.example.org"])), Refused::AliasOwn(_)));
+    assert!(matches!(refused(&state, &set(&["alias=other.dyn.example.org"])), Refused::AliasInZone { .. }));
+}
+
+#[test]
+fn an_alias_leads_to_one_host() {
+    let state = with_cloud();
+    assert!(matches!(refused(&state, &add("nas", &["alias=owncloud.example.org"])), Refused::AliasTaken { .. }));
+    assert_eq!(state.alias(&"owncloud.example.org".parse().expect("name")), Some(&host("cloud")));
+}
+
+#[test]
+fn a_static_address_takes_both_settings_and_ends_the_link_s_word() {
+    let mut state = with_cloud();
+    state.apply(&home("2001:db8:1::11"), &policy()).expect("moved");
+    let set = |texts: &[&str]| Change::Set { host: host("cloud"), edits: edits(texts) };
+    assert!(matches!(refused(&state, &set(&["address-from=static"])), Refused::StaticAddress(_)));
+    state.apply(&set(&["address-from=static", "address=2001:db8:9::1"]), &policy()).expect("set");
+    assert!(matches!(refused(&state, &home("2001:db8:1::11")), Refused::NotByLink(_)));
+    state.apply(&set(&["address-from=link", "address="]), &policy()).expect("set");
+    assert_eq!(state.host(&host("cloud")).expect("host").home(), None, "the link proves anew");
+}
+
+#[test]
+fn a_zone_starts_from_the_clock_and_follows_its_configuration() {
+    let mut state = started();
+    assert_eq!(serial(&state), 1000);
+    state.apply(&Change::Serve { zone: zone(), apex: digest(0), at: at(2000) }, &policy()).expect("served");
+    assert_eq!(serial(&state), 1000, "nothing changed");
+    state.apply(&Change::Serve { zone: zone(), apex: digest(1), at: at(2000) }, &policy()).expect("served");
+    assert_eq!(serial(&state), 1001);
+}
+
+#[test]
+fn serials_wrap() {
+    assert!(Serial(u32::MAX).precedes(Serial(u32::MAX).next()));
+    assert!(!Serial(5).precedes(Serial(5)));
+    assert!(!Serial(6).precedes(Serial(5)));
+}
+
+#[test]
+fn records_restore_the_state() {
+    let mut state = with_cloud();
+    state.apply(&home("2001:db8:1::11"), &policy()).expect("moved");
+    state.apply(&add("old", &[]), &policy()).expect("added");
+    state.apply(&Change::Remove { host: host("old"), at: at(9) }, &policy()).expect("removed");
+    let keys = [Key::Zone(zone()), Key::Host(host("cloud")), Key::Host(host("old")), Key::Tombstone(host("old")), Key::Identity];
+    let mut restored = State::default();
+    keys.iter().filter_map(|key| state.record(key)).for_each(|record| restored.restore(record));
+    assert_eq!(restored, state);
+}
