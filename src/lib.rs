@@ -1,1 +1,16 @@
-//! stub
+//! fourward as a library: the parts that touch the world, and how they are wired.
+
+pub mod agent;
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod demo;
+pub mod dns;
+pub mod gateway;
+pub mod leases;
+pub mod link;
+pub mod listener;
+pub mod netlink;
+pub mod store;
+pub mod supervisor;
+pub mod telemetry;

@@ -2,9 +2,15 @@
 //!
 //! Time and entropy are arguments, so that every decision can be tested as a sentence. The tour, from the
 //! bottom: [`name`] and [`policy`] say which names and addresses there may be; [`host`] is one host;
-//! [`state`] holds them all and is changed by one function.
+//! [`state`] holds them all and is changed by one function; [`join`], [`link`] and [`lease`] are how a
+//! home enters, speaks, and proves where it is.
+
+#![forbid(unsafe_code)]
 
 pub mod host;
+pub mod join;
+pub mod lease;
+pub mod link;
 pub mod name;
 pub mod policy;
 pub mod state;

@@ -1,0 +1,178 @@
+//! When an address counts as proven, and for how long.
+//!
+//! The gateway sends nonces on a link; the agent echoes each with the address that it claims. An echo
+//! proves the claim if the link's remote address was the claimed one both when the nonce left and when the
+//! echo came. QUIC's own path validation proves nothing here: it is invisible to us and says nothing of the claim.
+//! Sockets and timers are the link's; this module only judges.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+/// How long an address counts as proven after the last echo. With a TTL of 60 s it bounds at 90 s how long a
+/// client can be sent to whoever inherits the address.
+pub const LEASE: Duration = Duration::from_secs(30);
+
+/// How often a nonce goes out unasked: six chances in a lease, so that loss alone does not end it.
+pub const ECHO_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A nonce that was not answered for so long makes the link silent: dials stop waiting for it. Far above any round trip to
+/// a home, far below what a client takes for a hang.
+pub const ECHO_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// More nonces than this are never under way at once: older ones are forgotten, which only costs their proof.
+const UNDER_WAY_LIMIT: usize = 64;
+
+/// An address that was proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echo {
+    /// The home address.
+    pub address: Ipv6Addr,
+    /// When the nonce left: the home held the address at some moment after this.
+    pub sent: Instant,
+    /// When the echo came.
+    pub came: Instant,
+}
+
+/// What an echo was worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The claim is proven.
+    Proven(Echo),
+    /// The nonce is not ours, too old, or was answered before.
+    UnknownNonce,
+    /// The claim is not where the packets come from: translated on the way, or already moved on.
+    OtherAddress {
+        /// What the agent claims.
+        claim: Ipv6Addr,
+        /// Where its packets come from.
+        seen: IpAddr,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    nonce: u64,
+    remote: IpAddr,
+    at: Instant,
+}
+
+/// The nonces of one link.
+#[derive(Debug, Default)]
+pub struct Prover {
+    under_way: Vec<Sent>,
+    last: Option<Instant>,
+}
+
+impl Prover {
+    /// Notes that `nonce` (random) leaves for `remote` now.
+    pub fn sent(&mut self, nonce: u64, remote: IpAddr, now: Instant) {
+        self.under_way.retain(|sent| now.duration_since(sent.at) < LEASE);
+        if self.under_way.len() >= UNDER_WAY_LIMIT {
+            self.under_way.remove(0);
+        }
+        self.under_way.push(Sent { nonce, remote, at: now });
+        self.last = Some(now);
+    }
+
+    /// Judges the echo of `nonce` with the agent's `claim`, when the link's remote address is `remote`.
+    pub fn echoed(&mut self, nonce: u64, claim: Ipv6Addr, remote: IpAddr, now: Instant) -> Verdict {
+        let Some(at) = self.under_way.iter().position(|sent| sent.nonce == nonce) else {
+            return Verdict::UnknownNonce;
+        };
+        let sent = self.under_way.remove(at);
+        for seen in [sent.remote, remote] {
+            if seen != IpAddr::V6(claim) {
+                return Verdict::OtherAddress { claim, seen };
+            }
+        }
+        // Older ones would prove less than this one did.
+        self.under_way.retain(|other| other.at > sent.at);
+        Verdict::Proven(Echo { address: claim, sent: sent.at, came: now })
+    }
+
+    /// When the next nonce is due by itself.
+    pub fn due(&self, now: Instant) -> Instant {
+        self.last.map_or(now, |last| last + ECHO_INTERVAL)
+    }
+
+    /// Whether a nonce waits for its echo since before `now` by more than [`ECHO_TIMEOUT`].
+    pub fn is_silent(&self, now: Instant) -> bool {
+        self.under_way.iter().any(|sent| now.duration_since(sent.at) > ECHO_TIMEOUT)
+    }
+}
+
+/// Whether `echo` lets a dial go on that began at `began`, to `address`, and stood at `connected`.
+///
+/// The nonce left no earlier than the SYN, so that the home held the address when it answered; and the connection stood within a
+/// second of the nonce, so that no SYN sent anew reached somebody else after the home was gone.
+pub fn admits(echo: &Echo, address: Ipv6Addr, began: Instant, connected: Instant) -> bool {
+    echo.address == address && echo.sent >= began && connected.saturating_duration_since(echo.sent) < ECHO_TIMEOUT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x11);
+    const NEW: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x11);
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn an_echo_from_the_claimed_address_proves_it_once() {
+        let (mut prover, t0) = (Prover::default(), Instant::now());
+        prover.sent(7, OLD.into(), t0);
+        let proven = Verdict::Proven(Echo { address: OLD, sent: t0, came: t0 + ms(20) });
+        assert_eq!(prover.echoed(7, OLD, OLD.into(), t0 + ms(20)), proven);
+        assert_eq!(prover.echoed(7, OLD, OLD.into(), t0 + ms(21)), Verdict::UnknownNonce);
+    }
+
+    #[test]
+    fn a_move_between_nonce_and_echo_proves_nothing() {
+        let (mut prover, t0) = (Prover::default(), Instant::now());
+        prover.sent(7, OLD.into(), t0);
+        assert_eq!(prover.echoed(7, NEW, NEW.into(), t0 + ms(20)), Verdict::OtherAddress { claim: NEW, seen: OLD.into() });
+        prover.sent(8, NEW.into(), t0 + ms(20));
+        assert!(matches!(prover.echoed(8, NEW, NEW.into(), t0 + ms(40)), Verdict::Proven(_)));
+    }
+
+    #[test]
+    fn a_claim_from_elsewhere_proves_nothing() {
+        let (mut prover, t0) = (Prover::default(), Instant::now());
+        let elsewhere: IpAddr = "198.51.100.1".parse().expect("v4");
+        prover.sent(7, elsewhere, t0);
+        assert_eq!(prover.echoed(7, NEW, elsewhere, t0), Verdict::OtherAddress { claim: NEW, seen: elsewhere });
+    }
+
+    #[test]
+    fn nonces_are_bounded_and_grow_old() {
+        let (mut prover, t0) = (Prover::default(), Instant::now());
+        (0..1_000).for_each(|nonce| prover.sent(nonce, OLD.into(), t0));
+        assert_eq!(prover.under_way.len(), UNDER_WAY_LIMIT);
+        prover.sent(1_000, OLD.into(), t0 + LEASE);
+        assert_eq!(prover.under_way.len(), 1);
+    }
+
+    #[test]
+    fn an_unanswered_nonce_makes_the_link_silent() {
+        let (mut prover, t0) = (Prover::default(), Instant::now());
+        prover.sent(7, OLD.into(), t0);
+        assert!(!prover.is_silent(t0 + ms(900)));
+        assert!(prover.is_silent(t0 + ms(1_100)));
+        prover.sent(8, OLD.into(), t0 + ms(1_100));
+        prover.echoed(8, OLD, OLD.into(), t0 + ms(1_120));
+        assert!(!prover.is_silent(t0 + ms(9_000)), "a newer echo answers for the older nonces");
+    }
+
+    #[test]
+    fn a_dial_wants_an_echo_of_its_own_time() {
+        let t0 = Instant::now();
+        let echo = Echo { address: OLD, sent: t0 + ms(10), came: t0 + ms(30) };
+        assert!(admits(&echo, OLD, t0 + ms(10), t0 + ms(30)));
+        assert!(!admits(&echo, NEW, t0 + ms(10), t0 + ms(30)), "another address");
+        assert!(!admits(&echo, OLD, t0 + ms(11), t0 + ms(30)), "the nonce left before the SYN");
+        assert!(!admits(&echo, OLD, t0 + ms(10), t0 + ms(1_040)), "a second SYN may have found somebody else");
+    }
+}

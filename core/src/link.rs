@@ -1,0 +1,258 @@
+//! The messages of the link (ALPN `fourward/1`), and services as an agent offers them.
+//!
+//! One bidirectional stream carries them, each a line of JSON behind its length (two bytes, network order): few and small, so that
+//! being readable and growing by fields counts for more than bytes. Unknown fields are ignored; unknown messages are an error.
+//! The QUIC connection is the root package's.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::Digest;
+use crate::name::DnsName;
+
+/// The protocol's name in TLS (RFC 7301).
+pub const ALPN: &[u8] = b"fourward/1";
+
+/// No message comes near this.
+pub const MESSAGE_LIMIT: usize = 16 * 1024;
+
+/// What an agent says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "say", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum FromAgent {
+    /// The first message of `join`: trade a secret for the key that this connection has shown.
+    Register {
+        /// The host of the join string.
+        host: DnsName,
+        /// The join string's secret.
+        secret: crate::join::Secret,
+    },
+    /// The first message of a link.
+    Hello {
+        /// The agent's version, for people.
+        version: String,
+        /// A random number of this run of the agent.
+        instance: u64,
+        /// What the gateway may open at home.
+        services: Vec<Service>,
+    },
+    /// The agent's address changed; its packets come from the new one from here on.
+    Moved {
+        /// The address that it claims from now on.
+        claim: Ipv6Addr,
+    },
+    /// The answer to a nonce.
+    Echo {
+        /// The nonce.
+        nonce: u64,
+        /// The address that the agent claims.
+        claim: Ipv6Addr,
+    },
+    /// The agent ends on purpose: its lease ends with it.
+    Goodbye,
+}
+
+/// What a gateway says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "say", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum FromGateway {
+    /// The secret was traded; the key is known from now on.
+    Registered {
+        /// The name for everyone.
+        dual: DnsName,
+        /// The name with the AAAA alone.
+        twin: DnsName,
+    },
+    /// The link is the newest of its host.
+    Welcome {
+        /// The name for everyone.
+        dual: DnsName,
+        /// The epoch of the link.
+        epoch: u64,
+    },
+    /// To be echoed at once.
+    Nonce {
+        /// Random.
+        nonce: u64,
+    },
+    /// The address is published.
+    Proven {
+        /// The home address.
+        address: Ipv6Addr,
+    },
+    /// The claim could not be proven.
+    Unproven {
+        /// What the agent claims.
+        claim: Ipv6Addr,
+        /// Where its packets come from.
+        seen: IpAddr,
+    },
+    /// The claim may not be published.
+    Forbidden {
+        /// What the agent claims.
+        claim: Ipv6Addr,
+        /// Why not, for people.
+        reason: String,
+    },
+    /// The end: what was asked for is refused.
+    Refused {
+        /// Why, for people.
+        reason: String,
+        /// Whether it makes sense to come again later without a change by hand.
+        again: bool,
+    },
+}
+
+/// Why bytes are no message.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    /// Longer than any message.
+    #[error("a message of {0} bytes; {MESSAGE_LIMIT} is the most")]
+    Long(usize),
+    /// No JSON, or none of ours.
+    #[error("a message that is none: {0}")]
+    Form(#[from] serde_json::Error),
+}
+
+/// `message` as it goes onto the stream, its length first.
+///
+/// # Errors
+/// It would be longer than [`MESSAGE_LIMIT`].
+pub fn encode(message: &impl Serialize) -> Result<Vec<u8>, MessageError> {
+    let json = serde_json::to_vec(message)?;
+    let length = u16::try_from(json.len()).ok().filter(|_| json.len() <= MESSAGE_LIMIT).ok_or(MessageError::Long(json.len()))?;
+    let mut bytes = length.to_be_bytes().to_vec();
+    bytes.extend_from_slice(&json);
+    Ok(bytes)
+}
+
+/// The length that the two bytes before a message announce.
+///
+/// # Errors
+/// More than [`MESSAGE_LIMIT`].
+pub fn length(prefix: [u8; 2]) -> Result<usize, MessageError> {
+    let length = usize::from(u16::from_be_bytes(prefix));
+    if length > MESSAGE_LIMIT { Err(MessageError::Long(length)) } else { Ok(length) }
+}
+
+/// The message in `bytes`, its length taken off.
+///
+/// # Errors
+/// They are none.
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, MessageError> {
+    Ok(serde_json::from_slice(bytes)?)
+}
+
+/// What a gateway presents at TLS, compared with the pins of a join string.
+pub fn is_pinned(pins: &[Digest], shown: &Digest) -> bool {
+    pins.contains(shown)
+}
+
+/// A service at home: `tcp/443`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Service {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The port at home.
+    pub port: u16,
+}
+
+/// A transport protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// A text that is no service.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is no service; write tcp/PORT or udp/PORT, like tcp/443")]
+pub struct NoService(String);
+
+impl Service {
+    /// What a web server offers: TLS, HTTP and HTTP/3.
+    pub fn defaults() -> Vec<Self> {
+        [(Protocol::Tcp, 443), (Protocol::Tcp, 80), (Protocol::Udp, 443)].map(|(protocol, port)| Self { protocol, port }).to_vec()
+    }
+}
+
+impl FromStr for Service {
+    type Err = NoService;
+
+    fn from_str(text: &str) -> Result<Self, NoService> {
+        let (protocol, port) = text.split_once('/').ok_or_else(|| NoService(text.into()))?;
+        let protocol = match protocol {
+            "tcp" => Protocol::Tcp,
+            "udp" => Protocol::Udp,
+            _ => return Err(NoService(text.into())),
+        };
+        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(|| NoService(text.into()))?;
+        Ok(Self { protocol, port })
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = match self.protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        };
+        write!(f, "{protocol}/{}", self.port)
+    }
+}
+
+impl TryFrom<String> for Service {
+    type Error = NoService;
+
+    fn try_from(text: String) -> Result<Self, NoService> {
+        text.parse()
+    }
+}
+
+impl From<Service> for String {
+    fn from(service: Service) -> String {
+        service.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_survives_the_stream() {
+        let hello = FromAgent::Hello { version: "1".into(), instance: 7, services: Service::defaults() };
+        let bytes = encode(&hello).expect("encoded");
+        let (prefix, body) = bytes.split_first_chunk().expect("prefix");
+        assert_eq!(length(*prefix).expect("length"), body.len());
+        assert_eq!(decode::<FromAgent>(body).expect("decoded"), hello);
+    }
+
+    #[test]
+    fn fields_of_later_versions_are_ignored_and_messages_are_not() {
+        assert!(decode::<FromGateway>(br#"{"say":"nonce","nonce":7,"colour":"red"}"#).is_ok());
+        assert!(decode::<FromGateway>(br#"{"say":"dance"}"#).is_err());
+        assert!(decode::<FromGateway>(b"\0\xff").is_err());
+    }
+
+    #[test]
+    fn no_message_is_longer_than_the_limit() {
+        assert!(length([0xff, 0xff]).is_err());
+        let long = FromGateway::Refused { reason: "x".repeat(MESSAGE_LIMIT), again: false };
+        assert!(encode(&long).is_err());
+    }
+
+    #[test]
+    fn services_are_protocol_and_port() {
+        assert_eq!("udp/443".parse(), Ok(Service { protocol: Protocol::Udp, port: 443 }));
+        for text in ["443", "tcp/", "tcp/0", "tcp/70000", "sctp/1", "tcp/80-90"] {
+            assert!(text.parse::<Service>().is_err(), "{text}");
+        }
+    }
+}

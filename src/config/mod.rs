@@ -1,0 +1,211 @@
+//! The configuration as the roles understand it: parsed once, correct from then on.
+//!
+//! `raw` has it as written. A table's presence starts its role. Keys of later versions are refused by name, never
+//! ignored. All structures of the configuration live here, so that no role knows another's.
+
+mod raw;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fourward_core::name::{DnsName, NameError};
+
+/// Where the configuration is if nobody says otherwise.
+pub const DEFAULT_CONFIG: &str = "/etc/fourward/fourward.toml";
+
+/// Where the state is if nobody says otherwise.
+pub const DEFAULT_STATE: &str = "/var/lib/fourward";
+
+/// A whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Store, keys and control socket are in here.
+    pub state: PathBuf,
+    /// The server's side; absent at home.
+    pub server: Option<Server>,
+    /// The home's side.
+    pub agent: Option<Agent>,
+}
+
+/// What runs on the VPS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// What the world is told.
+    pub public: Public,
+    /// The name server, if it runs.
+    pub dns: Option<Dns>,
+    /// The gateway, if it runs.
+    pub gateway: Option<Gateway>,
+}
+
+/// What the world is told about this server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Public {
+    /// Its IPv4 addresses: the A of every host.
+    pub ipv4: Vec<Ipv4Addr>,
+    /// Its IPv6 addresses.
+    pub ipv6: Vec<Ipv6Addr>,
+    /// Its own name.
+    pub name: DnsName,
+}
+
+/// The name server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// The zones, at least one.
+    pub zones: Vec<DnsName>,
+    /// Where it listens; empty: on the public addresses, port 53.
+    pub listen: Vec<SocketAddr>,
+    /// Seconds, of every record without its own.
+    pub ttl: u32,
+    /// The NS of every zone.
+    pub nameservers: Vec<DnsName>,
+}
+
+/// The gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// The port of TLS and QUIC.
+    pub tls: u16,
+    /// The port of HTTP.
+    pub http: u16,
+    /// The most connections at once.
+    pub connections: usize,
+    /// How long it waits for what.
+    pub timeouts: Timeouts,
+    /// The ports it dials at home: the same as its own, but for the demo on loopback.
+    pub home_ports: HomePorts,
+}
+
+/// The ports that the gateway dials at home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HomePorts {
+    /// For TLS.
+    pub tls: u16,
+    /// For HTTP.
+    pub http: u16,
+}
+
+/// How long the gateway waits for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For a whole ClientHello or HTTP head.
+    pub hello: Duration,
+    /// For a home to take the connection, all tries together.
+    pub dial: Duration,
+    /// For a byte in either direction.
+    pub idle: Duration,
+    /// For a byte once one direction is closed.
+    pub half_closed: Duration,
+    /// For relays to end after SIGTERM.
+    pub drain: Duration,
+}
+
+/// The agent at home.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// The host that it speaks for, as the gateway knows it.
+    pub host: String,
+    /// Where its gateways are, and how to know them.
+    pub gateways: Vec<fourward_core::join::Peer>,
+    /// What the gateway may open here.
+    pub services: Vec<fourward_core::link::Service>,
+    /// The address to publish, if fixed.
+    pub target: Option<Ipv6Addr>,
+    /// The interface whose address is published, if fixed.
+    pub interface: Option<String>,
+    /// The interface identifier of the address that is published, if fixed.
+    pub suffix: Option<Ipv6Addr>,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {source}; `fourward init` (on the VPS) or `fourward join -` (at home) writes it")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It is no TOML, or has a key that no version knows, or a value of the wrong kind.
+    #[error("{path}: {message}")]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What, where (line and column, with the line itself).
+        message: String,
+    },
+    /// A key of a later version.
+    #[error("{key}: not yet: this version does not serve it; take the line out")]
+    NotYet {
+        /// The key, with its table.
+        key: String,
+    },
+    /// A name that is none.
+    #[error("{key}: {source}")]
+    Name {
+        /// The key, with its table.
+        key: String,
+        /// What is wrong with the name.
+        source: NameError,
+    },
+    /// A value that does not fit.
+    #[error("{key}: {reason}")]
+    Value {
+        /// The key, with its table.
+        key: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Reads and parses the file at `path`.
+    ///
+    /// # Errors
+    /// The file cannot be read, or its text is refused.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// Parses `text`, which stood in `path`.
+    ///
+    /// # Errors
+    /// The text is refused; the error names the key, and the line where there is one.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let raw: raw::Raw = toml::from_str(text)
+            .map_err(|error| ConfigError::Form { path: path.into(), message: error.to_string().trim_end().to_owned() })?;
+        raw.try_into()
+    }
+
+    /// The control socket of the server with this configuration.
+    pub fn control_socket(&self) -> PathBuf {
+        self.state.join("control.sock")
+    }
+}
+
+impl Server {
+    /// The public addresses of both families.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let v4 = self.public.ipv4.iter().copied().map(IpAddr::V4);
+        v4.chain(self.public.ipv6.iter().copied().map(IpAddr::V6))
+    }
+
+    /// The zones, none if no name server runs here.
+    pub fn zones(&self) -> &[DnsName] {
+        self.dns.as_ref().map_or(&[], |dns| &dns.zones)
+    }
+}
+
+impl Agent {
+    /// The prefix-independent half that `suffix` asks for, as a network to compare with.
+    pub fn wants(&self, address: Ipv6Addr) -> bool {
+        let interface_identifier = |a: Ipv6Addr| a.to_bits() & u128::from(u64::MAX);
+        let fits = self.suffix.is_none_or(|suffix| interface_identifier(suffix) == interface_identifier(address));
+        fits && self.target.is_none_or(|target| target == address)
+    }
+}

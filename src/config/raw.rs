@@ -1,0 +1,307 @@
+//! The configuration as written: every key that any version knows, so that a later one is named and not mistaken.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fourward_core::join::Peer;
+use fourward_core::link::Service;
+use fourward_core::name::DnsName;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{Agent, Config, ConfigError, DEFAULT_STATE, Dns, Gateway, HomePorts, Public, Server, Timeouts};
+
+/// RFC 2308 §5 caps negative answers by the SOA minimum, which is the same 60 s: a move is known everywhere after a minute.
+const TTL: u32 = 60;
+
+/// Enough for a few hundred homes; each costs two descriptors, and a pipe while bytes flow. `listener` lowers it where the process may not have so many.
+const CONNECTIONS: usize = 16_384;
+
+/// No client needs longer for a ClientHello; a stranger who does holds a slot.
+const HELLO_SECONDS: u64 = 5;
+
+/// One second SYN and a third (1 s, 3 s) still fit.
+const DIAL_SECONDS: u64 = 5;
+
+/// An open web page with nothing to say; keep-alives find dead peers long before.
+const IDLE_SECONDS: u64 = 3_600;
+
+/// One direction closed: the other has something to say or is forgotten.
+const HALF_CLOSED_SECONDS: u64 = 300;
+
+/// What systemd waits by itself is 90 s.
+const DRAIN_SECONDS: u64 = 30;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Raw {
+    state: Option<PathBuf>,
+    public: Option<RawPublic>,
+    store: Option<RawStore>,
+    dns: Option<RawDns>,
+    gateway: Option<RawGateway>,
+    control: Option<RawControl>,
+    acme: Option<RawAcme>,
+    agent: Option<RawAgent>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawPublic {
+    #[serde(default)]
+    ipv4: Vec<Ipv4Addr>,
+    #[serde(default)]
+    ipv6: Vec<Ipv6Addr>,
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawStore {
+    etcd: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawDns {
+    zones: Vec<String>,
+    #[serde(default)]
+    listen: Vec<SocketAddr>,
+    ttl: Option<u32>,
+    #[serde(default)]
+    nameservers: Vec<String>,
+    secondaries: Option<IgnoredAny>,
+    keys: Option<IgnoredAny>,
+    dnssec: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawGateway {
+    tls: Option<u16>,
+    http: Option<u16>,
+    resolver: Option<IgnoredAny>,
+    source_prefix: Option<IgnoredAny>,
+    limits: Option<RawLimits>,
+    timeouts: Option<RawTimeouts>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawLimits {
+    connections: Option<usize>,
+    half_open: Option<IgnoredAny>,
+    per_network: Option<IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawTimeouts {
+    hello: Option<u64>,
+    dial: Option<u64>,
+    idle: Option<u64>,
+    half_closed: Option<u64>,
+    drain: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawControl {
+    certificate: Option<IgnoredAny>,
+    key: Option<IgnoredAny>,
+    http_updates: Option<bool>,
+    metrics: Option<IgnoredAny>,
+    sessions: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawAcme {
+    email: Option<IgnoredAny>,
+    directory: Option<IgnoredAny>,
+    root: Option<IgnoredAny>,
+    external_account: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawAgent {
+    host: String,
+    gateways: Vec<Peer>,
+    services: Option<Vec<Service>>,
+    target: Option<Ipv6Addr>,
+    interface: Option<String>,
+    suffix: Option<Ipv6Addr>,
+    pinhole: Option<IgnoredAny>,
+    certificates: Option<IgnoredAny>,
+}
+
+impl TryFrom<Raw> for Config {
+    type Error = ConfigError;
+
+    fn try_from(raw: Raw) -> Result<Self, ConfigError> {
+        raw.refuse_later_keys()?;
+        let server = match (raw.dns, raw.gateway) {
+            (None, None) => None,
+            (dns, gateway) => Some(server(raw.public, dns, gateway)?),
+        };
+        let agent = raw.agent.map(agent).transpose()?;
+        if server.is_none() && agent.is_none() {
+            return Err(value("[dns], [gateway], [agent]", "none of these tables is there, so there is no role to start"));
+        }
+        Ok(Self { state: raw.state.unwrap_or_else(|| DEFAULT_STATE.into()), server, agent })
+    }
+}
+
+impl Raw {
+    fn refuse_later_keys(&self) -> Result<(), ConfigError> {
+        let store = self.store.as_ref();
+        let dns = self.dns.as_ref();
+        let gateway = self.gateway.as_ref();
+        let limits = gateway.and_then(|gateway| gateway.limits.as_ref());
+        let control = self.control.as_ref();
+        let acme = self.acme.as_ref();
+        let agent = self.agent.as_ref();
+        let later = [
+            ("store.etcd", store.is_some_and(|t| t.etcd.is_some())),
+            ("dns.secondaries", dns.is_some_and(|t| t.secondaries.is_some())),
+            ("dns.keys", dns.is_some_and(|t| t.keys.is_some())),
+            ("dns.dnssec = true", dns.is_some_and(|t| t.dnssec == Some(true))),
+            ("gateway.resolver", gateway.is_some_and(|t| t.resolver.is_some())),
+            ("gateway.source-prefix", gateway.is_some_and(|t| t.source_prefix.is_some())),
+            ("gateway.limits.half-open", limits.is_some_and(|t| t.half_open.is_some())),
+            ("gateway.limits.per-network", limits.is_some_and(|t| t.per_network.is_some())),
+            ("control.certificate", control.is_some_and(|t| t.certificate.is_some())),
+            ("control.key", control.is_some_and(|t| t.key.is_some())),
+            ("control.http-updates = true", control.is_some_and(|t| t.http_updates == Some(true))),
+            ("control.metrics", control.is_some_and(|t| t.metrics.is_some())),
+            ("control.sessions", control.is_some_and(|t| t.sessions.is_some())),
+            ("acme.email", acme.is_some_and(|t| t.email.is_some())),
+            ("acme.directory", acme.is_some_and(|t| t.directory.is_some())),
+            ("acme.root", acme.is_some_and(|t| t.root.is_some())),
+            ("acme.external-account", acme.is_some_and(|t| t.external_account.is_some())),
+            ("[acme]", acme.is_some()),
+            ("agent.pinhole", agent.is_some_and(|t| t.pinhole.is_some())),
+            ("agent.certificates", agent.is_some_and(|t| t.certificates.is_some())),
+        ];
+        match later.iter().find(|(_, present)| *present) {
+            Some((key, _)) => Err(ConfigError::NotYet { key: (*key).into() }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn server(public: Option<RawPublic>, dns: Option<RawDns>, gateway: Option<RawGateway>) -> Result<Server, ConfigError> {
+    let Some(public) = public else {
+        return Err(value("[public]", "missing: [dns] and [gateway] need the addresses that the world is told"));
+    };
+    let zones = dns.as_ref().map_or(&[][..], |dns| &dns.zones);
+    let zones = zones.iter().map(|zone| name("dns.zones", zone)).collect::<Result<Vec<_>, _>>()?;
+    let public = public.parse(zones.first())?;
+    let dns = dns.map(|dns| dns.parse(zones, &public)).transpose()?;
+    let gateway = gateway.map(RawGateway::parse).transpose()?;
+    Ok(Server { public, dns, gateway })
+}
+
+impl RawPublic {
+    fn parse(self, first_zone: Option<&DnsName>) -> Result<Public, ConfigError> {
+        if self.ipv4.is_empty() {
+            return Err(value("public.ipv4", "missing: without it no IPv4 client can come; give this server's public IPv4 address"));
+        }
+        unique("public.ipv4", &self.ipv4)?;
+        unique("public.ipv6", &self.ipv6)?;
+        let name = match (self.name, first_zone) {
+            (Some(text), _) => name("public.name", &text)?,
+            (None, Some(zone)) => zone.child("gw").map_err(|source| ConfigError::Name { key: "public.name".into(), source })?,
+            (None, None) => return Err(value("public.name", "missing: without [dns] there is no zone to take it from")),
+        };
+        Ok(Public { ipv4: self.ipv4, ipv6: self.ipv6, name })
+    }
+}
+
+impl RawDns {
+    fn parse(self, zones: Vec<DnsName>, public: &Public) -> Result<Dns, ConfigError> {
+        if zones.is_empty() {
+            return Err(value("dns.zones", "empty: name the zone that was delegated to this server"));
+        }
+        unique("dns.zones", &zones)?;
+        unique("dns.listen", &self.listen)?;
+        if let Some((inner, outer)) = nested(&zones) {
+            return Err(value("dns.zones", &format!("{inner} is inside {outer}: its hosts would be in two zones; keep one of them")));
+        }
+        let nameservers = self.nameservers.iter().map(|server| name("dns.nameservers", server)).collect::<Result<Vec<_>, _>>()?;
+        unique("dns.nameservers", &nameservers)?;
+        let nameservers = if nameservers.is_empty() { vec![public.name.clone()] } else { nameservers };
+        let ttl = self.ttl.unwrap_or(TTL);
+        if !(1..=86_400).contains(&ttl) {
+            return Err(value("dns.ttl", "expected seconds from 1 to 86400"));
+        }
+        Ok(Dns { zones, listen: self.listen, ttl, nameservers })
+    }
+}
+
+impl RawGateway {
+    fn parse(self) -> Result<Gateway, ConfigError> {
+        let (tls, http) = (self.tls.unwrap_or(443), self.http.unwrap_or(80));
+        if tls == http {
+            return Err(value("gateway.http", &format!("port {http} is gateway.tls already")));
+        }
+        let connections = self.limits.and_then(|limits| limits.connections).unwrap_or(CONNECTIONS);
+        if connections == 0 {
+            return Err(value("gateway.limits.connections", "0 would serve nobody; give at least 1"));
+        }
+        let timeouts = self.timeouts.unwrap_or_default().parse()?;
+        Ok(Gateway { tls, http, connections, timeouts, home_ports: HomePorts { tls: 443, http: 80 } })
+    }
+}
+
+impl RawTimeouts {
+    fn parse(self) -> Result<Timeouts, ConfigError> {
+        let seconds = |key: &str, given: Option<u64>, default: u64| match given {
+            Some(0) => Err(value(&format!("gateway.timeouts.{key}"), "0 would wait for nothing; give seconds from 1 on")),
+            Some(seconds) => Ok(Duration::from_secs(seconds)),
+            None => Ok(Duration::from_secs(default)),
+        };
+        Ok(Timeouts {
+            hello: seconds("hello", self.hello, HELLO_SECONDS)?,
+            dial: seconds("dial", self.dial, DIAL_SECONDS)?,
+            idle: seconds("idle", self.idle, IDLE_SECONDS)?,
+            half_closed: seconds("half-closed", self.half_closed, HALF_CLOSED_SECONDS)?,
+            drain: seconds("drain", self.drain, DRAIN_SECONDS)?,
+        })
+    }
+}
+
+fn agent(raw: RawAgent) -> Result<Agent, ConfigError> {
+    if raw.gateways.is_empty() {
+        return Err(value("agent.gateways", "empty: `fourward join -` writes it from the join string"));
+    }
+    let services = raw.services.unwrap_or_else(Service::defaults);
+    unique("agent.services", &services)?;
+    Ok(Agent { host: raw.host, gateways: raw.gateways, services, target: raw.target, interface: raw.interface, suffix: raw.suffix })
+}
+
+fn name(key: &str, text: &str) -> Result<DnsName, ConfigError> {
+    text.parse().map_err(|source| ConfigError::Name { key: key.into(), source })
+}
+
+fn value(key: &str, reason: &str) -> ConfigError {
+    ConfigError::Value { key: key.into(), reason: reason.into() }
+}
+
+fn unique<T: PartialEq + std::fmt::Display>(key: &str, values: &[T]) -> Result<(), ConfigError> {
+    for (at, one) in values.iter().enumerate() {
+        if values.iter().take(at).any(|before| before == one) {
+            return Err(value(key, &format!("{one} stands there twice; take one out")));
+        }
+    }
+    Ok(())
+}
+
+fn nested(zones: &[DnsName]) -> Option<(&DnsName, &DnsName)> {
+    zones
+        .iter()
+        .flat_map(|inner| zones.iter().map(move |outer| (inner, outer)))
+        .find(|(inner, outer)| inner != outer && inner.within(outer).is_some())
+}
