@@ -10,15 +10,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use fourward_core::host::Digest;
 use fourward_core::lease::{Echo, LEASE, admits};
 use fourward_core::name::HostName;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout_at;
+use tokio_util::sync::CancellationToken;
 
-/// The links that are up, by host.
+/// The links that are up, and the leases that run, by host.
 pub struct Leases {
     links: Mutex<HashMap<HostName, Arc<Presence>>>,
+    running: Mutex<HashMap<HostName, Lease>>,
     epochs: AtomicU64,
     started: Instant,
     /// Counts links that came up, so that dials can wait for one.
@@ -31,18 +34,46 @@ pub struct Presence {
     pub epoch: u64,
     /// Which run of the agent this is: another one with the same key is a conflict.
     pub instance: u64,
+    /// The key that it has shown.
+    pub key: Digest,
+    /// Ends the link: a newer one came, or its key is good no longer.
+    pub ousted: CancellationToken,
     /// Where the link comes from.
-    pub remote: Mutex<IpAddr>,
+    remote: Mutex<IpAddr>,
     /// When it came up.
     pub since: Timestamp,
     /// A second agent with this host's key was turned away.
     pub conflict: AtomicBool,
     /// Rung when somebody needs an echo now.
     pub ask: Notify,
+    /// When the agent last answered a nonce, whatever the answer was worth.
+    pub heard: watch::Sender<Option<Instant>>,
     /// The last proof.
     pub echo: watch::Sender<Option<Echo>>,
     /// Whether the last nonce is overdue; a silent link is not waited for.
     pub silent: watch::Sender<bool>,
+}
+
+/// How long an address counts as proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The home address.
+    pub address: Ipv6Addr,
+    /// The end, unless another echo comes.
+    pub until: Instant,
+    /// When the last echo came, by the clock on the wall.
+    pub proven_at: Timestamp,
+}
+
+/// What became of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It ended just now; what it was for is to be withdrawn.
+    Due(Ipv6Addr),
+    /// It was renewed and ends then.
+    Later(Instant),
+    /// It ended before.
+    Ended,
 }
 
 /// What a dial may do.
@@ -59,34 +90,39 @@ pub enum Admission {
 impl Leases {
     /// No link yet; leases of before are honoured for one lease from `now` on.
     pub fn new(now: Instant) -> Self {
-        Self { links: Mutex::default(), epochs: AtomicU64::new(1), started: now, arrivals: watch::Sender::new(0) }
+        Self { links: Mutex::default(), running: Mutex::default(), epochs: AtomicU64::new(1), started: now, arrivals: watch::Sender::new(0) }
     }
 
     /// The newest link of `host`.
     pub fn presence(&self, host: &HostName) -> Option<Arc<Presence>> {
-        self.lock().get(host).cloned()
+        lock(&self.links).get(host).cloned()
     }
 
     /// Makes a link of `instance` the newest of `host`. Whether the one before it may be ousted is the link's to judge.
-    pub fn arrive(&self, host: &HostName, instance: u64, remote: IpAddr, since: Timestamp) -> Arc<Presence> {
+    pub fn arrive(&self, host: &HostName, instance: u64, key: Digest, remote: IpAddr, since: Timestamp) -> Arc<Presence> {
         let presence = Arc::new(Presence {
             epoch: self.epochs.fetch_add(1, Ordering::Relaxed),
             instance,
+            key,
+            ousted: CancellationToken::new(),
             remote: Mutex::new(remote),
             since,
             conflict: AtomicBool::new(false),
             ask: Notify::new(),
+            heard: watch::Sender::new(None),
             echo: watch::Sender::new(None),
             silent: watch::Sender::new(false),
         });
-        self.lock().insert(host.clone(), Arc::clone(&presence));
+        if let Some(before) = lock(&self.links).insert(host.clone(), Arc::clone(&presence)) {
+            before.ousted.cancel();
+        }
         self.arrivals.send_modify(|count| *count += 1);
         presence
     }
 
     /// Takes the link of `epoch` off, unless a newer one stands there. Tells whether it did.
     pub fn leave(&self, host: &HostName, epoch: u64) -> bool {
-        let mut links = self.lock();
+        let mut links = lock(&self.links);
         let newest = links.get(host).is_some_and(|presence| presence.epoch == epoch);
         if newest {
             links.remove(host);
@@ -94,9 +130,43 @@ impl Leases {
         newest
     }
 
+    /// All links that are up.
+    pub fn presences(&self) -> Vec<(HostName, Arc<Presence>)> {
+        lock(&self.links).iter().map(|(host, presence)| (host.clone(), Arc::clone(presence))).collect()
+    }
+
     /// Whether `epoch` is the newest of `host`.
     pub fn is_newest(&self, host: &HostName, epoch: u64) -> bool {
-        self.lock().get(host).is_some_and(|presence| presence.epoch == epoch)
+        lock(&self.links).get(host).is_some_and(|presence| presence.epoch == epoch)
+    }
+
+    /// The lease of `host`, if one runs.
+    pub fn lease(&self, host: &HostName) -> Option<Lease> {
+        lock(&self.running).get(host).copied()
+    }
+
+    /// Starts or renews the lease of `host`. Tells whether it started: somebody must then see to its end.
+    pub fn renew(&self, host: &HostName, lease: Lease) -> bool {
+        lock(&self.running).insert(host.clone(), lease).is_none()
+    }
+
+    /// Ends the lease of `host` if it is due at `now`.
+    pub fn end_if_due(&self, host: &HostName, now: Instant) -> End {
+        let mut running = lock(&self.running);
+        match running.get(host) {
+            None => End::Ended,
+            Some(lease) if lease.until > now => End::Later(lease.until),
+            Some(lease) => {
+                let address = lease.address;
+                running.remove(host);
+                End::Due(address)
+            }
+        }
+    }
+
+    /// Ends the lease of `host` now: its agent said goodbye, or holds no address any more.
+    pub fn end(&self, host: &HostName) -> Option<Lease> {
+        lock(&self.running).remove(host)
     }
 
     /// Whether this server started so lately that agents may not be back yet.
@@ -148,8 +218,21 @@ impl Leases {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<HostName, Arc<Presence>>> {
-        // Each critical section leaves the map whole, so a poisoned one is still good.
-        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Presence {
+    /// Where the link comes from now.
+    pub fn remote(&self) -> IpAddr {
+        *lock(&self.remote)
     }
+
+    /// Notes where the link comes from now.
+    pub fn note_remote(&self, remote: IpAddr) {
+        *lock(&self.remote) = remote;
+    }
+}
+
+/// Each critical section leaves the map whole, so a poisoned one is still good.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -95,9 +95,9 @@ impl Prover {
         self.last.map_or(now, |last| last + ECHO_INTERVAL)
     }
 
-    /// Whether a nonce waits for its echo since before `now` by more than [`ECHO_TIMEOUT`].
-    pub fn is_silent(&self, now: Instant) -> bool {
-        self.under_way.iter().any(|sent| now.duration_since(sent.at) > ECHO_TIMEOUT)
+    /// When the link becomes silent unless an echo comes: the oldest nonce under way is overdue then.
+    pub fn silent_at(&self) -> Option<Instant> {
+        self.under_way.iter().map(|sent| sent.at + ECHO_TIMEOUT).min()
     }
 }
 
@@ -159,11 +159,10 @@ mod tests {
     fn an_unanswered_nonce_makes_the_link_silent() {
         let (mut prover, t0) = (Prover::default(), Instant::now());
         prover.sent(7, OLD.into(), t0);
-        assert!(!prover.is_silent(t0 + ms(900)));
-        assert!(prover.is_silent(t0 + ms(1_100)));
+        assert_eq!(prover.silent_at(), Some(t0 + ECHO_TIMEOUT));
         prover.sent(8, OLD.into(), t0 + ms(1_100));
         prover.echoed(8, OLD, OLD.into(), t0 + ms(1_120));
-        assert!(!prover.is_silent(t0 + ms(9_000)), "a newer echo answers for the older nonces");
+        assert_eq!(prover.silent_at(), None, "a newer echo answers for the older nonces");
     }
 
     #[test]

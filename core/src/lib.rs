@@ -7,6 +7,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod address;
+pub mod demux;
 pub mod host;
 pub mod join;
 pub mod lease;

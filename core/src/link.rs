@@ -44,6 +44,8 @@ pub enum FromAgent {
         /// The address that it claims from now on.
         claim: Ipv6Addr,
     },
+    /// The agent has no address that could be a home's: what it proved before is void.
+    Lost,
     /// The answer to a nonce.
     Echo {
         /// The nonce.

@@ -101,8 +101,8 @@ impl AddressPolicy {
     }
 }
 
-/// Whether `address` is global unicast and no special range of it: what an agent may claim at all.
-pub fn is_global(address: Ipv6Addr) -> bool {
+/// Whether `address` is global unicast and no special range of it.
+fn is_global(address: Ipv6Addr) -> bool {
     special_kind(address).is_none()
 }
 

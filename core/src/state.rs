@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::host::{AddressFrom, Credentials, Digest, Edit, EditError, Host, JoinSecret, Proven, Settings};
-use crate::name::{DnsName, HostName};
+use crate::name::{APEX, DnsName, HostName};
 use crate::policy::{Forbidden, Policy};
 
 /// A zone's version (RFC 1035 §3.3.13). It wraps (RFC 1982): compare with [`Serial::precedes`], never `<`.
@@ -48,10 +48,8 @@ pub struct Zone {
 pub struct Identity {
     /// The private key of the link (PKCS #8), whose public key join strings pin.
     pub link_key: Vec<u8>,
-    /// What stateless resets are made with (RFC 9000 §10.3), kept so that agents notice a restart at once.
+    /// What stateless resets (RFC 9000 §10.3) and our connection IDs are made with, kept so that agents notice a restart at once.
     pub reset_key: [u8; 32],
-    /// What marks our connection IDs, kept so that the demultiplexer knows them after a restart.
-    pub cid_key: u64,
     /// The private key of the self-signed certificate of our own name (PKCS #8).
     pub certificate_key: Vec<u8>,
 }
@@ -274,6 +272,13 @@ impl State {
     /// All hosts, by zone and label.
     pub fn hosts(&self) -> impl Iterator<Item = (&HostName, &Arc<Host>)> {
         self.hosts.iter()
+    }
+
+    /// The host, existing or not, whose dual name is `name`.
+    pub fn host_of(&self, name: &DnsName) -> Option<HostName> {
+        let mut zones = self.zones.keys().filter(|zone| name.within(zone).is_some());
+        let zone = zones.next()?;
+        HostName::new(Some(name.within(zone)?).filter(|label| !label.is_empty()).unwrap_or(APEX), zone.clone()).ok()
     }
 
     /// The host that lists `name` as its alias.

@@ -111,12 +111,8 @@ pub struct Agent {
     pub gateways: Vec<fourward_core::join::Peer>,
     /// What the gateway may open here.
     pub services: Vec<fourward_core::link::Service>,
-    /// The address to publish, if fixed.
-    pub target: Option<Ipv6Addr>,
-    /// The interface whose address is published, if fixed.
-    pub interface: Option<String>,
-    /// The interface identifier of the address that is published, if fixed.
-    pub suffix: Option<Ipv6Addr>,
+    /// Which of its addresses to publish, as far as fixed.
+    pub wish: fourward_core::address::Wish,
 }
 
 /// Why a configuration is refused.
@@ -198,14 +194,5 @@ impl Server {
     /// The zones, none if no name server runs here.
     pub fn zones(&self) -> &[DnsName] {
         self.dns.as_ref().map_or(&[], |dns| &dns.zones)
-    }
-}
-
-impl Agent {
-    /// The prefix-independent half that `suffix` asks for, as a network to compare with.
-    pub fn wants(&self, address: Ipv6Addr) -> bool {
-        let interface_identifier = |a: Ipv6Addr| a.to_bits() & u128::from(u64::MAX);
-        let fits = self.suffix.is_none_or(|suffix| interface_identifier(suffix) == interface_identifier(address));
-        fits && self.target.is_none_or(|target| target == address)
     }
 }

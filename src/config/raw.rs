@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fourward_core::address::Wish;
 use fourward_core::join::Peer;
 use fourward_core::link::Service;
 use fourward_core::name::DnsName;
@@ -279,7 +280,8 @@ fn agent(raw: RawAgent) -> Result<Agent, ConfigError> {
     }
     let services = raw.services.unwrap_or_else(Service::defaults);
     unique("agent.services", &services)?;
-    Ok(Agent { host: raw.host, gateways: raw.gateways, services, target: raw.target, interface: raw.interface, suffix: raw.suffix })
+    let wish = Wish { target: raw.target, interface: raw.interface, suffix: raw.suffix };
+    Ok(Agent { host: raw.host, gateways: raw.gateways, services, wish })
 }
 
 fn name(key: &str, text: &str) -> Result<DnsName, ConfigError> {

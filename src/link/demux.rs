@@ -1,0 +1,134 @@
+//! The one UDP socket of port 443, and our own QUIC endpoint behind it.
+//!
+//! Every datagram is judged by `core::demux` before the endpoint sees it. What is nobody's ends here: it gets no answer, so that
+//! the port says nothing to strangers. Flows to homes will branch off at the same place.
+
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use aws_lc_rs::{hmac, rand};
+use fourward_core::demux::{OWN_ID_LENGTH, Owner, owner};
+use quinn::udp::{RecvMeta, Transmit};
+use quinn::{AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, UdpPoller};
+
+/// Of the bytes of a connection ID so many are random: enough that two connections never meet, while the rest says "ours" but for one in
+/// sixteen million.
+const RANDOM: usize = 5;
+
+/// Our connection IDs: random bytes and a mark that only we can make, so that a datagram is known as ours with no table, and still
+/// after a restart.
+#[derive(Clone, Debug)]
+pub(super) struct OwnIds(hmac::Key);
+
+impl OwnIds {
+    /// IDs marked with `key`, which outlives restarts.
+    pub(super) fn new(key: &[u8; 32]) -> Self {
+        let master = hmac::Key::new(hmac::HMAC_SHA256, key);
+        let derived = hmac::sign(&master, b"fourward connection ids");
+        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
+    }
+
+    fn know(&self, id: &[u8]) -> bool {
+        let (random, mark) = id.split_at_checked(RANDOM).unwrap_or_default();
+        id.len() == OWN_ID_LENGTH && hmac::sign(&self.0, random).as_ref().starts_with(mark)
+    }
+}
+
+impl ConnectionIdGenerator for OwnIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut id = [0; OWN_ID_LENGTH];
+        let (random, mark) = id.split_at_mut(RANDOM);
+        // Without randomness the ID is only predictable, and the handshake fails by itself.
+        let _ = rand::fill(random);
+        let tag = hmac::sign(&self.0, random);
+        mark.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+        ConnectionId::new(&id)
+    }
+
+    fn cid_len(&self) -> usize {
+        OWN_ID_LENGTH
+    }
+
+    fn cid_lifetime(&self) -> Option<std::time::Duration> {
+        None
+    }
+}
+
+/// A socket that passes on what is ours.
+#[derive(Debug)]
+pub(super) struct Demux {
+    socket: Arc<dyn AsyncUdpSocket>,
+    ids: OwnIds,
+}
+
+impl Demux {
+    pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>, ids: OwnIds) -> Self {
+        Self { socket, ids }
+    }
+
+    /// Keeps the datagrams of `buffer` that are ours; `meta` tells what is left.
+    fn sift(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
+        let (stride, mut kept) = (meta.stride.max(1), 0);
+        let mut from = 0;
+        while from < meta.len {
+            let to = (from + stride).min(meta.len);
+            let own = buffer.get(from..to).is_some_and(|datagram| owner(datagram, |id| self.ids.know(id)) == Owner::Own);
+            if own {
+                buffer.copy_within(from..to, kept);
+                kept += to - from;
+            }
+            from = to;
+        }
+        meta.len = kept;
+    }
+}
+
+impl AsyncUdpSocket for Demux {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        Arc::clone(&self.socket).create_io_poller()
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.socket.try_send(transmit)
+    }
+
+    fn poll_recv(&self, cx: &mut Context<'_>, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> Poll<io::Result<usize>> {
+        let received = ready!(self.socket.poll_recv(cx, bufs, meta))?;
+        for (buffer, meta) in bufs.iter_mut().zip(meta.iter_mut()).take(received) {
+            self.sift(buffer, meta);
+        }
+        Poll::Ready(Ok(received))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.socket.max_transmit_segments()
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        self.socket.max_receive_segments()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.socket.may_fragment()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_ids_are_known_after_a_restart_and_others_are_not() {
+        let id = OwnIds::new(&[7; 32]).generate_cid();
+        assert!(OwnIds::new(&[7; 32]).know(&id));
+        assert!(!OwnIds::new(&[8; 32]).know(&id));
+        assert!(!OwnIds::new(&[7; 32]).know(&id[..7]));
+    }
+}
