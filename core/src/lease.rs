@@ -40,6 +40,8 @@ pub enum Verdict {
     Proven(Echo),
     /// The nonce is not ours, too old, or was answered before.
     UnknownNonce,
+    /// The agent is there, but has no address to claim.
+    NoClaim,
     /// The claim is not where the packets come from: translated on the way, or already moved on.
     OtherAddress {
         /// What the agent claims.
@@ -75,11 +77,15 @@ impl Prover {
     }
 
     /// Judges the echo of `nonce` with the agent's `claim`, when the link's remote address is `remote`.
-    pub fn echoed(&mut self, nonce: u64, claim: Ipv6Addr, remote: IpAddr, now: Instant) -> Verdict {
+    pub fn echoed(&mut self, nonce: u64, claim: Option<Ipv6Addr>, remote: IpAddr, now: Instant) -> Verdict {
         let Some(at) = self.under_way.iter().position(|sent| sent.nonce == nonce) else {
             return Verdict::UnknownNonce;
         };
         let sent = self.under_way.remove(at);
+        let Some(claim) = claim else {
+            self.under_way.retain(|other| other.at > sent.at);
+            return Verdict::NoClaim;
+        };
         for seen in [sent.remote, remote] {
             if seen != IpAddr::V6(claim) {
                 return Verdict::OtherAddress { claim, seen };
@@ -125,17 +131,17 @@ mod tests {
         let (mut prover, t0) = (Prover::default(), Instant::now());
         prover.sent(7, OLD.into(), t0);
         let proven = Verdict::Proven(Echo { address: OLD, sent: t0, came: t0 + ms(20) });
-        assert_eq!(prover.echoed(7, OLD, OLD.into(), t0 + ms(20)), proven);
-        assert_eq!(prover.echoed(7, OLD, OLD.into(), t0 + ms(21)), Verdict::UnknownNonce);
+        assert_eq!(prover.echoed(7, Some(OLD), OLD.into(), t0 + ms(20)), proven);
+        assert_eq!(prover.echoed(7, Some(OLD), OLD.into(), t0 + ms(21)), Verdict::UnknownNonce);
     }
 
     #[test]
     fn a_move_between_nonce_and_echo_proves_nothing() {
         let (mut prover, t0) = (Prover::default(), Instant::now());
         prover.sent(7, OLD.into(), t0);
-        assert_eq!(prover.echoed(7, NEW, NEW.into(), t0 + ms(20)), Verdict::OtherAddress { claim: NEW, seen: OLD.into() });
+        assert_eq!(prover.echoed(7, Some(NEW), NEW.into(), t0 + ms(20)), Verdict::OtherAddress { claim: NEW, seen: OLD.into() });
         prover.sent(8, NEW.into(), t0 + ms(20));
-        assert!(matches!(prover.echoed(8, NEW, NEW.into(), t0 + ms(40)), Verdict::Proven(_)));
+        assert!(matches!(prover.echoed(8, Some(NEW), NEW.into(), t0 + ms(40)), Verdict::Proven(_)));
     }
 
     #[test]
@@ -143,7 +149,7 @@ mod tests {
         let (mut prover, t0) = (Prover::default(), Instant::now());
         let elsewhere: IpAddr = "198.51.100.1".parse().expect("v4");
         prover.sent(7, elsewhere, t0);
-        assert_eq!(prover.echoed(7, NEW, elsewhere, t0), Verdict::OtherAddress { claim: NEW, seen: elsewhere });
+        assert_eq!(prover.echoed(7, Some(NEW), elsewhere, t0), Verdict::OtherAddress { claim: NEW, seen: elsewhere });
     }
 
     #[test]
@@ -161,7 +167,7 @@ mod tests {
         prover.sent(7, OLD.into(), t0);
         assert_eq!(prover.silent_at(), Some(t0 + ECHO_TIMEOUT));
         prover.sent(8, OLD.into(), t0 + ms(1_100));
-        prover.echoed(8, OLD, OLD.into(), t0 + ms(1_120));
+        prover.echoed(8, Some(OLD), OLD.into(), t0 + ms(1_120));
         assert_eq!(prover.silent_at(), None, "a newer echo answers for the older nonces");
     }
 

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod api;
 pub mod demux;
 pub mod host;
 pub mod join;

@@ -50,8 +50,8 @@ pub enum FromAgent {
     Echo {
         /// The nonce.
         nonce: u64,
-        /// The address that the agent claims.
-        claim: Ipv6Addr,
+        /// The address that the agent claims, if it has one.
+        claim: Option<Ipv6Addr>,
     },
     /// The agent ends on purpose: its lease ends with it.
     Goodbye,

@@ -259,6 +259,11 @@ pub enum Record {
 }
 
 impl State {
+    /// All zones, by name.
+    pub fn zones(&self) -> impl Iterator<Item = (&DnsName, &Zone)> {
+        self.zones.iter()
+    }
+
     /// The zone called `name`.
     pub fn zone(&self, name: &DnsName) -> Option<&Zone> {
         self.zones.get(name)

@@ -1,1 +1,311 @@
-//! (being written)
+//! The command line: what there is, and which function does it.
+//!
+//! Commands about hosts talk to the running server; `init`, `join` and `config check` touch files only. Every command says what it did
+//! and what to do next, and with `--json` the same to programs.
+
+mod client;
+mod config_check;
+mod files;
+mod host;
+mod init;
+mod join;
+mod status;
+mod table;
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use fourward_core::host::EditError;
+use fourward_core::join::JoinError;
+
+use crate::agent::RegisterError;
+use crate::config::{ConfigError, DEFAULT_CONFIG, DEFAULT_STATE};
+use crate::crypto::KeyError;
+
+/// Your home server, reachable from everywhere: IPv6 straight to your door, IPv4 carried forward by a gateway you own.
+#[derive(Debug, Parser)]
+#[command(name = "fourward", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole figure on this machine: no root, no configuration, no network
+    Demo(DemoArgs),
+    /// On the VPS: write a configuration, and say what to enter at the registrar
+    Init(InitArgs),
+    /// Start every role that the configuration has a table for
+    Run(RunArgs),
+    /// At home: trade the join string for a key of this home's own, and write the configuration
+    Join(JoinArgs),
+    /// Create, change and show hosts, on the running server
+    #[command(subcommand)]
+    Host(HostCommand),
+    /// Show the live state of the running server
+    Status(ServerArgs),
+    /// Look at a configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// Where the server is, and for whom the answer is.
+#[derive(Clone, Debug, Args)]
+pub struct ServerArgs {
+    /// The server's configuration, by which its control socket is found
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub config: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Stay up until Ctrl-C, with a page on a 127.0.0.1 port of this machine
+    #[arg(long)]
+    pub keep: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// A machine of the demo's own
+    #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true)]
+    pub node: Vec<String>,
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The zone that you delegate to this server, like dyn.example.org
+    #[arg(long)]
+    pub zone: String,
+    /// This server's public IPv4 address (again for another one)
+    #[arg(long, required = true, num_args = 1..)]
+    pub ipv4: Vec<Ipv4Addr>,
+    /// This server's IPv6 address, by which it reaches the homes (again for another one)
+    #[arg(long, required = true, num_args = 1..)]
+    pub ipv6: Vec<Ipv6Addr>,
+    /// This server's own name [default: gw.ZONE]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Your mail address, for the certificate authority
+    #[arg(long)]
+    pub email: Option<String>,
+    /// Another certificate authority's ACME directory
+    #[arg(long, value_name = "URL")]
+    pub acme_directory: Option<String>,
+    /// The CA certificate of a private ACME server
+    #[arg(long, value_name = "PEM")]
+    pub acme_root: Option<PathBuf>,
+    /// Order no certificates
+    #[arg(long)]
+    pub no_acme: bool,
+    /// The configuration to write
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub config: PathBuf,
+    /// Where the server keeps its state
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE)]
+    pub state: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub config: PathBuf,
+    /// All roles on loopback, for the demo where namespaces are not to be had: the home's ports, TLS and HTTP
+    #[arg(long, hide = true, value_name = "TLS,HTTP", value_delimiter = ',', num_args = 2)]
+    pub loopback_demo: Option<Vec<u16>>,
+}
+
+/// `join`.
+#[derive(Debug, Args)]
+pub struct JoinArgs {
+    /// The join string, or - to be asked for it (or to read it from standard input)
+    #[arg(value_name = "STRING|-")]
+    pub string: String,
+    /// The configuration to write
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub config: PathBuf,
+    /// Where the agent keeps its key
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE)]
+    pub state: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `host …`.
+#[derive(Debug, Subcommand)]
+pub enum HostCommand {
+    /// Create a host, and print its join string
+    Add {
+        /// Its name: one part, like cloud (@ for the zone itself)
+        name: String,
+        /// Settings, like alias=cloud.example.org
+        #[arg(value_name = "KEY=VALUE")]
+        settings: Vec<String>,
+        /// Give out the name of a removed host again
+        #[arg(long)]
+        reuse: bool,
+        /// The server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Change a host's settings, all or none
+    Set {
+        /// Its name
+        name: String,
+        /// Settings; += and -= change lists
+        #[arg(value_name = "KEY=VALUE", required = true)]
+        settings: Vec<String>,
+        /// The server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// List all hosts
+    List {
+        /// The server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Show one host in full
+    Show {
+        /// Its name
+        name: String,
+        /// The server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Remove a host; its name is given out again only with `add --reuse`
+    Remove {
+        /// Its name
+        name: String,
+        /// The server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Make a new join string and update password; the old ones end
+    Token {
+        /// Its name
+        name: String,
+        /// The server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+/// `config …`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Parse and explain a configuration, starting nothing
+    Check {
+        /// The file
+        #[arg(value_name = "FILE", default_value = DEFAULT_CONFIG)]
+        file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The configuration is refused.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A setting is malformed.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// An argument does not fit.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration is not a server's.
+    #[error("{0} has no [dns] and no [gateway], so no server runs by it; give the server's configuration with --config")]
+    NoServer(PathBuf),
+    /// There is something already.
+    #[error("{path} exists already and is not overwritten; {remedy}")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A file or folder cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// No right to it.
+    #[error("{path}: permission denied; run it as root, or as a member of the group fourward")]
+    NotPermitted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Nobody listens on the control socket.
+    #[error("no server answers at {path} ({source}); is it running? `systemctl status fourward`, or `fourward run`")]
+    NoAnswer {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The server says no.
+    #[error("{0}")]
+    Refused(String),
+    /// The server could not.
+    #[error("the server failed: {0}")]
+    Failed(String),
+    /// The server is of another version.
+    #[error("the server's answer makes no sense here; is it of another version than this command?")]
+    OutOfTurn,
+    /// The join string is none.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The home could not join.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    /// No randomness.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Standard input or output.
+    #[error("standard input or output: {0}")]
+    Terminal(#[from] io::Error),
+}
+
+impl CliError {
+    /// An error of `source` on `path`, told apart by whether it is one of permission.
+    fn file(path: impl Into<PathBuf>, source: io::Error) -> Self {
+        let path = path.into();
+        if source.kind() == io::ErrorKind::PermissionDenied { Self::NotPermitted { path } } else { Self::File { path, source } }
+    }
+}
+
+/// Carries out every command that is neither a role nor the demo.
+///
+/// # Errors
+/// Why it could not be carried out.
+pub async fn run(command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Init(args) => init::run(args),
+        Command::Join(args) => join::run(args).await,
+        Command::Host(command) => host::run(command).await,
+        Command::Status(server) => status::run(server).await,
+        Command::Config(ConfigCommand::Check { file, json }) => config_check::run(&file, json),
+        Command::Demo(_) | Command::Run(_) => Err(CliError::Usage("not a command of this kind".into())),
+    }
+}

@@ -17,6 +17,9 @@ pub const DEFAULT_CONFIG: &str = "/etc/fourward/fourward.toml";
 /// Where the state is if nobody says otherwise.
 pub const DEFAULT_STATE: &str = "/var/lib/fourward";
 
+/// The agent's private key, in the state directory.
+pub const AGENT_KEY: &str = "agent.key";
+
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {

@@ -1,1 +1,195 @@
-//! (being written)
+//! What the owner asks of the running server, and what its own name shows.
+//!
+//! Requests come over a Unix socket and become changes; answers are read from the snapshot and the leases. Whether a change is
+//! allowed is `apply`'s word, not ours. Secrets are made here, shown once, and kept as digests.
+
+mod own;
+mod socket;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use fourward_core::api::{
+    GatewayStatus, HostDetails, HostEntry, LinkStatus, Names, Reply, Request, Secrets, Status, Update, ZoneStatus,
+};
+use fourward_core::host::{AddressFrom, Digest, Edit, Host, JoinSecret};
+use fourward_core::join::{JoinString, Peer, Secret};
+use fourward_core::name::{HostName, NameError};
+use fourward_core::state::{Change, State};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::config::Server;
+use crate::crypto::{self, KeyError};
+use crate::gateway::Traffic;
+use crate::leases::Leases;
+use crate::store::{CommitError, Store};
+
+pub use own::{OwnPage, PageError};
+pub use socket::{ControlSocket, SocketError};
+
+/// Long enough to walk to the machine at home, short enough that a forgotten terminal is no open door.
+const JOIN_LIFE: SignedDuration = SignedDuration::from_hours(24);
+
+/// Answers the owner.
+pub struct Control {
+    server: Server,
+    pin: Digest,
+    store: Store,
+    leases: Arc<Leases>,
+    traffic: Arc<Traffic>,
+}
+
+/// Why a request is not carried out.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Edit(#[from] fourward_core::host::EditError),
+    #[error("there is no host {0}; `fourward host list` shows those that are")]
+    UnknownHost(HostName),
+    #[error(transparent)]
+    Random(#[from] KeyError),
+}
+
+impl Control {
+    /// A control whose join strings pin `pin`.
+    pub fn new(server: Server, pin: Digest, store: Store, leases: Arc<Leases>, traffic: Arc<Traffic>) -> Arc<Self> {
+        Arc::new(Self { server, pin, store, leases, traffic })
+    }
+
+    /// Carries out `request`.
+    async fn answer(&self, request: Request) -> Reply {
+        match self.carry_out(request).await {
+            Ok(reply) => reply,
+            Err(Failure::Commit(error @ CommitError::Stopped { .. })) => Reply::Failed(error.to_string()),
+            Err(error @ Failure::Random(_)) => Reply::Failed(error.to_string()),
+            Err(refused) => Reply::Refused(refused.to_string()),
+        }
+    }
+
+    async fn carry_out(&self, request: Request) -> Result<Reply, Failure> {
+        let at = Timestamp::now();
+        match request {
+            Request::HostAdd { host, edits, reuse } => {
+                let (host, edits) = (self.host(&host)?, parse(&edits)?);
+                self.secrets(host, |host, join, update| Change::Add { host, edits, join, update, reuse }).await
+            }
+            Request::HostToken { host } => {
+                self.secrets(self.host(&host)?, |host, join, update| Change::Token { host, join, update }).await
+            }
+            Request::HostSet { host, edits } => {
+                let host = self.host(&host)?;
+                let state = self.store.commit(Change::Set { host: host.clone(), edits: parse(&edits)? }).await?;
+                self.details(&state, host)
+            }
+            Request::HostRemove { host } => {
+                let host = self.host(&host)?;
+                let before = self.details(&self.store.snapshot(), host.clone())?;
+                self.store.commit(Change::Remove { host, at }).await?;
+                Ok(before)
+            }
+            Request::HostShow { host } => self.details(&self.store.snapshot(), self.host(&host)?),
+            Request::HostList => Ok(Reply::Hosts(self.entries(&self.store.snapshot()))),
+            Request::Status => Ok(Reply::Status(self.status())),
+        }
+    }
+
+    fn host(&self, text: &str) -> Result<HostName, NameError> {
+        HostName::parse(text, self.server.zones())
+    }
+
+    /// Makes new secrets for `host` and commits them.
+    async fn secrets(&self, host: HostName, change: impl FnOnce(HostName, JoinSecret, Digest) -> Change) -> Result<Reply, Failure> {
+        let join = crypto::random()?;
+        let update: [u8; 16] = crypto::random()?;
+        let password: String = update.iter().map(|byte| format!("{byte:02x}")).collect();
+        let secret = JoinSecret { secret: crypto::sha256(&join), expires: Timestamp::now() + JOIN_LIFE, spent_by: None };
+        self.store.commit(change(host.clone(), secret, crypto::sha256(password.as_bytes()))).await?;
+        let join = JoinString { gateways: vec![self.peer()], host: host.dual(), secret: Secret::new(join) };
+        let update = Update { url: format!("https://{}/nic/update", self.server.public.name), user: self.short(&host), password };
+        let names = names(&host);
+        Ok(Reply::Secrets(Secrets { host: self.short(&host), names, join: join.reveal(), update }))
+    }
+
+    /// This gateway, as a home knows it.
+    fn peer(&self) -> Peer {
+        let v6 = self.server.public.ipv6.iter().copied().map(Into::into);
+        let v4 = self.server.public.ipv4.iter().copied().map(Into::into);
+        let port = self.server.gateway.as_ref().map(|gateway| gateway.tls).filter(|port| *port != 443);
+        Peer { name: self.server.public.name.clone(), addresses: v6.chain(v4).collect(), pins: vec![self.pin], port }
+    }
+
+    /// A host's label in the first zone, its whole name elsewhere.
+    fn short(&self, host: &HostName) -> String {
+        if self.server.zones().first() == Some(host.zone()) { host.label().to_owned() } else { host.dual().to_string() }
+    }
+
+    fn status(&self) -> Status {
+        let state = self.store.snapshot();
+        let served = state.zones().filter(|(name, _)| self.server.zones().contains(name));
+        Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            zones: served.map(|(name, zone)| ZoneStatus { name: name.clone(), serial: zone.serial.0 }).collect(),
+            gateway: GatewayStatus { connections: self.traffic.connections(), bytes: self.traffic.bytes() },
+            hosts: self.entries(&state),
+        }
+    }
+
+    fn entries(&self, state: &State) -> Vec<HostEntry> {
+        state.hosts().map(|(name, host)| self.entry(name, host)).collect()
+    }
+
+    fn details(&self, state: &State, name: HostName) -> Result<Reply, Failure> {
+        let Some(host) = state.host(&name) else { return Err(Failure::UnknownHost(name)) };
+        let presence = self.leases.presence(&name);
+        let join = host.credentials.join;
+        let details = HostDetails {
+            entry: self.entry(&name, host),
+            names: names(&name),
+            settings: host.settings.clone(),
+            link_from: presence.as_ref().map(|presence| presence.remote()),
+            link_since: presence.as_ref().map(|presence| presence.since),
+            join_until: Some(join.expires).filter(|expires| join.spent_by.is_none() && *expires > Timestamp::now()),
+        };
+        Ok(Reply::Host(Box::new(details)))
+    }
+
+    fn entry(&self, name: &HostName, host: &Host) -> HostEntry {
+        let by_link = host.settings.address_from == AddressFrom::Link;
+        let lease = self.leases.lease(name).filter(|_| by_link);
+        let left = lease.map(|lease| lease.until.saturating_duration_since(Instant::now()));
+        HostEntry {
+            host: self.short(name),
+            address: host.home(),
+            address_from: host.settings.address_from,
+            proven_at: lease.map(|lease| lease.proven_at).or(host.proven.map(|proven| proven.since)).filter(|_| by_link),
+            lease_until: left.and_then(|left| SignedDuration::try_from(left).ok()).map(|left| Timestamp::now() + left),
+            carrier: host.settings.carrier,
+            aliases: host.settings.alias.clone(),
+            link: self.link_status(name, host),
+        }
+    }
+
+    fn link_status(&self, name: &HostName, host: &Host) -> LinkStatus {
+        match self.leases.presence(name) {
+            None if host.credentials.agent.is_none() => LinkStatus::NotJoined,
+            None => LinkStatus::Down,
+            Some(presence) if presence.conflict.load(Ordering::Relaxed) => LinkStatus::Conflict,
+            Some(presence) if *presence.silent.borrow() => LinkStatus::Silent,
+            Some(_) => LinkStatus::Up,
+        }
+    }
+}
+
+fn names(host: &HostName) -> Names {
+    Names { dual: host.dual(), twin: host.twin() }
+}
+
+fn parse(edits: &[String]) -> Result<Vec<Edit>, Failure> {
+    Ok(edits.iter().map(|edit| edit.parse()).collect::<Result<_, _>>()?)
+}
+

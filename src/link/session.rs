@@ -206,6 +206,10 @@ impl<'a> Session<'a> {
     async fn judge(&mut self, verdict: Verdict) -> Result<(), SessionError> {
         match verdict {
             Verdict::UnknownNonce => Ok(()),
+            Verdict::NoClaim => {
+                self.alive();
+                Ok(())
+            }
             Verdict::OtherAddress { claim, seen } => {
                 self.alive();
                 self.say_once(FromGateway::Unproven { claim, seen }).await

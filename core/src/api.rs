@@ -1,0 +1,193 @@
+//! What `host` and `status` ask the running server over its control socket, and what `--json` prints.
+//!
+//! A line of JSON each way. Fields may be added, never renamed: programs read them.
+
+use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::host::{AddressFrom, Carrier, Settings};
+use crate::name::DnsName;
+
+/// The longest line either way. A list of 100,000 hosts fits.
+pub const LINE_LIMIT: usize = 64 << 20;
+
+/// A request: one line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Request {
+    /// `host add`.
+    HostAdd {
+        /// A label or a whole name.
+        host: String,
+        /// `KEY=VALUE`.
+        edits: Vec<String>,
+        /// Whether the name of a removed host may be given out again.
+        reuse: bool,
+    },
+    /// `host set`.
+    HostSet {
+        /// A label or a whole name.
+        host: String,
+        /// `KEY=VALUE`, `KEY+=VALUE`, `KEY-=VALUE`.
+        edits: Vec<String>,
+    },
+    /// `host list`.
+    HostList,
+    /// `host show`.
+    HostShow {
+        /// A label or a whole name.
+        host: String,
+    },
+    /// `host remove`.
+    HostRemove {
+        /// A label or a whole name.
+        host: String,
+    },
+    /// `host token`.
+    HostToken {
+        /// A label or a whole name.
+        host: String,
+    },
+    /// `status`.
+    Status,
+}
+
+/// The answer: one line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// To `host add` and `host token`.
+    Secrets(Secrets),
+    /// To `host list`.
+    Hosts(Vec<HostEntry>),
+    /// To `host show`, `host set` and `host remove` (as it was).
+    Host(Box<HostDetails>),
+    /// To `status`.
+    Status(Status),
+    /// It was refused; nothing changed.
+    Refused(String),
+    /// It could not be carried out.
+    Failed(String),
+}
+
+/// The two names of a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// The name for everyone.
+    pub dual: DnsName,
+    /// The name with the AAAA alone.
+    pub twin: DnsName,
+}
+
+/// What a host's owner needs, shown once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secrets {
+    /// The host as it was asked for: its label in the first zone, its whole name elsewhere.
+    pub host: String,
+    /// Its names.
+    pub names: Names,
+    /// The join string.
+    pub join: String,
+    /// For routers and update clients.
+    pub update: Update,
+}
+
+/// The settings of an update client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Update {
+    /// Where to update.
+    pub url: String,
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+/// How a host's link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkStatus {
+    /// No agent ever joined.
+    NotJoined,
+    /// The agent is not there.
+    Down,
+    /// The agent is there.
+    Up,
+    /// The agent is there and did not answer the last nonce.
+    Silent,
+    /// A second agent with the same key was turned away.
+    Conflict,
+}
+
+/// A host in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostEntry {
+    /// Its label in the first zone, its whole name elsewhere.
+    pub host: String,
+    /// The home address, if it is known.
+    pub address: Option<Ipv6Addr>,
+    /// Who is the authority on it.
+    pub address_from: AddressFrom,
+    /// The last echo, or when the address was first proven if no lease runs.
+    pub proven_at: Option<Timestamp>,
+    /// When the lease ends unless it is renewed.
+    pub lease_until: Option<Timestamp>,
+    /// How the gateway reaches it.
+    pub carrier: Carrier,
+    /// The user's own domains that lead to it.
+    pub aliases: BTreeSet<DnsName>,
+    /// How its link is.
+    pub link: LinkStatus,
+}
+
+/// A host in full.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostDetails {
+    /// As in the list.
+    #[serde(flatten)]
+    pub entry: HostEntry,
+    /// Its names.
+    pub names: Names,
+    /// What its owner set.
+    pub settings: Settings,
+    /// Where its link comes from, if it is up.
+    pub link_from: Option<std::net::IpAddr>,
+    /// Since when its link is up.
+    pub link_since: Option<Timestamp>,
+    /// Until when its join string is good, if it was not used.
+    pub join_until: Option<Timestamp>,
+}
+
+/// The live state of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of the server.
+    pub version: String,
+    /// The zones and their serials.
+    pub zones: Vec<ZoneStatus>,
+    /// The gateway.
+    pub gateway: GatewayStatus,
+    /// The hosts.
+    pub hosts: Vec<HostEntry>,
+}
+
+/// A zone's version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneStatus {
+    /// The zone.
+    pub name: DnsName,
+    /// Its serial.
+    pub serial: u32,
+}
+
+/// What the gateway does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayStatus {
+    /// Connections open now.
+    pub connections: u64,
+    /// Bytes relayed since the start, both directions together.
+    pub bytes: u64,
+}

@@ -1,0 +1,185 @@
+//! Finding a gateway: the link's connection, over IPv6 from the home address where that goes, over IPv4 else.
+//!
+//! The gateway shows a raw public key that the join string pinned; no certificate authority and no DNS has a say. Attempts start
+//! one after the other and run side by side, so that a family that is down costs a moment only.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fourward_core::host::Digest;
+use fourward_core::join::Peer;
+use fourward_core::link::{ALPN, is_pinned};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, TokioRuntime};
+use rustls::client::AlwaysResolvesClientRawPublicKeys;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
+use tokio::time::{sleep, timeout};
+
+use crate::{crypto, quic};
+
+/// The next attempt starts so long after the last; also how often one gateway is called while it does not answer, so that it is found
+/// soon after it is back.
+const STAGGER: Duration = Duration::from_millis(700);
+
+/// How long one attempt may take: several round trips of the slowest lines.
+const ATTEMPT: Duration = Duration::from_secs(4);
+
+/// The agent speaks so often, so that it notices within a second that its gateway was restarted (stateless reset), and
+/// that a NAT on the way forgets nothing.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+
+/// Why there is no link.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// Nothing answered.
+    #[error("no gateway answered at {tried} (UDP); last: {last}")]
+    NoAnswer {
+        /// The addresses.
+        tried: String,
+        /// What the last attempt said.
+        last: String,
+    },
+    /// The key cannot be used.
+    #[error(transparent)]
+    Key(#[from] crypto::KeyError),
+    /// TLS cannot be set up.
+    #[error("the link's TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// TLS lacks a cipher.
+    #[error("the TLS library lacks QUIC's initial cipher suite")]
+    NoInitialCipher,
+}
+
+/// A connection to a gateway, with the socket behind it.
+pub(crate) struct Dialled {
+    /// Rebinds to other addresses.
+    pub(crate) endpoint: Endpoint,
+    /// The link's connection.
+    pub(crate) connection: Connection,
+}
+
+/// Connects to one of `gateways` as the holder of `key` (PKCS #8), over IPv6 from `source` if there is such an address.
+pub(crate) async fn dial(gateways: &[Peer], key: &[u8], source: Option<Ipv6Addr>) -> Result<Dialled, DialError> {
+    let key = crypto::raw_key(key)?;
+    let mut attempts = FuturesUnordered::new();
+    let mut targets = targets(gateways).into_iter();
+    let mut last = String::from("no address of that kind on this machine");
+    loop {
+        let next = targets.next();
+        let done = next.is_none();
+        if let Some((peer, address)) = next {
+            let config = client_config(peer, &key)?;
+            attempts.push(attempt(peer, address, source, config));
+        }
+        if done && attempts.is_empty() {
+            let tried: Vec<_> = gateways.iter().flat_map(|peer| &peer.addresses).map(IpAddr::to_string).collect();
+            return Err(DialError::NoAnswer { tried: tried.join(", "), last });
+        }
+        tokio::select! {
+            Some(outcome) = attempts.next() => match outcome {
+                Ok(dialled) => return Ok(dialled),
+                Err(error) => last = error,
+            },
+            () = sleep(STAGGER), if !done => {}
+        }
+    }
+}
+
+/// Every address of every gateway, IPv6 first.
+fn targets(gateways: &[Peer]) -> Vec<(&Peer, IpAddr)> {
+    let mut all: Vec<_> = gateways.iter().flat_map(|peer| peer.addresses.iter().map(move |address| (peer, *address))).collect();
+    all.sort_by_key(|(_, address)| address.is_ipv4());
+    all
+}
+
+async fn attempt(peer: &Peer, address: IpAddr, source: Option<Ipv6Addr>, config: ClientConfig) -> Result<Dialled, String> {
+    let endpoint = bind(address, source).and_then(endpoint).map_err(|error| error.to_string())?;
+    let connecting = endpoint.connect_with(config, SocketAddr::new(address, peer.port()), peer.name.as_str());
+    let connecting = connecting.map_err(|error| error.to_string())?;
+    match timeout(ATTEMPT, connecting).await {
+        Ok(Ok(connection)) => Ok(Dialled { endpoint, connection }),
+        Ok(Err(error)) => Err(format!("{address}: {error}")),
+        Err(_) => Err(format!("{address}: no answer within {} s", ATTEMPT.as_secs())),
+    }
+}
+
+fn bind(to: IpAddr, source: Option<Ipv6Addr>) -> io::Result<UdpSocket> {
+    let from = match to {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(source.unwrap_or(Ipv6Addr::UNSPECIFIED)),
+    };
+    UdpSocket::bind(SocketAddr::new(from, 0))
+}
+
+fn endpoint(socket: UdpSocket) -> io::Result<Endpoint> {
+    Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))
+}
+
+fn client_config(peer: &Peer, key: &Arc<CertifiedKey>) -> Result<ClientConfig, DialError> {
+    let resolver = AlwaysResolvesClientRawPublicKeys::new(Arc::clone(key));
+    let mut tls = rustls::ClientConfig::builder_with_provider(crypto::tls_provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Pinned(peer.pins.clone())))
+        .with_client_cert_resolver(Arc::new(resolver));
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let crypto = QuicClientConfig::try_from(tls).map_err(|_| DialError::NoInitialCipher)?;
+    let mut config = ClientConfig::new(Arc::new(crypto));
+    let mut transport = quic::transport();
+    transport.keep_alive_interval(Some(KEEP_ALIVE));
+    config.transport_config(Arc::new(transport));
+    Ok(config)
+}
+
+/// Takes the gateway whose key was pinned, and no other.
+#[derive(Debug)]
+struct Pinned(Vec<Digest>);
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if is_pinned(&self.0, &crypto::sha256(shown)) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        Err(CertificateError::ApplicationVerificationFailure.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        quic::no_tls12()
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        shown: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        quic::verify_raw_signature(message, shown, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        quic::schemes()
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,179 @@
+//! One link of the agent, from hello to its end: echoes, moves, goodbye.
+
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use fourward_core::link::{FromAgent, FromGateway};
+use quinn::{Connection, Endpoint, VarInt};
+use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
+use tracing::{info, warn};
+
+use super::dial::Dialled;
+use super::{Agent, Ended, Outage};
+use crate::quic::{ChannelError, Receiver, Sender};
+
+/// How often to look whether anything was heard.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Every second something is asked that must be answered; three in a row are no accident.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// A link over IPv4 proves nothing: so often IPv6 gets another chance, if there is an address.
+const IPV6_AGAIN: Duration = Duration::from_secs(30);
+
+/// An address that cannot be bound (yet) is tried again so soon.
+const REBIND_PAUSE: Duration = Duration::from_millis(50);
+
+/// One link.
+pub(super) struct Session<'a> {
+    agent: &'a mut Agent,
+    endpoint: Endpoint,
+    connection: Connection,
+    sender: Sender,
+    /// The address that is claimed: the one that the socket is bound to.
+    claim: Option<Ipv6Addr>,
+}
+
+impl From<ChannelError> for Ended {
+    fn from(error: ChannelError) -> Self {
+        Self::Lost(error.to_string())
+    }
+}
+
+impl<'a> Session<'a> {
+    /// Speaks on the new connection until it ends. `current` is the address that the agent has chosen, and follows it.
+    pub(super) async fn run(agent: &'a mut Agent, dialled: Dialled, current: &mut Option<Ipv6Addr>, outage: &mut Outage) -> Ended {
+        let Dialled { endpoint, connection } = dialled;
+        let opened = connection.open_bi().await.map_err(ChannelError::from);
+        let (sender, receiver) = match opened {
+            Ok((sender, receiver)) => (Sender::new(sender), Receiver::new(receiver)),
+            Err(error) => return error.into(),
+        };
+        let mut session = Self { agent, endpoint, connection, sender, claim: *current };
+        let ended = match session.speak(receiver, outage).await {
+            Ok(never) => match never {},
+            Err(ended) => ended,
+        };
+        *current = session.claim;
+        session.close(&ended).await;
+        ended
+    }
+
+    async fn speak(&mut self, mut receiver: Receiver, outage: &mut Outage) -> Result<std::convert::Infallible, Ended> {
+        self.greet().await?;
+        let mut silence = Silence::new(&self.connection);
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let over_ipv4 = self.connection.remote_address().is_ipv4() && self.claim.is_some();
+        let ipv6_again = Instant::now() + IPV6_AGAIN;
+        let mut rebind = false;
+        loop {
+            tokio::select! {
+                message = receiver.receive::<FromGateway>() => self.hear(message?, outage).await?,
+                changed = self.agent.addresses.changed() => {
+                    changed.map_err(|_| Ended::Lost("addresses cannot be read".into()))?;
+                    rebind = !self.follow().await?;
+                }
+                () = sleep(REBIND_PAUSE), if rebind => rebind = !self.follow().await?,
+                () = sleep_until(ipv6_again.into()), if over_ipv4 => return Err(Ended::Elsewhere),
+                _ = tick.tick() => silence.check(&self.connection)?,
+                () = self.agent.cancel.cancelled() => {
+                    self.sender.send(&FromAgent::Goodbye).await?;
+                    return Err(Ended::Stopped);
+                }
+            }
+        }
+    }
+
+    async fn greet(&mut self) -> Result<(), Ended> {
+        let hello = FromAgent::Hello {
+            version: env!("CARGO_PKG_VERSION").into(),
+            instance: self.agent.instance,
+            services: self.agent.config.services.clone(),
+        };
+        self.sender.send(&hello).await?;
+        if self.claim.is_none() {
+            warn!("this machine has no global IPv6 address that could be published; the host is shown as away");
+            self.sender.send(&FromAgent::Lost).await?;
+        }
+        Ok(())
+    }
+
+    async fn hear(&mut self, message: FromGateway, outage: &mut Outage) -> Result<(), Ended> {
+        match message {
+            FromGateway::Nonce { nonce } => {
+                self.sender.send(&FromAgent::Echo { nonce, claim: self.claim }).await?;
+            }
+            FromGateway::Welcome { dual, epoch } => {
+                outage.over();
+                info!(%dual, epoch, gateway = %self.connection.remote_address(), claim = ?self.claim, "linked");
+            }
+            FromGateway::Proven { address } => info!(%address, "published"),
+            FromGateway::Unproven { claim, seen } => {
+                warn!(%claim, %seen, "the gateway sees another address than this machine has: something on the way translates, or IPv6 fails");
+            }
+            FromGateway::Forbidden { claim, reason } => warn!(%claim, %reason, "the gateway does not publish this address"),
+            FromGateway::Refused { reason, .. } => return Err(Ended::Refused(reason)),
+            FromGateway::Registered { .. } => return Err(Ended::Lost("the gateway answered out of turn".into())),
+        }
+        Ok(())
+    }
+
+    /// Follows the addresses of this machine. Tells whether the link is where it should be now.
+    async fn follow(&mut self) -> Result<bool, Ended> {
+        let chosen = self.agent.choose(self.claim);
+        if chosen == self.claim {
+            return Ok(true);
+        }
+        let over_v6 = self.connection.remote_address().is_ipv6();
+        let Some(address) = chosen.filter(|_| over_v6 && self.claim.is_some()) else {
+            return Err(Ended::Elsewhere);
+        };
+        if let Err(error) = self.rebind(address) {
+            warn!(%address, %error, "cannot be bound yet");
+            return Ok(false);
+        }
+        info!(old = ?self.claim, new = %address, "address changed");
+        self.claim = Some(address);
+        self.sender.send(&FromAgent::Moved { claim: address }).await?;
+        Ok(true)
+    }
+
+    fn rebind(&self, address: Ipv6Addr) -> io::Result<()> {
+        self.endpoint.rebind(UdpSocket::bind(SocketAddr::new(address.into(), 0))?)
+    }
+
+    async fn close(self, ended: &Ended) {
+        if matches!(ended, Ended::Stopped) {
+            self.sender.finish().await;
+        }
+        self.connection.close(VarInt::from_u32(0), b"");
+        if matches!(ended, Ended::Stopped) {
+            let _ = tokio::time::timeout(Duration::from_millis(300), self.endpoint.wait_idle()).await;
+        }
+    }
+}
+
+/// Since when nothing was heard.
+struct Silence {
+    datagrams: u64,
+    since: Instant,
+}
+
+impl Silence {
+    fn new(connection: &Connection) -> Self {
+        Self { datagrams: connection.stats().udp_rx.datagrams, since: Instant::now() }
+    }
+
+    fn check(&mut self, connection: &Connection) -> Result<(), Ended> {
+        let datagrams = connection.stats().udp_rx.datagrams;
+        if datagrams != self.datagrams {
+            *self = Self { datagrams, since: Instant::now() };
+        }
+        if self.since.elapsed() > SILENCE {
+            return Err(Ended::Lost(format!("the gateway was silent for {} s", SILENCE.as_secs())));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! Asking the running server, over its control socket.
+
+use std::io;
+use std::time::Duration;
+
+use fourward_core::api::{LINE_LIMIT, Reply, Request};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::{CliError, ServerArgs};
+use crate::config::Config;
+
+/// The server answers in milliseconds; a full disk may hold it up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks the server of `args` and returns what it grants.
+///
+/// # Errors
+/// There is no server, or it refuses.
+pub(super) async fn ask(args: &ServerArgs, request: &Request) -> Result<Reply, CliError> {
+    let config = Config::read(&args.config)?;
+    if config.server.is_none() {
+        return Err(CliError::NoServer(args.config.clone()));
+    }
+    let path = config.control_socket();
+    let stream = UnixStream::connect(&path).await.map_err(|source| match source.kind() {
+        io::ErrorKind::PermissionDenied => CliError::NotPermitted { path: path.clone() },
+        _ => CliError::NoAnswer { path: path.clone(), source },
+    })?;
+    let exchange = exchange(stream, request);
+    let line = timeout(PATIENCE, exchange).await.map_err(io::Error::from).and_then(|line| line);
+    let line = line.map_err(|source| CliError::NoAnswer { path, source })?;
+    match serde_json::from_str(&line).map_err(|_| CliError::OutOfTurn)? {
+        Reply::Refused(reason) => Err(CliError::Refused(reason)),
+        Reply::Failed(reason) => Err(CliError::Failed(reason)),
+        granted => Ok(granted),
+    }
+}
+
+async fn exchange(stream: UnixStream, request: &Request) -> io::Result<String> {
+    let (read, mut write) = stream.into_split();
+    let mut question = serde_json::to_vec(request)?;
+    question.push(b'\n');
+    write.write_all(&question).await?;
+    let mut line = String::new();
+    BufReader::new(read).take(LINE_LIMIT as u64).read_line(&mut line).await?;
+    if line.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection; its log says why"));
+    }
+    Ok(line)
+}
+
+/// Prints `value` for programs.
+pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
+    println!("{text}");
+    Ok(())
+}

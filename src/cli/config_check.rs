@@ -1,0 +1,81 @@
+//! `config check`: parse and explain, starting nothing.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::CliError;
+use super::client::print_json;
+use crate::config::{Agent, Config, Server};
+
+pub(super) fn run(file: &Path, as_json: bool) -> Result<(), CliError> {
+    let config = Config::read(file)?;
+    if as_json {
+        return print_json(&json!({ "ok": true, "config": file, "roles": roles(&config), "state": config.state }));
+    }
+    println!("{} is good.", file.display());
+    println!("state      {}", config.state.display());
+    if let Some(server) = &config.server {
+        explain_server(server);
+    }
+    if let Some(agent) = &config.agent {
+        explain_agent(agent);
+    }
+    Ok(())
+}
+
+fn roles(config: &Config) -> Vec<&'static str> {
+    let server = config.server.as_ref();
+    let present = [
+        ("dns", server.is_some_and(|server| server.dns.is_some())),
+        ("gateway", server.is_some_and(|server| server.gateway.is_some())),
+        ("agent", config.agent.is_some()),
+    ];
+    present.into_iter().filter(|(_, present)| *present).map(|(role, _)| role).collect()
+}
+
+fn explain_server(server: &Server) {
+    let addresses: Vec<String> = server.addresses().map(|address| address.to_string()).collect();
+    println!("public     {} at {}", server.public.name, addresses.join(", "));
+    if let Some(dns) = &server.dns {
+        println!("dns        answers for {} with a TTL of {} s; name servers {}", join(&dns.zones), dns.ttl, join(&dns.nameservers));
+        if dns.listen.is_empty() {
+            println!("           listens on the public addresses, port 53 (UDP and TCP)");
+        } else {
+            println!("           listens on {} (UDP and TCP)", join(&dns.listen));
+        }
+    }
+    if let Some(gateway) = &server.gateway {
+        println!("gateway    TLS on TCP {}, HTTP on TCP {}, links on UDP {}", gateway.tls, gateway.http, gateway.tls);
+        println!("           at most {} connections at once", gateway.connections);
+        let t = &gateway.timeouts;
+        println!(
+            "           waits {} s for a hello, {} s for a home, {} s for a byte ({} s half-closed), {} s to drain",
+            t.hello.as_secs(),
+            t.dial.as_secs(),
+            t.idle.as_secs(),
+            t.half_closed.as_secs(),
+            t.drain.as_secs()
+        );
+    }
+}
+
+fn explain_agent(agent: &Agent) {
+    println!("agent      speaks for {}", agent.host);
+    for gateway in &agent.gateways {
+        println!("           gateway {} at {}", gateway.name, join(&gateway.addresses));
+    }
+    println!("           offers {}", join(&agent.services));
+    let wish = &agent.wish;
+    let fixed = [
+        wish.target.map(|target| format!("the address {target}")),
+        wish.interface.as_ref().map(|interface| format!("an address of {interface}")),
+        wish.suffix.map(|suffix| format!("the suffix {suffix}")),
+    ];
+    let fixed: Vec<String> = fixed.into_iter().flatten().collect();
+    println!("           publishes {}", if fixed.is_empty() { "its best global address".into() } else { fixed.join(", ") });
+}
+
+fn join<T: ToString>(values: &[T]) -> String {
+    values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

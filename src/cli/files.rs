@@ -1,0 +1,57 @@
+//! Writing configurations and keys: never over what is there, and for the user who will read them.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::unistd::{Gid, Uid, User, chown};
+
+use super::CliError;
+
+/// The user of the systemd unit.
+const USER: &str = "fourward";
+
+/// Writes a new file with `mode`.
+///
+/// # Errors
+/// It exists already (`remedy` says what to do then), or cannot be written.
+pub(super) fn create(path: &Path, mode: u32, contents: &[u8], remedy: &'static str) -> Result<(), CliError> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::create_dir_all(parent).map_err(|source| CliError::file(parent, source))?;
+    }
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.write_all(contents)?;
+        file.sync_all()
+    };
+    write().map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => CliError::Exists { path: path.into(), remedy },
+        _ => CliError::file(path, source),
+    })
+}
+
+/// Makes the state directory if it is not there, and gives it to the user of the unit if root makes it.
+///
+/// # Errors
+/// It cannot be made.
+pub(super) fn state_directory(path: &Path) -> Result<(), CliError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o750).create(path).map_err(|source| CliError::file(path, source))?;
+    if let (true, Ok(Some(user))) = (Uid::effective().is_root(), User::from_name(USER)) {
+        chown(path, Some(user.uid), Some(user.gid)).map_err(|errno| CliError::file(path, errno.into()))?;
+    }
+    Ok(())
+}
+
+/// Gives `path` to whom its folder belongs, so that the service can read what root wrote.
+///
+/// # Errors
+/// It cannot be given away.
+pub(super) fn give_to_owner_of_folder(path: &Path) -> Result<(), CliError> {
+    let Some(folder) = path.parent().filter(|_| Uid::effective().is_root()) else { return Ok(()) };
+    let owner = fs::metadata(folder).map_err(|source| CliError::file(folder, source))?;
+    chown(path, Some(Uid::from_raw(owner.uid())), Some(Gid::from_raw(owner.gid()))).map_err(|errno| CliError::file(path, errno.into()))
+}

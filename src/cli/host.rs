@@ -1,0 +1,158 @@
+//! `host add|set|list|show|remove|token`.
+
+use fourward_core::api::{HostDetails, HostEntry, LinkStatus, Reply, Request, Secrets};
+use fourward_core::host::{AddressFrom, Edit};
+
+use super::client::{ask, print_json};
+use super::table::columns;
+use super::{CliError, HostCommand, ServerArgs};
+
+pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
+    match command {
+        HostCommand::Add { name, settings, reuse, server } => {
+            check(&settings)?;
+            let aliases = settings.iter().filter_map(|setting| setting.strip_prefix("alias=")).map(str::to_owned).collect::<Vec<_>>().join(",");
+            let secrets = secrets(&server, Request::HostAdd { host: name, edits: settings, reuse }).await?;
+            let Some(secrets) = secrets else { return Ok(()) };
+            println!("{} is added.\n", secrets.names.dual);
+            print_names(&secrets);
+            for alias in aliases.split(',').filter(|alias| !alias.is_empty()) {
+                println!("\nAt the registrar of your own domain, for {alias} to lead here:\n  {alias}.  CNAME  {}.", secrets.names.dual);
+            }
+            print_join(&secrets);
+            Ok(())
+        }
+        HostCommand::Token { name, server } => {
+            let secrets = secrets(&server, Request::HostToken { host: name }).await?;
+            let Some(secrets) = secrets else { return Ok(()) };
+            println!("{}: a new join string and a new update password; the old ones are void.", secrets.names.dual);
+            println!("An agent that joined before stays linked until another one joins.");
+            print_join(&secrets);
+            Ok(())
+        }
+        HostCommand::Set { name, settings, server } => {
+            check(&settings)?;
+            let Some(host) = details(&server, Request::HostSet { host: name, edits: settings }).await? else { return Ok(()) };
+            println!("{} is changed.\n{}", host.names.dual, describe(&host));
+            Ok(())
+        }
+        HostCommand::Show { name, server } => {
+            let Some(host) = details(&server, Request::HostShow { host: name }).await? else { return Ok(()) };
+            print!("{}", describe(&host));
+            Ok(())
+        }
+        HostCommand::Remove { name, server } => {
+            let Some(host) = details(&server, Request::HostRemove { host: name }).await? else { return Ok(()) };
+            println!("{} is removed; its agent is shut out.", host.names.dual);
+            println!("Its name is kept from new owners: give it out again with `fourward host add {} --reuse`.", host.entry.host);
+            Ok(())
+        }
+        HostCommand::List { server } => match ask(&server, &Request::HostList).await? {
+            Reply::Hosts(hosts) if server.json => print_json(&hosts),
+            Reply::Hosts(hosts) if hosts.is_empty() => {
+                println!("There is no host yet. Create one: fourward host add cloud");
+                Ok(())
+            }
+            Reply::Hosts(hosts) => {
+                print!("{}", list(&hosts));
+                Ok(())
+            }
+            _ => Err(CliError::OutOfTurn),
+        },
+    }
+}
+
+/// Finds misspelt settings before the server is asked: those are errors of usage.
+fn check(settings: &[String]) -> Result<(), CliError> {
+    for setting in settings {
+        let _: Edit = setting.parse()?;
+    }
+    Ok(())
+}
+
+/// `None` if it was printed as JSON.
+async fn secrets(server: &ServerArgs, request: Request) -> Result<Option<Secrets>, CliError> {
+    match ask(server, &request).await? {
+        Reply::Secrets(secrets) if server.json => print_json(&secrets).map(|()| None),
+        Reply::Secrets(secrets) => Ok(Some(secrets)),
+        _ => Err(CliError::OutOfTurn),
+    }
+}
+
+/// `None` if it was printed as JSON.
+async fn details(server: &ServerArgs, request: Request) -> Result<Option<HostDetails>, CliError> {
+    match ask(server, &request).await? {
+        Reply::Host(host) if server.json => print_json(&host).map(|()| None),
+        Reply::Host(host) => Ok(Some(*host)),
+        _ => Err(CliError::OutOfTurn),
+    }
+}
+
+fn print_names(secrets: &Secrets) {
+    let rows = [
+        vec!["  for everyone".into(), secrets.names.dual.to_string(), "A = this gateway, AAAA = the home once it is linked".into()],
+        vec!["  IPv6 alone".into(), secrets.names.twin.to_string(), "AAAA = the home".into()],
+    ];
+    print!("{}", columns(&rows));
+}
+
+fn print_join(secrets: &Secrets) {
+    println!("\nAt home, within 24 hours and once, run `fourward join -` and paste this line:\n\n{}\n", secrets.join);
+    println!("Routers and update clients (FRITZ!Box, ddclient, inadyn): this version does not take their updates yet.");
+    println!("For the version that does: {} user {} password {}", secrets.update.url, secrets.update.user, secrets.update.password);
+}
+
+/// A table of hosts for people.
+pub(super) fn list(hosts: &[HostEntry]) -> String {
+    let head = ["HOST", "ADDRESS", "FROM", "LINK", "PROVEN", "ALIASES"].map(str::to_owned).to_vec();
+    let rows = hosts.iter().map(|host| {
+        let aliases: Vec<String> = host.aliases.iter().map(ToString::to_string).collect();
+        vec![
+            host.host.clone(),
+            host.address.map_or_else(|| "away".into(), |address| address.to_string()),
+            from(host.address_from).into(),
+            link(host.link).into(),
+            host.proven_at.map_or_else(|| "-".into(), |at| format!("{at:.0}")),
+            if aliases.is_empty() { "-".into() } else { aliases.join(",") },
+        ]
+    });
+    columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+}
+
+fn describe(host: &HostDetails) -> String {
+    let entry = &host.entry;
+    let time = |at: Option<jiff::Timestamp>| at.map_or_else(|| "-".into(), |at| format!("{at:.0}"));
+    let aliases: Vec<String> = entry.aliases.iter().map(ToString::to_string).collect();
+    let row = |name: &str, value: String| vec![format!("  {name}"), value];
+    columns(&[
+        row("for everyone", host.names.dual.to_string()),
+        row("IPv6 alone", host.names.twin.to_string()),
+        row("address", entry.address.map_or_else(|| "away".into(), |address| address.to_string())),
+        row("address-from", from(entry.address_from).into()),
+        row("link", link(entry.link).into()),
+        row("linked from", host.link_from.map_or_else(|| "-".into(), |from| from.to_string())),
+        row("linked since", time(host.link_since)),
+        row("last proof", time(entry.proven_at)),
+        row("lease until", time(entry.lease_until)),
+        row("alias", if aliases.is_empty() { "-".into() } else { aliases.join(",") }),
+        row("ttl", host.settings.ttl.map_or_else(|| "the zone's".into(), |ttl| ttl.to_string())),
+        row("join string", host.join_until.map_or_else(|| "none open".into(), |at| format!("good until {at:.0}"))),
+    ])
+}
+
+fn from(authority: AddressFrom) -> &'static str {
+    match authority {
+        AddressFrom::Link => "link",
+        AddressFrom::Static => "static",
+    }
+}
+
+fn link(status: LinkStatus) -> &'static str {
+    match status {
+        LinkStatus::NotJoined => "not joined",
+        LinkStatus::Down => "down",
+        LinkStatus::Up => "up",
+        LinkStatus::Silent => "silent",
+        LinkStatus::Conflict => "conflict: two agents with one key",
+    }
+}

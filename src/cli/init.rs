@@ -1,0 +1,113 @@
+//! `init`: the server's configuration, and what to enter at the registrar.
+
+use std::fmt::Write;
+
+use fourward_core::name::DnsName;
+use serde_json::json;
+
+use super::client::print_json;
+use super::{CliError, InitArgs, files};
+use crate::config::{Config, DEFAULT_CONFIG};
+
+pub(super) fn run(args: InitArgs) -> Result<(), CliError> {
+    for (flag, given) in [("--acme-directory", args.acme_directory.is_some()), ("--acme-root", args.acme_root.is_some())] {
+        if given {
+            return Err(CliError::Usage(format!("{flag}: not yet: this version orders no certificates; leave it out")));
+        }
+    }
+    let zone: DnsName = args.zone.parse().map_err(|error| CliError::Usage(format!("--zone: {error}")))?;
+    let name = match &args.name {
+        Some(name) => name.parse().map_err(|error| CliError::Usage(format!("--name: {error}")))?,
+        None => zone.child("gw").map_err(|error| CliError::Usage(format!("--zone: {error}")))?,
+    };
+    let text = config(&args, &zone, &name);
+    // What we write must be what we read: anything that is wrong with the arguments is found here, before the file is there.
+    Config::parse(&text, &args.config)?;
+    let remedy = "move it away first, or change it by hand: `fourward config check` says whether it is good";
+    files::create(&args.config, 0o644, text.as_bytes(), remedy)?;
+    report(&args, &zone, &name)
+}
+
+fn config(args: &InitArgs, zone: &DnsName, name: &DnsName) -> String {
+    let email = args.email.as_deref().unwrap_or("me@example.org");
+    format!(
+        r#"# fourward on the server. `fourward config check` explains this file.
+# Values that are commented out show the defaults.
+
+state = {state}
+
+[public]                          # what the world is told; fourward listens on these addresses
+ipv4 = [{ipv4}]
+ipv6 = [{ipv6}]
+name = "{name}"
+
+[dns]
+zones = ["{zone}"]
+# listen = ["192.0.2.11:53"]      # default: the public addresses
+# ttl = 60
+# nameservers = ["{name}"]
+
+[gateway]
+# tls = 443                       # TCP for clients, UDP for the links of homes
+# http = 80
+# limits = {{ connections = 16384 }}
+# timeouts = {{ hello = 5, dial = 5, idle = 3600, half-closed = 300, drain = 30 }}   # seconds
+
+# Certificates are ordered by a later version; until then {name} shows a self-signed one.
+# [acme]
+# email = "{email}"
+"#,
+        state = quoted(&args.state.display().to_string()),
+        ipv4 = list(&args.ipv4),
+        ipv6 = list(&args.ipv6),
+    )
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+fn list<T: ToString>(values: &[T]) -> String {
+    values.iter().map(|value| format!("\"{}\"", value.to_string())).collect::<Vec<_>>().join(", ")
+}
+
+/// The records that the zone above needs, with the name server inside the zone (and so with glue) or outside.
+fn records(args: &InitArgs, zone: &DnsName, name: &DnsName) -> Vec<String> {
+    let addresses = |name: &DnsName| {
+        let v4 = args.ipv4.iter().map(|address| format!("{name}.  A     {address}")).collect::<Vec<_>>();
+        let v6 = args.ipv6.iter().map(|address| format!("{name}.  AAAA  {address}"));
+        v4.into_iter().chain(v6).collect::<Vec<_>>()
+    };
+    std::iter::once(format!("{zone}.  NS    {name}.")).chain(addresses(name)).collect()
+}
+
+fn report(args: &InitArgs, zone: &DnsName, name: &DnsName) -> Result<(), CliError> {
+    let records = records(args, zone, name);
+    if args.json {
+        return print_json(&json!({ "config": args.config, "state": args.state, "zone": zone, "name": name, "records": records }));
+    }
+    let mut text = format!("{} is written.\n\n", args.config.display());
+    let parent = zone.as_str().split_once('.').map_or(zone.as_str(), |(_, parent)| parent);
+    let inside = name.within(zone).is_some();
+    let _ = writeln!(text, "At the registrar of {parent}, enter:");
+    for record in &records {
+        let _ = writeln!(text, "  {record}");
+    }
+    if inside {
+        let _ = writeln!(text, "  (the addresses are glue: some registrars ask for them as \"host\" or \"name server\" records)");
+        let _ = writeln!(text, "If your registrar takes no glue, use a name outside {zone} instead: fourward init … --name gw.{parent}");
+        let _ = writeln!(text, "  {zone}.  NS    gw.{parent}.      and A and AAAA of gw.{parent} as ordinary records");
+    } else {
+        let _ = writeln!(text, "  (all ordinary records; no glue is needed, since {name} is outside {zone})");
+        let _ = writeln!(text, "Or, with glue and no name of its own: leave --name away, and the name server is gw.{zone}.");
+    }
+    let _ = writeln!(text, "\nIn the provider's firewall, open: 53/udp, 53/tcp, 80/tcp, 443/tcp, 443/udp.");
+    let option = if args.config.as_os_str() == DEFAULT_CONFIG { String::new() } else { format!(" --config {}", args.config.display()) };
+    let _ = writeln!(text, "Then start it:   systemctl enable --now fourward      (or, in the foreground: fourward run{option})");
+    let _ = writeln!(text, "and add a host:  fourward host add cloud{option}");
+    if args.email.is_some() && !args.no_acme {
+        let _ = writeln!(text, "\n--email is noted in the file, as a comment: this version orders no certificates yet.");
+    }
+    print!("{text}");
+    Ok(())
+}

@@ -1,0 +1,109 @@
+//! `join`: the home's key and configuration, from the one line that `host add` printed.
+//!
+//! Nothing is lost whenever it stops: the key waits in a file of its own until the gateway has taken it, and the same join string is good
+//! for the same key again.
+
+use std::fs;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use fourward_core::join::JoinString;
+use fourward_core::link::Service;
+use serde::Serialize;
+use serde_json::json;
+
+use super::client::print_json;
+use super::{CliError, JoinArgs, files};
+use crate::agent::{RegisterError, register};
+use crate::config::{AGENT_KEY, DEFAULT_CONFIG};
+use crate::crypto;
+
+/// More than any join string, so that pasting a wrong file ends.
+const INPUT_LIMIT: u64 = 64 * 1024;
+
+pub(super) async fn run(args: JoinArgs) -> Result<(), CliError> {
+    let join: JoinString = read(&args.string)?.parse()?;
+    let key_file = args.state.join(AGENT_KEY);
+    for path in [&args.config, &key_file] {
+        if path.exists() {
+            let remedy = "this home has joined already: to join anew, move that file away first";
+            return Err(CliError::Exists { path: path.clone(), remedy });
+        }
+    }
+    files::state_directory(&args.state)?;
+    let waiting = args.state.join(format!("{AGENT_KEY}.new"));
+    let key = waiting_key(&waiting)?;
+    let registered = match register(&join, &key).await {
+        Err(error @ RegisterError::Refused(_)) => {
+            let _ = fs::remove_file(&waiting);
+            return Err(error.into());
+        }
+        registered => registered?,
+    };
+    files::create(&args.config, 0o644, config(&args.state, &join)?.as_bytes(), "move it away and join again")?;
+    fs::rename(&waiting, &key_file).map_err(|source| CliError::file(&key_file, source))?;
+    files::give_to_owner_of_folder(&key_file)?;
+    if args.json {
+        return print_json(&json!({ "host": join.host, "names": { "dual": registered.dual, "twin": registered.twin }, "config": args.config }));
+    }
+    println!("This home is {} now ({} for IPv6 alone).", registered.dual, registered.twin);
+    println!("{} and the key are written. Start the agent:", args.config.display());
+    let option = if args.config.as_os_str() == DEFAULT_CONFIG { String::new() } else { format!(" --config {}", args.config.display()) };
+    println!("  systemctl enable --now fourward      (or, in the foreground: fourward run{option})");
+    println!("In the home router's IPv6 firewall, open TCP 80 and 443 to this machine.");
+    Ok(())
+}
+
+fn read(argument: &str) -> Result<String, CliError> {
+    if argument != "-" {
+        return Ok(argument.to_owned());
+    }
+    let input = io::stdin();
+    if input.is_terminal() {
+        eprint!("Paste the join string and press Enter: ");
+        let mut line = String::new();
+        input.read_line(&mut line)?;
+        return Ok(line);
+    }
+    let mut text = String::new();
+    input.take(INPUT_LIMIT).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// The key of a join that was interrupted, or a new one.
+fn waiting_key(path: &Path) -> Result<Vec<u8>, CliError> {
+    match fs::read(path) {
+        Ok(key) if crypto::raw_key(&key).is_ok() => return Ok(key),
+        Ok(_) => fs::remove_file(path).map_err(|source| CliError::file(path, source))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(CliError::file(path, source)),
+    }
+    let key = crypto::new_link_key()?;
+    files::create(path, 0o600, &key, "another `fourward join` is running; wait for it")?;
+    Ok(key)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Written {
+    state: PathBuf,
+    agent: WrittenAgent,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct WrittenAgent {
+    host: String,
+    services: Vec<Service>,
+    gateways: Vec<fourward_core::join::Peer>,
+}
+
+fn config(state: &Path, join: &JoinString) -> Result<String, CliError> {
+    let agent = WrittenAgent { host: join.host.to_string(), services: Service::defaults(), gateways: join.gateways.clone() };
+    let text = toml::to_string(&Written { state: state.into(), agent }).map_err(io::Error::other)?;
+    Ok(format!(
+        "# fourward at home. `fourward config check` explains this file.\n\
+         # Under [agent] may also stand, to fix which address is published:\n\
+         #   target = \"2001:db8::11\"   interface = \"eth0\"   suffix = \"::11\"\n\n{text}"
+    ))
+}

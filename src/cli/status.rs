@@ -1,0 +1,31 @@
+//! `status`.
+
+use fourward_core::api::{Reply, Request, Status};
+
+use super::client::{ask, print_json};
+use super::{CliError, ServerArgs, host};
+
+pub(super) async fn run(server: ServerArgs) -> Result<(), CliError> {
+    let Reply::Status(status) = ask(&server, &Request::Status).await? else { return Err(CliError::OutOfTurn) };
+    if server.json {
+        return print_json(&status);
+    }
+    print!("{}", describe(&status));
+    Ok(())
+}
+
+fn describe(status: &Status) -> String {
+    let zones: Vec<String> = status.zones.iter().map(|zone| format!("{} (serial {})", zone.name, zone.serial)).collect();
+    let gateway = status.gateway;
+    let head = format!(
+        "fourward {}\nzones    {}\ngateway  {} connections open, {} bytes relayed\n",
+        status.version,
+        zones.join(", "),
+        gateway.connections,
+        gateway.bytes
+    );
+    if status.hosts.is_empty() {
+        return format!("{head}no host yet: fourward host add cloud\n");
+    }
+    format!("{head}\n{}", host::list(&status.hosts))
+}

@@ -1,0 +1,152 @@
+//! What the server's own name shows: a plain page over HTTPS.
+//!
+//! The gateway hands over connections whose SNI is our own name, with the bytes that it has read. The certificate is self-signed, from
+//! a key in the store, until one is ordered. The page tells strangers nothing that DNS does not.
+
+use std::convert::Infallible;
+use std::io::Cursor;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fourward_core::name::DnsName;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rcgen::{CertificateParams, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::Acceptor;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+use tokio_rustls::server::{StartHandshake, TlsStream};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::crypto;
+use crate::gateway::OwnConnection;
+
+/// Visitors of a plain page.
+const VISITORS: usize = 64;
+
+/// For the handshake and for a request's head, each.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// For a whole visit.
+const VISIT: Duration = Duration::from_secs(60);
+
+/// Why the page cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum PageError {
+    /// The key or the certificate is unusable.
+    #[error("the certificate of our own name cannot be made: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// TLS cannot be set up.
+    #[error("TLS of our own name cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// Serves the page.
+pub struct OwnPage {
+    tls: Arc<ServerConfig>,
+    page: Bytes,
+}
+
+impl OwnPage {
+    /// The page of the server called `name`, under a certificate that `key` (PKCS #8) signs itself.
+    ///
+    /// # Errors
+    /// The key is unusable.
+    pub fn new(name: &DnsName, key: &[u8]) -> Result<Arc<Self>, PageError> {
+        let pair = KeyPair::try_from(key)?;
+        let certificate: CertificateDer<'static> = CertificateParams::new(vec![name.to_string()])?.self_signed(&pair)?.into();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec()));
+        let mut tls = ServerConfig::builder_with_provider(crypto::tls_provider())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)?;
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(Self { tls: Arc::new(tls), page: page(name).into() }))
+    }
+
+    /// Serves the connections that `own` brings, until cancelled.
+    pub async fn run(self: Arc<Self>, mut own: mpsc::Receiver<OwnConnection>, cancel: CancellationToken) {
+        let visitors = Arc::new(Semaphore::new(VISITORS));
+        while let Ok(permit) = Arc::clone(&visitors).acquire_owned().await {
+            let connection = tokio::select! {
+                () = cancel.cancelled() => return,
+                connection = own.recv() => connection,
+            };
+            let Some(connection) = connection else { return };
+            let page = Arc::clone(&self);
+            tokio::spawn(async move {
+                let peer = connection.peer;
+                if timeout(VISIT, page.visit(connection)).await.is_err() {
+                    debug!(%peer, "a visit took too long");
+                }
+                drop(permit);
+            });
+        }
+    }
+
+    async fn visit(self: Arc<Self>, connection: OwnConnection) {
+        let Ok(Some(stream)) = timeout(PATIENCE, self.handshake(connection)).await else { return };
+        let service = service_fn(move |request| {
+            let page = Arc::clone(&self);
+            async move { Ok::<_, Infallible>(page.answer(&request)) }
+        });
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(16 * 1024);
+        let _ = http.serve_connection(TokioIo::new(stream), service).await;
+    }
+
+    /// Goes on where the gateway stopped reading: it has the whole ClientHello.
+    async fn handshake(&self, connection: OwnConnection) -> Option<TlsStream<TcpStream>> {
+        let mut acceptor = Acceptor::default();
+        let mut read = Cursor::new(connection.read);
+        loop {
+            match acceptor.accept() {
+                Ok(Some(accepted)) => {
+                    let start = StartHandshake::from_parts(accepted, connection.stream);
+                    return start.into_stream(Arc::clone(&self.tls)).await.ok();
+                }
+                Ok(None) => {
+                    if acceptor.read_tls(&mut read).ok()? == 0 {
+                        return None;
+                    }
+                }
+                Err(_) => return None,
+            }
+        }
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let (status, body) = match (request.method(), request.uri().path()) {
+            (&Method::GET | &Method::HEAD, "/") => (StatusCode::OK, self.page.clone()),
+            (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, Bytes::from_static(b"There is nothing here.\n")),
+            _ => (StatusCode::METHOD_NOT_ALLOWED, Bytes::from_static(b"This page is only for reading.\n")),
+        };
+        let kind = if status == StatusCode::OK { "text/html; charset=utf-8" } else { "text/plain; charset=utf-8" };
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"));
+        response
+    }
+}
+
+fn page(name: &DnsName) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>{name}</title>\n<style>body{{font:1rem/1.5 system-ui;max-width:40rem;margin:3rem auto;padding:0 1rem}}</style>\n\
+         <h1>{name}</h1>\n<p>This is a fourward gateway (version {version}). It answers for the names of its homes and carries IPv4 \
+         clients to them.</p>\n<p>It works. Its owner sees more with <code>fourward status</code> on the server.</p>\n</html>\n"
+    )
+}

@@ -1,0 +1,142 @@
+//! The control socket: `STATE/control.sock`, a line of JSON each way.
+//!
+//! The file's mode lets root, the server's user and the group `fourward` in; the kernel's word on the peer is checked again, since
+//! a mode is easily changed by accident.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fourward_core::api::{LINE_LIMIT, Reply, Request};
+use nix::unistd::{Gid, Group};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::Control;
+
+/// Whose members may command the server.
+const GROUP: &str = "fourward";
+
+/// Commands at once; each is one person or script.
+const CLIENTS: usize = 32;
+
+/// How long a client may take to say what it wants, and to take the answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The longest request: a host with all its aliases.
+const REQUEST_LIMIT: u64 = 1 << 20;
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// It cannot be made.
+    #[error("{path}: {source}; the state directory must belong to the user that runs the server")]
+    Bind {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// The bound control socket.
+pub struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+    group: u32,
+}
+
+impl ControlSocket {
+    /// Binds the socket at `path`. Call it with the store open: its lock says that no other server uses the path.
+    ///
+    /// # Errors
+    /// The socket cannot be made.
+    pub fn bind(path: &Path) -> Result<Self, SocketError> {
+        let bind = || {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let listener = UnixListener::bind(path)?;
+            if let Ok(Some(group)) = Group::from_name(GROUP) {
+                // Only root, or a member, may give the file to the group; others keep it to themselves.
+                let _ = nix::unistd::chown(path, None, Some(group.gid));
+            }
+            fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
+            Ok((listener, fs::metadata(path)?.gid()))
+        };
+        let (listener, group) = bind().map_err(|source| SocketError::Bind { path: path.into(), source })?;
+        Ok(Self { listener, path: path.into(), group })
+    }
+
+    /// Serves requests until cancelled.
+    pub async fn run(self, control: Arc<Control>, cancel: CancellationToken) {
+        let clients = Arc::new(Semaphore::new(CLIENTS));
+        while let Ok(permit) = Arc::clone(&clients).acquire_owned().await {
+            let accepted = tokio::select! {
+                () = cancel.cancelled() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    warn!(%error, "accept on the control socket failed");
+                    sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            if !self.permits(&stream) {
+                continue;
+            }
+            let control = Arc::clone(&control);
+            tokio::spawn(async move {
+                if let Err(error) = serve(&control, stream).await {
+                    warn!(%error, "a control client went away");
+                }
+                drop(permit);
+            });
+        }
+        let _ = fs::remove_file(&self.path);
+    }
+
+    fn permits(&self, stream: &UnixStream) -> bool {
+        let Ok(peer) = stream.peer_cred() else { return false };
+        let own = rustix::process::geteuid().as_raw();
+        let permitted = peer.uid() == 0 || peer.uid() == own || peer.gid() == self.group || in_group(peer.pid(), self.group);
+        if !permitted {
+            warn!(uid = peer.uid(), gid = peer.gid(), "a control client was turned away");
+        }
+        permitted
+    }
+}
+
+/// Whether the process has `group` among its supplementary groups.
+fn in_group(pid: Option<i32>, group: u32) -> bool {
+    let status = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok()).unwrap_or_default();
+    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
+    groups.split_whitespace().any(|gid| gid.parse().is_ok_and(|gid| Gid::from_raw(gid).as_raw() == group))
+}
+
+async fn serve(control: &Control, stream: UnixStream) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    let mut reader = BufReader::new(read).take(REQUEST_LIMIT);
+    timeout(PATIENCE, reader.read_line(&mut line)).await??;
+    let reply = match serde_json::from_str::<Request>(&line) {
+        Ok(request) => control.answer(request).await,
+        Err(error) => Reply::Refused(format!("not a request of this version: {error}; is the command of another version than the server?")),
+    };
+    let mut answer = serde_json::to_vec(&reply)?;
+    if answer.len() >= LINE_LIMIT {
+        answer = serde_json::to_vec(&Reply::Failed("the answer is too long for one line; ask for single hosts".into()))?;
+    }
+    answer.push(b'\n');
+    timeout(PATIENCE, write.write_all(&answer)).await?
+}
