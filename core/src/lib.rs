@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod answer;
 pub mod host;
 pub mod join;
 pub mod lease;
@@ -14,3 +15,5 @@ pub mod link;
 pub mod name;
 pub mod policy;
 pub mod state;
+pub mod wire;
+pub mod zone;
