@@ -1,4 +1,7 @@
-//! fourward as a library: the parts that touch the world, and how they are wired.
+//! fourward as a library: the roles, and here how they are wired.
+//!
+//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `quic`, `telemetry`; `config`;
+//! `store` and `leases`; the roles `dns`, `gateway`, `link`, `agent`, which never name each other; `control`; `demo` and `cli`.
 
 pub mod agent;
 pub mod cli;
@@ -13,6 +16,86 @@ pub mod link;
 pub mod listener;
 pub mod netlink;
 pub mod quic;
+mod run;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;
+
+use std::io;
+
+use clap::Parser;
+
+use cli::{Cli, CliError, Command};
+use config::ConfigError;
+pub use run::RunError;
+
+/// Whatever ends the program.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A command.
+    #[error(transparent)]
+    Cli(#[from] CliError),
+    /// The roles.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The demo.
+    #[error(transparent)]
+    Demo(#[from] demo::DemoError),
+    /// No threads, no sockets.
+    #[error("the runtime cannot be started: {0}")]
+    Runtime(#[from] io::Error),
+}
+
+/// What the exit code tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It was tried and failed.
+    Failed,
+    /// The command line or the configuration is wrong.
+    Usage,
+    /// Not permitted, or not possible on this machine.
+    NotPossible,
+}
+
+impl Error {
+    /// What the exit code tells of it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Cli(CliError::Config(error)) | Self::Run(RunError::Config(error)) => config_kind(error),
+            Self::Cli(CliError::Usage(_) | CliError::Edit(_) | CliError::NoServer(_) | CliError::Join(_)) => Kind::Usage,
+            Self::Cli(CliError::NotPermitted { .. }) => Kind::NotPossible,
+            Self::Run(RunError::Bind(error)) if error.is_permission() => Kind::NotPossible,
+            Self::Run(RunError::Key { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Kind::NotPossible,
+            Self::Run(RunError::Store(error)) if error.is_permission() => Kind::NotPossible,
+            _ => Kind::Failed,
+        }
+    }
+}
+
+fn config_kind(error: &ConfigError) -> Kind {
+    match error {
+        ConfigError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Kind::NotPossible,
+        _ => Kind::Usage,
+    }
+}
+
+/// The program, from its arguments to its end.
+///
+/// # Errors
+/// Whatever ends it otherwise than well.
+pub fn main() -> Result<(), Error> {
+    let command = Cli::parse().command;
+    match command {
+        // Before any thread is there: the demo enters namespaces.
+        Command::Demo(args) => Ok(demo::run(args)?),
+        Command::Run(args) => {
+            telemetry::start();
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            Ok(runtime.block_on(run::run(args))?)
+        }
+        command => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            Ok(runtime.block_on(cli::run(command))?)
+        }
+    }
+}

@@ -10,6 +10,7 @@
 pub mod address;
 pub mod api;
 pub mod demux;
+pub mod answer;
 pub mod host;
 pub mod join;
 pub mod lease;
@@ -18,3 +19,5 @@ pub mod name;
 pub mod policy;
 pub mod state;
 pub mod stored;
+pub mod wire;
+pub mod zone;

@@ -4,10 +4,12 @@
 //! is never wrong by case. Wire format and escapes are `wire`'s; names with bytes outside
 //! letters, digits, hyphen and underscore are nobody's here and are refused.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use equivalent::{Comparable, Equivalent};
 use serde::{Deserialize, Serialize};
 
 /// What a name is called when it stands for its zone's own apex (`host add @`).
@@ -189,6 +191,42 @@ pub enum Role {
     Other,
 }
 
+/// A [`Role`] without the zone, with the host's label alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form<'a> {
+    /// As [`Role::Apex`].
+    Apex,
+    /// As [`Role::Dual`].
+    Dual(&'a str),
+    /// As [`Role::Twin`].
+    Twin(&'a str),
+    /// As [`Role::Challenge`].
+    Challenge(&'a str),
+    /// As [`Role::Other`].
+    Other,
+}
+
+/// A host's name as a key to look it up with, borrowed: a question is answered without a copy of it.
+#[derive(Clone, Copy, Debug)]
+pub struct HostKey<'a> {
+    /// The zone that it is in.
+    pub zone: &'a DnsName,
+    /// Its label, lower-case, `@` at the apex.
+    pub label: &'a str,
+}
+
+impl Equivalent<HostName> for HostKey<'_> {
+    fn equivalent(&self, host: &HostName) -> bool {
+        self.compare(host).is_eq()
+    }
+}
+
+impl Comparable<HostName> for HostKey<'_> {
+    fn compare(&self, host: &HostName) -> Ordering {
+        self.zone.cmp(&host.zone).then_with(|| self.label.cmp(&host.label))
+    }
+}
+
 impl HostName {
     /// The host that `text` names: a label, `@`, or a whole name that ends in one of `zones`.
     /// A bare label belongs to the first zone.
@@ -279,28 +317,34 @@ impl From<HostName> for (String, DnsName) {
 
 /// What `name` stands for in `zone`; `None` when it is outside the zone.
 pub fn role_in(name: &DnsName, zone: &DnsName) -> Option<Role> {
-    let left = name.within(zone)?;
-    Some(role_of_label(left, zone))
+    let host = |label: &str| HostName { zone: zone.clone(), label: label.into() };
+    Some(match form_of(name.within(zone)?) {
+        Form::Apex => Role::Apex,
+        Form::Dual(label) => Role::Dual(host(label)),
+        Form::Twin(label) => Role::Twin(host(label)),
+        Form::Challenge(label) => Role::Challenge(host(label)),
+        Form::Other => Role::Other,
+    })
 }
 
-fn role_of_label(left: &str, zone: &DnsName) -> Role {
-    let host = |label: &str| HostName { zone: zone.clone(), label: label.into() };
+/// What `left`, the lower-case text in front of a zone, stands for there.
+pub fn form_of(left: &str) -> Form<'_> {
     match left {
-        "" => return Role::Apex,
-        APEX_TWIN => return Role::Twin(host(APEX)),
-        "_acme-challenge" => return Role::Challenge(host(APEX)),
+        "" => return Form::Apex,
+        APEX_TWIN => return Form::Twin(APEX),
+        "_acme-challenge" => return Form::Challenge(APEX),
         _ => {}
     }
     if let Some(label) = left.strip_prefix("_acme-challenge.") {
-        return if label.contains('.') || is_reserved(label) { Role::Other } else { Role::Challenge(host(label)) };
+        return if label.contains('.') || is_reserved(label) { Form::Other } else { Form::Challenge(label) };
     }
     if left.contains('.') {
-        return Role::Other;
+        return Form::Other;
     }
     if let Some(label) = left.strip_suffix(TWIN_SUFFIX) {
-        return if is_reserved(label) { Role::Other } else { Role::Twin(host(label)) };
+        return if is_reserved(label) { Form::Other } else { Form::Twin(label) };
     }
-    if is_reserved(left) { Role::Other } else { Role::Dual(host(left)) }
+    if is_reserved(left) { Form::Other } else { Form::Dual(left) }
 }
 
 fn is_reserved(label: &str) -> bool {
@@ -360,6 +404,16 @@ mod tests {
         assert_eq!(HostName::parse("Cloud.dyn.example.org.", &zones), Ok(host));
         assert_eq!(HostName::parse("nas.other.org", &zones).expect("host").zone(), &zones[1]);
         assert_eq!(HostName::parse("@", &zones).expect("host").twin().as_str(), "ip6only.dyn.example.org");
+    }
+
+    #[test]
+    fn a_key_sorts_as_its_host_does() {
+        let zones = [name("a.org"), name("b.org")];
+        let hosts = ["@", "b", "ba", "c"].map(|label| zones.each_ref().map(|zone| HostName::new(label, zone.clone()).expect("host")));
+        for (one, other) in hosts.iter().flatten().flat_map(|one| hosts.iter().flatten().map(move |other| (one, other))) {
+            let key = HostKey { zone: one.zone(), label: one.label() };
+            assert_eq!(key.compare(other), one.cmp(other), "{one} {other}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::host::{AddressFrom, Credentials, Digest, Edit, EditError, Host, JoinSecret, Proven, Settings};
-use crate::name::{APEX, DnsName, HostName};
+use crate::name::{APEX, DnsName, HostKey, HostName};
 use crate::policy::{Forbidden, Policy};
 
 /// A zone's version (RFC 1035 §3.3.13). It wraps (RFC 1982): compare with [`Serial::precedes`], never `<`.
@@ -272,6 +272,11 @@ impl State {
     /// The host called `name`.
     pub fn host(&self, name: &HostName) -> Option<&Arc<Host>> {
         self.hosts.get(name)
+    }
+
+    /// The host with `label` (lower-case, `@` at the apex) in `zone`, for those who have no whole name at hand.
+    pub fn host_by(&self, zone: &DnsName, label: &str) -> Option<&Arc<Host>> {
+        self.hosts.get(&HostKey { zone, label })
     }
 
     /// All hosts, by zone and label.

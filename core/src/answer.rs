@@ -1,0 +1,238 @@
+//! What to say to a message: the name server's whole behaviour, as a function.
+//!
+//! Bytes in, bytes out, nothing allocated on the way. AXFR and IXFR are refused, NOTIFY and UPDATE not implemented, as long as
+//! this server has no secondaries and no keys; the sockets are the root package's.
+
+use crate::name::DnsName;
+use crate::state::State;
+use crate::wire::{CLASS_IN, Full, HEADER, OPT_SIZE, Query, Question, Rcode, Suffix, Type, Writer};
+use crate::zone::{Data, Node, Rrset, Soa, ZoneParams, ZoneView};
+
+/// What fits a packet everywhere, so that no answer is ever fragmented: IPv6's least MTU, 1280, less the headers.
+pub const UDP_LIMIT: usize = 1232;
+
+/// What a client without EDNS takes (RFC 1035 §4.2.1), and the least that one with it can ask for (RFC 6891 §6.2.3).
+const PLAIN_LIMIT: usize = 512;
+
+/// What the length in front of a message on TCP can say (RFC 1035 §4.2.2).
+pub const TCP_LIMIT: usize = 65_535;
+
+/// The longest string in a TXT record (RFC 1035 §3.3); a longer value is several of them.
+const STRING_LIMIT: usize = 255;
+
+/// How a message came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// In a datagram.
+    Udp,
+    /// On a connection.
+    Tcp,
+}
+
+/// Writes the answer to `message` into `out` and returns its length. `None`: say nothing. `out` should have [`UDP_LIMIT`] or
+/// [`TCP_LIMIT`] bytes; what does not fit a shorter one is treated as what does not fit the transport.
+pub fn answer(message: &[u8], transport: Transport, state: &State, params: &ZoneParams, out: &mut [u8]) -> Option<usize> {
+    let query = Query::parse(message)?;
+    let limit = match (transport, query.edns) {
+        (Transport::Tcp, _) => TCP_LIMIT,
+        (Transport::Udp, None) => PLAIN_LIMIT,
+        (Transport::Udp, Some(edns)) => usize::from(edns.size).clamp(PLAIN_LIMIT, UDP_LIMIT),
+    };
+    let verdict = judge(&query, state, params);
+    write(&query, &verdict, Writer::new(out, limit)).ok()
+}
+
+/// What is to be said.
+enum Verdict<'a> {
+    /// Nothing about any name, and why.
+    Fault(Rcode),
+    /// There is no such name, or nothing of that type.
+    Negative(Rcode, Place<'a>),
+    /// The records.
+    Positive(Node<'a>, Type, Place<'a>),
+}
+
+/// The zone, and where its name stands in the message.
+struct Place<'a> {
+    zone: ZoneView<'a>,
+    at: u16,
+}
+
+fn judge<'a>(query: &Query<'_>, state: &'a State, params: &'a ZoneParams) -> Verdict<'a> {
+    if query.opcode() != 0 {
+        return Verdict::Fault(Rcode::NOTIMP);
+    }
+    let Some(question) = query.question.filter(|_| query.sound) else { return Verdict::Fault(Rcode::FORMERR) };
+    if query.edns.is_some_and(|edns| edns.version > 0) {
+        return Verdict::Fault(Rcode::BADVERS);
+    }
+    if let Some(fault) = fault_of(&question) {
+        return Verdict::Fault(fault);
+    }
+    let mut left_of_zones = params.zones.iter().filter_map(|zone| Some((zone, question.name.left_of(zone)?)));
+    let Some((zone, (labels, bytes))) = left_of_zones.next() else { return Verdict::Fault(Rcode::REFUSED) };
+    let (Some(zone), Ok(at)) = (ZoneView::new(zone, state, params), u16::try_from(bytes.saturating_add(HEADER))) else {
+        return Verdict::Fault(Rcode::SERVFAIL);
+    };
+    let place = Place { zone, at };
+    let node = question.name.text(labels, &mut [0; _]).and_then(|left| zone.node(left));
+    match node {
+        None => Verdict::Negative(Rcode::NXDOMAIN, place),
+        Some(node) if node.rrset(question.kind).is_some() => Verdict::Positive(node, question.kind, place),
+        Some(_) => Verdict::Negative(Rcode::NOERROR, place),
+    }
+}
+
+/// What no name server answers, or not this one.
+fn fault_of(question: &Question<'_>) -> Option<Rcode> {
+    match question.kind {
+        // They stand beside a question, or in an answer, and cannot be asked for (RFC 6891 §6.1.1, RFC 8945 §4.2, RFC 9824 §3.4).
+        Type::OPT | Type::TSIG | Type::NXNAME => Some(Rcode::FORMERR),
+        Type::TKEY | Type::MAILA | Type::MAILB => Some(Rcode::NOTIMP),
+        Type::AXFR | Type::IXFR => Some(Rcode::REFUSED),
+        _ if question.class != CLASS_IN => Some(Rcode::REFUSED),
+        _ => None,
+    }
+}
+
+/// How many records each section of an answer has.
+#[derive(Default)]
+struct Counts {
+    answers: u16,
+    authority: u16,
+    additional: u16,
+}
+
+fn write(query: &Query<'_>, verdict: &Verdict<'_>, mut writer: Writer<'_>) -> Result<usize, Full> {
+    writer.bytes(&[0; HEADER])?;
+    if let Some(question) = &query.question {
+        writer.bytes(question.wire)?;
+    }
+    let end_of_question = writer.len();
+    let opt_size = if query.edns.is_some() { OPT_SIZE } else { 0 };
+    writer.reserve(opt_size)?;
+    let (mut counts, truncated) = match sections(verdict, &mut writer) {
+        Ok(counts) => (counts, false),
+        Err(Full) => {
+            writer.rewind(end_of_question);
+            (Counts::default(), true)
+        }
+    };
+    writer.release(opt_size);
+    let (rcode, authoritative) = match verdict {
+        Verdict::Fault(rcode) => (*rcode, false),
+        Verdict::Negative(rcode, _) => (*rcode, true),
+        Verdict::Positive(..) => (Rcode::NOERROR, true),
+    };
+    if let Some(edns) = query.edns {
+        writer.opt(UDP_LIMIT as u16, rcode, edns.dnssec_ok)?;
+        counts.additional = counts.additional.saturating_add(1);
+    }
+    let questions = u16::from(query.question.is_some());
+    let flags = query.answer_flags(authoritative, truncated, rcode);
+    let header = [query.id, flags, questions, counts.answers, counts.authority, counts.additional];
+    for (value, place) in header.into_iter().zip((0..HEADER).step_by(2)) {
+        writer.patch(place, value);
+    }
+    Ok(writer.len())
+}
+
+fn sections(verdict: &Verdict<'_>, writer: &mut Writer<'_>) -> Result<Counts, Full> {
+    match verdict {
+        Verdict::Fault(_) => Ok(Counts::default()),
+        Verdict::Negative(_, place) => {
+            let authority = records(writer, Owner::At(place.at), &place.zone.negative(), place)?;
+            Ok(Counts { authority, ..Counts::default() })
+        }
+        Verdict::Positive(node, kind, place) => {
+            let Some(set) = node.rrset(*kind) else { return Ok(Counts::default()) };
+            let answers = records(writer, Owner::At(HEADER as u16), &set, place)?;
+            let additional = glue(writer, &set, place);
+            Ok(Counts { answers, additional, ..Counts::default() })
+        }
+    }
+}
+
+/// The addresses of those name servers that are in the zone itself. As many as fit: nobody needs them to trust the answer, so
+/// their absence is no truncation (RFC 2181 §9).
+fn glue(writer: &mut Writer<'_>, set: &Rrset<'_>, place: &Place<'_>) -> u16 {
+    let Data::Ns(servers) = set.data else { return 0 };
+    let mut count = 0_u16;
+    for server in servers {
+        let Some(node) = place.zone.node_of(server) else { continue };
+        for set in [Type::A, Type::AAAA].into_iter().filter_map(|kind| node.rrset(kind)) {
+            let before = writer.len();
+            match records(writer, Owner::Named(server), &set, place) {
+                Ok(written) => count = count.saturating_add(written),
+                Err(Full) => writer.rewind(before),
+            }
+        }
+    }
+    count
+}
+
+/// Whose record it is.
+#[derive(Clone, Copy)]
+enum Owner<'a> {
+    /// The name that stands there in the message.
+    At(u16),
+    /// A name that is yet to be written.
+    Named(&'a DnsName),
+}
+
+/// Writes the whole set and returns how many records it has.
+fn records(writer: &mut Writer<'_>, owner: Owner<'_>, set: &Rrset<'_>, place: &Place<'_>) -> Result<u16, Full> {
+    let mut count = 0_u16;
+    let mut one = |fill: &dyn Fn(&mut Writer<'_>) -> Result<(), Full>| {
+        count = count.checked_add(1).ok_or(Full)?;
+        record(writer, owner, set, place, fill)
+    };
+    let zone = Suffix { name: place.zone.name, at: place.at };
+    match set.data {
+        Data::Soa(soa) => one(&|writer| start_of_authority(writer, &soa, zone))?,
+        Data::Ns(servers) => servers.iter().try_for_each(|server| one(&|writer| writer.name(server, zone)))?,
+        Data::A(addresses) => addresses.iter().try_for_each(|address| one(&|writer| writer.bytes(&address.octets())))?,
+        Data::Aaaa(addresses) => addresses.iter().try_for_each(|address| one(&|writer| writer.bytes(&address.octets())))?,
+        Data::Txt(values) => values.iter().try_for_each(|value| one(&|writer| strings(writer, value)))?,
+    }
+    Ok(count)
+}
+
+fn record(
+    writer: &mut Writer<'_>,
+    owner: Owner<'_>,
+    set: &Rrset<'_>,
+    place: &Place<'_>,
+    fill: &dyn Fn(&mut Writer<'_>) -> Result<(), Full>,
+) -> Result<(), Full> {
+    match owner {
+        Owner::At(at) => writer.pointer(at)?,
+        Owner::Named(name) => writer.name(name, Suffix { name: place.zone.name, at: place.at })?,
+    }
+    writer.u16(set.data.kind().0)?;
+    writer.u16(CLASS_IN)?;
+    writer.u32(set.ttl)?;
+    let length_at = writer.len();
+    writer.u16(0)?;
+    let start = writer.len();
+    fill(writer)?;
+    writer.patch(length_at, u16::try_from(writer.len().saturating_sub(start)).map_err(|_| Full)?);
+    Ok(())
+}
+
+fn start_of_authority(writer: &mut Writer<'_>, soa: &Soa<'_>, zone: Suffix<'_>) -> Result<(), Full> {
+    writer.name(soa.primary, zone)?;
+    writer.counted(b"hostmaster")?;
+    writer.pointer(zone.at)?;
+    [soa.serial.0, Soa::REFRESH, Soa::RETRY, Soa::EXPIRE, Soa::MINIMUM].into_iter().try_for_each(|number| writer.u32(number))
+}
+
+fn strings(writer: &mut Writer<'_>, value: &str) -> Result<(), Full> {
+    if value.is_empty() {
+        return writer.counted(&[]);
+    }
+    value.as_bytes().chunks(STRING_LIMIT).try_for_each(|chunk| writer.counted(chunk))
+}
+
+#[cfg(test)]
+mod tests;

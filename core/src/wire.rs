@@ -1,0 +1,301 @@
+//! DNS messages on the wire: a query taken apart, an answer put together.
+//!
+//! Hand-written, because an authoritative server needs little of the format and must not allocate for it. Only what RFC 1035 §4,
+//! RFC 6891 and the answers of one zone ask for: a question is never compressed, and an answer points into its question and
+//! nowhere else. Reading is here, writing in [`Writer`]'s file. What is true of which name is `zone`'s, what to say is `answer`'s.
+
+mod writer;
+
+use crate::name::DnsName;
+
+pub use writer::{Full, Suffix, Writer};
+
+/// Every message begins with so much (RFC 1035 §4.1.1); what is shorter has not even an ID to answer to.
+pub const HEADER: usize = 12;
+
+/// A name on the wire with its root (RFC 1035 §2.3.4).
+pub const NAME_LIMIT: usize = 255;
+
+/// What an OPT record without options takes.
+pub const OPT_SIZE: usize = 11;
+
+/// The header's flag of a response, which is never answered: two servers would talk for ever.
+const RESPONSE: u16 = 0x8000;
+
+/// The header's flag by which a client asks for recursion.
+const RECURSION_DESIRED: u16 = 0x0100;
+
+/// The DO bit of an OPT record's flags (RFC 3225).
+const DNSSEC_OK: u32 = 0x8000;
+
+/// A record type, also one that is asked for only (RFC 6895 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Type(pub u16);
+
+#[allow(missing_docs, reason = "the registry's own names")]
+impl Type {
+    pub const A: Self = Self(1);
+    pub const NS: Self = Self(2);
+    pub const SOA: Self = Self(6);
+    pub const TXT: Self = Self(16);
+    pub const AAAA: Self = Self(28);
+    pub const OPT: Self = Self(41);
+    pub const NXNAME: Self = Self(128);
+    pub const TKEY: Self = Self(249);
+    pub const TSIG: Self = Self(250);
+    pub const IXFR: Self = Self(251);
+    pub const AXFR: Self = Self(252);
+    pub const MAILB: Self = Self(253);
+    pub const MAILA: Self = Self(254);
+    pub const ANY: Self = Self(255);
+}
+
+/// The Internet's class, the only one that is served.
+pub const CLASS_IN: u16 = 1;
+
+/// How a query went (RFC 6895 §2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rcode(pub u16);
+
+#[allow(missing_docs, reason = "the registry's own names")]
+impl Rcode {
+    pub const NOERROR: Self = Self(0);
+    pub const FORMERR: Self = Self(1);
+    pub const SERVFAIL: Self = Self(2);
+    pub const NXDOMAIN: Self = Self(3);
+    pub const NOTIMP: Self = Self(4);
+    pub const REFUSED: Self = Self(5);
+    pub const BADVERS: Self = Self(16);
+}
+
+/// A query, as far as it could be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    /// To be repeated in the answer.
+    pub id: u16,
+    flags: u16,
+    /// The question, if there is exactly one and it is whole.
+    pub question: Option<Question<'a>>,
+    /// The OPT record, if there is one and it is whole.
+    pub edns: Option<Edns>,
+    /// Whether the whole message is as a query should be; if not, the answer is FORMERR.
+    pub sound: bool,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// As it came, so that the answer repeats every bit and the case of every letter.
+    pub wire: &'a [u8],
+    /// The name.
+    pub name: Name<'a>,
+    /// The type.
+    pub kind: Type,
+    /// The class.
+    pub class: u16,
+}
+
+/// What an OPT record says (RFC 6891 §6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edns {
+    /// The largest UDP message that the client takes.
+    pub size: u16,
+    /// 0, or something that does not exist yet.
+    pub version: u8,
+    /// Whether the client wants DNSSEC records.
+    pub dnssec_ok: bool,
+}
+
+/// A whole name on the wire, not compressed, root included. Its labels may hold any byte.
+#[derive(Clone, Copy, Debug)]
+pub struct Name<'a>(&'a [u8]);
+
+impl<'a> Query<'a> {
+    /// Takes `message` apart. `None` where silence is the answer: no whole header, or a response.
+    pub fn parse(message: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader(message);
+        let (id, flags) = (reader.u16()?, reader.u16()?);
+        let counts = Counts { questions: reader.u16()?, answers: reader.u16()?, authority: reader.u16()?, additional: reader.u16()? };
+        if flags & RESPONSE != 0 {
+            return None;
+        }
+        let mut query = Self { id, flags, question: None, edns: None, sound: false };
+        query.sound = query.body(&mut reader, counts).is_some();
+        Some(query)
+    }
+
+    /// What shall be done (RFC 6895 §2.2); 0 is a query.
+    pub fn opcode(&self) -> u16 {
+        (self.flags >> 11) & 0xF
+    }
+
+    /// The flags of an answer: opcode and RD are the query's. RA never, since there is no recursion here; AD and CD
+    /// are between resolvers, and an authoritative answer leaves them clear (RFC 4035 §3.1.6).
+    pub fn answer_flags(&self, authoritative: bool, truncated: bool, rcode: Rcode) -> u16 {
+        let kept = self.flags & (0x7800 | RECURSION_DESIRED);
+        RESPONSE | kept | u16::from(authoritative) << 10 | u16::from(truncated) << 9 | (rcode.0 & 0xF)
+    }
+
+    /// Reads what follows the header, keeping what it finds. `None` if it is not as a query should be.
+    fn body(&mut self, reader: &mut Reader<'a>, counts: Counts) -> Option<()> {
+        for _ in 0..counts.questions {
+            let question = reader.question()?;
+            self.question = (counts.questions == 1).then_some(question);
+        }
+        for _ in 0..u32::from(counts.answers).saturating_add(counts.authority.into()) {
+            reader.record()?;
+        }
+        let mut options = 0_u32;
+        for _ in 0..counts.additional {
+            let record = reader.record()?;
+            if record.kind == Type::OPT {
+                self.edns = Some(record.edns()?);
+                options = options.saturating_add(1);
+            }
+        }
+        let kind = self.question?.kind;
+        // IXFR tells in the authority section which version the client has (RFC 1995 §3); nothing else has records there.
+        // Bytes after the last record are counted nowhere and mean nothing; whoever sends them is not understood.
+        let records = counts.answers == 0 && (counts.authority == 0 || kind == Type::IXFR);
+        (records && options <= 1 && reader.0.is_empty()).then_some(())
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Counts {
+    questions: u16,
+    answers: u16,
+    authority: u16,
+    additional: u16,
+}
+
+impl<'a> Name<'a> {
+    /// Its labels from the left, without the root.
+    pub fn labels(self) -> impl Iterator<Item = &'a [u8]> {
+        let mut rest = Reader(self.0);
+        std::iter::from_fn(move || match rest.u8()? {
+            0 => None,
+            length => rest.take(length.into()),
+        })
+    }
+
+    /// If this name is `zone` or below it: how many labels stand left of the zone, and how many bytes they take.
+    pub fn left_of(self, zone: &DnsName) -> Option<(usize, usize)> {
+        let left = self.labels().count().checked_sub(zone.labels().count())?;
+        let mut ends = self.labels().skip(left).zip(zone.labels());
+        let below = ends.all(|(label, of_zone)| label.eq_ignore_ascii_case(of_zone.as_bytes()));
+        below.then(|| (left, self.labels().take(left).map(|label| label.len().saturating_add(1)).sum()))
+    }
+
+    /// The first `count` labels as text in lower case. `None` where a label has a byte that no name of ours
+    /// has: a dot inside a label, above all, must never look like the dot between two.
+    pub fn text(self, count: usize, buffer: &mut [u8; NAME_LIMIT]) -> Option<&str> {
+        let mut length = 0;
+        for (at, label) in self.labels().take(count).enumerate() {
+            let dot = if at == 0 { &[][..] } else { b"." };
+            if !label.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+                return None;
+            }
+            for byte in dot.iter().chain(label) {
+                *buffer.get_mut(length)? = byte.to_ascii_lowercase();
+                length = length.checked_add(1)?;
+            }
+        }
+        std::str::from_utf8(buffer.get(..length)?).ok()
+    }
+}
+
+/// A record of which only the OPT's fields are of interest.
+struct Record<'a> {
+    of_root: bool,
+    kind: Type,
+    class: u16,
+    ttl: u32,
+    data: &'a [u8],
+}
+
+impl Record<'_> {
+    /// What it says as an OPT record; `None` if it is a broken one.
+    fn edns(&self) -> Option<Edns> {
+        let mut options = Reader(self.data);
+        while !options.0.is_empty() {
+            options.u16()?;
+            let length = options.u16()?;
+            options.take(length.into())?;
+        }
+        let [_, version, ..] = self.ttl.to_be_bytes();
+        self.of_root.then_some(Edns { size: self.class, version, dnssec_ok: self.ttl & DNSSEC_OK != 0 })
+    }
+}
+
+/// Bytes that were not read yet. Every method is `None` where they do not suffice.
+#[derive(Clone, Copy)]
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_be_bytes)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    /// A name without compression: the first name of a message has nothing to point to.
+    fn name(&mut self) -> Option<Name<'a>> {
+        let start = *self;
+        loop {
+            match self.u8()? {
+                0 => break,
+                length @ 1..=63 => drop(self.take(length.into())?),
+                _ => return None,
+            }
+        }
+        let length = start.0.len().checked_sub(self.0.len())?;
+        (length <= NAME_LIMIT).then_some(())?;
+        start.0.get(..length).map(Name)
+    }
+
+    fn question(&mut self) -> Option<Question<'a>> {
+        let start = self.0;
+        let name = self.name()?;
+        let (kind, class) = (Type(self.u16()?), self.u16()?);
+        let wire = start.get(..start.len().checked_sub(self.0.len())?)?;
+        Some(Question { wire, name, kind, class })
+    }
+
+    fn record(&mut self) -> Option<Record<'a>> {
+        let of_root = self.0.first() == Some(&0);
+        self.skip_name()?;
+        let (kind, class, ttl, length) = (Type(self.u16()?), self.u16()?, self.u32()?, self.u16()?);
+        Some(Record { of_root, kind, class, ttl, data: self.take(length.into())? })
+    }
+
+    fn skip_name(&mut self) -> Option<()> {
+        loop {
+            match self.u8()? {
+                0 => return Some(()),
+                length @ 1..=63 => drop(self.take(length.into())?),
+                192.. => return self.u8().map(drop),
+                _ => return None,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+//! What a zone holds: for a name, its records.
+//!
+//! Nothing is stored as records. They follow from the state (hosts, where they are, challenges) and from the configuration
+//! (addresses, name servers, TTL) the moment they are asked for, so there is nothing that could be out of date.
+//! How records look on the wire is `answer`'s.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::host::Host;
+use crate::name::{APEX, DnsName, Form, form_of};
+use crate::state::{Serial, State};
+use crate::wire::Type;
+
+/// The version of the rules in this file: a change of what follows from the same state is a new version of every zone.
+const RULES: u32 = 1;
+
+/// What the configuration gives to the zones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneParams {
+    /// The zones that are served; none is inside another.
+    pub zones: Vec<DnsName>,
+    /// The NS of every zone, the primary first.
+    pub nameservers: Vec<DnsName>,
+    /// The gateway's own name.
+    pub own_name: DnsName,
+    /// The gateway's public IPv4 addresses: the A of every host.
+    pub ipv4: Vec<Ipv4Addr>,
+    /// The gateway's public IPv6 addresses.
+    pub ipv6: Vec<Ipv6Addr>,
+    /// Seconds, of every record without its own.
+    pub ttl: u32,
+}
+
+/// One zone of a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct ZoneView<'a> {
+    /// Its name.
+    pub name: &'a DnsName,
+    serial: Serial,
+    state: &'a State,
+    params: &'a ZoneParams,
+}
+
+/// A name that exists, and all that is there. It may be empty.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Node<'a> {
+    apex: Option<Apex<'a>>,
+    ipv4: &'a [Ipv4Addr],
+    ipv6: &'a [Ipv6Addr],
+    home: Option<Ipv6Addr>,
+    challenge: Option<&'a BTreeSet<String>>,
+    ttl: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Apex<'a> {
+    soa: Soa<'a>,
+    nameservers: &'a [DnsName],
+    ttl: u32,
+}
+
+/// All records of one name and type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rrset<'n> {
+    /// Seconds.
+    pub ttl: u32,
+    /// What they say.
+    pub data: Data<'n>,
+}
+
+/// The contents of records of one type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data<'n> {
+    /// The zone's version and primary server.
+    Soa(Soa<'n>),
+    /// Name servers.
+    Ns(&'n [DnsName]),
+    /// IPv4 addresses.
+    A(&'n [Ipv4Addr]),
+    /// IPv6 addresses.
+    Aaaa(&'n [Ipv6Addr]),
+    /// Values of an ACME challenge.
+    Txt(&'n BTreeSet<String>),
+}
+
+/// Start of authority (RFC 1035 §3.3.13); the responsible mailbox is hostmaster at the zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Soa<'a> {
+    /// The first name server.
+    pub primary: &'a DnsName,
+    /// The zone's version.
+    pub serial: Serial,
+}
+
+impl Soa<'_> {
+    /// Seconds between two questions of a secondary. NOTIFY is what tells it; this is for when that is lost.
+    pub const REFRESH: u32 = 14_400;
+    /// Seconds until a secondary asks again after a failure.
+    pub const RETRY: u32 = 3_600;
+    /// Seconds for which a secondary serves a zone whose primary is silent.
+    pub const EXPIRE: u32 = 604_800;
+    /// Seconds for which it may be remembered that something is not there (RFC 2308 §4): a home that comes back is
+    /// seen after a minute.
+    pub const MINIMUM: u32 = 60;
+}
+
+impl ZoneParams {
+    /// All that the configuration gives to `zone`, as text: its digest says whether the zone needs a new version.
+    pub fn digest_input(&self, zone: &DnsName) -> Vec<u8> {
+        let mut text = format!("fourward zone {RULES}\nttl {}\n", self.ttl);
+        let mut line = |key: &str, value: &dyn std::fmt::Display| text.push_str(&format!("{key} {value}\n"));
+        self.nameservers.iter().for_each(|server| line("ns", server));
+        self.ipv4.iter().for_each(|address| line("a", address));
+        if self.own_name.within(zone).is_some() {
+            line("own", &self.own_name);
+        }
+        // Also where the own name is elsewhere: no twin may show one of them.
+        self.ipv6.iter().for_each(|address| line("aaaa", address));
+        text.into_bytes()
+    }
+}
+
+impl<'a> ZoneView<'a> {
+    /// The zone `name` as `state` has it; `None` before it is served for the first time.
+    pub fn new(name: &'a DnsName, state: &'a State, params: &'a ZoneParams) -> Option<Self> {
+        let serial = state.zone(name)?.serial;
+        Some(Self { name, serial, state, params })
+    }
+
+    /// What is at the name with `left` in front of the zone (lower-case, `""` for the zone itself). `None`: no such name, and
+    /// nothing below it either.
+    pub fn node(&self, left: &str) -> Option<Node<'a>> {
+        let own = self.params.own_name.within(self.name);
+        if own == Some(left) {
+            return Some(self.own(left));
+        }
+        // A name with nothing of its own exists if another one is below it (RFC 8020).
+        let above_own = || own?.strip_suffix(left)?.ends_with('.').then(Node::default);
+        self.node_of_host(left).or_else(above_own)
+    }
+
+    /// What `name` has, if it is in this zone.
+    pub fn node_of(&self, name: &DnsName) -> Option<Node<'a>> {
+        self.node(name.within(self.name)?)
+    }
+
+    /// The zone's start of authority, as a negative answer has it (RFC 2308 §3).
+    pub fn negative(&self) -> Rrset<'a> {
+        Rrset { ttl: self.params.ttl.min(Soa::MINIMUM), data: Data::Soa(self.soa()) }
+    }
+
+    fn own(&self, left: &str) -> Node<'a> {
+        let apex = left.is_empty().then(|| self.apex());
+        Node { apex, ipv4: &self.params.ipv4, ipv6: &self.params.ipv6, ttl: self.params.ttl, ..Node::default() }
+    }
+
+    fn node_of_host(&self, left: &str) -> Option<Node<'a>> {
+        match form_of(left) {
+            Form::Apex => {
+                let host = self.host(APEX).map(|host| self.dual(host)).unwrap_or_default();
+                Some(Node { apex: Some(self.apex()), ..host })
+            }
+            Form::Dual(label) => self.host(label).map(|host| self.dual(host)),
+            Form::Twin(label) => self.host(label).map(|host| {
+                // Whoever asks for the twin must not be led back to the gateway.
+                let home = host.home().filter(|home| !self.params.ipv6.contains(home));
+                Node { home, ttl: self.ttl(host), ..Node::default() }
+            }),
+            Form::Challenge(label) => {
+                let host = self.host(label).filter(|host| !host.challenge.is_empty())?;
+                Some(Node { challenge: Some(&host.challenge), ttl: self.ttl(host), ..Node::default() })
+            }
+            Form::Other => None,
+        }
+    }
+
+    fn dual(&self, host: &'a Host) -> Node<'a> {
+        Node { ipv4: &self.params.ipv4, home: host.home(), ttl: self.ttl(host), ..Node::default() }
+    }
+
+    fn apex(&self) -> Apex<'a> {
+        Apex { soa: self.soa(), nameservers: &self.params.nameservers, ttl: self.params.ttl }
+    }
+
+    fn soa(&self) -> Soa<'a> {
+        let primary = self.params.nameservers.first().unwrap_or(&self.params.own_name);
+        Soa { primary, serial: self.serial }
+    }
+
+    fn host(&self, label: &str) -> Option<&'a Host> {
+        self.state.host_by(self.name, label).map(AsRef::as_ref)
+    }
+
+    fn ttl(&self, host: &Host) -> u32 {
+        host.settings.ttl.unwrap_or(self.params.ttl)
+    }
+}
+
+impl Node<'_> {
+    /// The records of type `kind`, if there are any. For ANY the first that there are: one set of records is an answer
+    /// (RFC 8482 §4.1), and nobody can be flooded with all of them.
+    pub fn rrset(&self, kind: Type) -> Option<Rrset<'_>> {
+        if kind == Type::ANY {
+            return [Type::SOA, Type::A, Type::AAAA, Type::TXT].into_iter().find_map(|kind| self.rrset(kind));
+        }
+        if let (Type::SOA | Type::NS, Some(apex)) = (kind, &self.apex) {
+            let data = if kind == Type::SOA { Data::Soa(apex.soa) } else { Data::Ns(apex.nameservers) };
+            return Some(Rrset { ttl: apex.ttl, data }).filter(|set| !set.data.is_empty());
+        }
+        let data = match kind {
+            Type::A => Data::A(self.ipv4),
+            Type::AAAA => Data::Aaaa(if self.home.is_some() { self.home.as_slice() } else { self.ipv6 }),
+            Type::TXT => Data::Txt(self.challenge?),
+            _ => return None,
+        };
+        (!data.is_empty()).then_some(Rrset { ttl: self.ttl, data })
+    }
+}
+
+impl Data<'_> {
+    /// The type of the records.
+    pub fn kind(&self) -> Type {
+        match self {
+            Self::Soa(_) => Type::SOA,
+            Self::Ns(_) => Type::NS,
+            Self::A(_) => Type::A,
+            Self::Aaaa(_) => Type::AAAA,
+            Self::Txt(_) => Type::TXT,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Soa(_) => false,
+            Self::Ns(servers) => servers.is_empty(),
+            Self::A(addresses) => addresses.is_empty(),
+            Self::Aaaa(addresses) => addresses.is_empty(),
+            Self::Txt(values) => values.is_empty(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+use jiff::Timestamp;
+
+use super::*;
+use crate::host::{Digest, JoinSecret};
+use crate::name::HostName;
+use crate::policy::Policy;
+use crate::state::Change;
+
+fn name(text: &str) -> DnsName {
+    text.parse().expect("a name")
+}
+
+fn params() -> ZoneParams {
+    ZoneParams {
+        zones: vec![name("dyn.example.org")],
+        nameservers: vec![name("gw.dyn.example.org"), name("ns.example.net")],
+        own_name: name("gw.dyn.example.org"),
+        ipv4: vec![Ipv4Addr::new(192, 0, 2, 11)],
+        ipv6: vec!["2001:db8:a::11".parse().expect("v6")],
+        ttl: 60,
+    }
+}
+
+fn host(label: &str) -> HostName {
+    HostName::parse(label, &params().zones).expect("a host")
+}
+
+fn home() -> Ipv6Addr {
+    "2001:db8:1::11".parse().expect("v6")
+}
+
+fn state(changes: &[Change]) -> State {
+    let mut state = State::default();
+    let serve = Change::Serve { zone: name("dyn.example.org"), apex: Digest([0; 32]), at: Timestamp::UNIX_EPOCH };
+    for change in std::iter::once(&serve).chain(changes) {
+        state.apply(change, &Policy::default()).expect("a good change");
+    }
+    state
+}
+
+fn add(label: &str) -> Change {
+    let join = JoinSecret { secret: Digest([1; 32]), expires: Timestamp::UNIX_EPOCH, spent_by: None };
+    Change::Add { host: host(label), edits: Vec::new(), join, update: Digest([2; 32]), reuse: false }
+}
+
+fn at(label: &str, address: Ipv6Addr) -> Change {
+    Change::Move { host: host(label), address, at: Timestamp::UNIX_EPOCH }
+}
+
+/// The types at `left`, or `None` if there is no such name.
+fn types(state: &State, params: &ZoneParams, left: &str) -> Option<Vec<u16>> {
+    let node = ZoneView::new(&params.zones[0], state, params).expect("served").node(left)?;
+    let kinds = [Type::SOA, Type::NS, Type::A, Type::AAAA, Type::TXT];
+    Some(kinds.into_iter().filter(|kind| node.rrset(*kind).is_some()).map(|kind| kind.0).collect())
+}
+
+const SOA: u16 = Type::SOA.0;
+const NS: u16 = Type::NS.0;
+const A: u16 = Type::A.0;
+const AAAA: u16 = Type::AAAA.0;
+const TXT: u16 = Type::TXT.0;
+
+#[test]
+fn a_home_that_is_there_has_both_names() {
+    let (state, params) = (state(&[add("cloud"), at("cloud", home())]), params());
+    assert_eq!(types(&state, &params, "cloud"), Some(vec![A, AAAA]));
+    assert_eq!(types(&state, &params, "cloud-ip6only"), Some(vec![AAAA]));
+    for absent in ["x", "x-ip6only", "x.cloud", "cloud-router", "_acme-challenge.cloud", "_acme-challenge", "ip6only"] {
+        assert_eq!(types(&state, &params, absent), None, "{absent}");
+    }
+}
+
+#[test]
+fn a_home_that_is_away_keeps_its_names() {
+    let (state, params) = (state(&[add("cloud")]), params());
+    assert_eq!(types(&state, &params, "cloud"), Some(vec![A]));
+    assert_eq!(types(&state, &params, "cloud-ip6only"), Some(vec![]));
+}
+
+#[test]
+fn a_twin_never_shows_the_gateway() {
+    let params = params();
+    let state = state(&[add("cloud"), at("cloud", params.ipv6[0])]);
+    assert_eq!(types(&state, &params, "cloud-ip6only"), Some(vec![]));
+}
+
+#[test]
+fn the_apex_may_be_a_host() {
+    let params = params();
+    assert_eq!(types(&state(&[]), &params, ""), Some(vec![SOA, NS]));
+    let state = state(&[add("@"), at("@", home())]);
+    assert_eq!(types(&state, &params, ""), Some(vec![SOA, NS, A, AAAA]));
+    assert_eq!(types(&state, &params, "ip6only"), Some(vec![AAAA]));
+}
+
+#[test]
+fn the_own_name_may_be_anywhere_in_the_zone() {
+    let at = |own: &str| ZoneParams { own_name: name(own), ..params() };
+    let state = state(&[]);
+    assert_eq!(types(&state, &at("gw.dyn.example.org"), "gw"), Some(vec![A, AAAA]));
+    assert_eq!(types(&state, &at("dyn.example.org"), ""), Some(vec![SOA, NS, A, AAAA]));
+    assert_eq!(types(&state, &at("gw.example.org"), "gw"), None);
+}
+
+#[test]
+fn what_is_between_the_zone_and_the_own_name_exists() {
+    let params = ZoneParams { own_name: name("gw.a.bb.dyn.example.org"), ..params() };
+    let state = state(&[]);
+    assert_eq!(types(&state, &params, "a.bb"), Some(vec![]));
+    assert_eq!(types(&state, &params, "bb"), Some(vec![]));
+    assert_eq!(types(&state, &params, "b"), None);
+    assert_eq!(types(&state, &params, "x.a.bb"), None);
+}
+
+#[test]
+fn a_challenge_is_there_as_long_as_it_has_values() {
+    let set = |label: &str, values: &[&str]| Change::Challenge { host: host(label), values: values.iter().map(|v| (*v).into()).collect() };
+    let params = params();
+    let with = state(&[add("cloud"), add("@"), set("cloud", &["one", "two"]), set("@", &["three"])]);
+    assert_eq!(types(&with, &params, "_acme-challenge.cloud"), Some(vec![TXT]));
+    assert_eq!(types(&with, &params, "_acme-challenge"), Some(vec![TXT]));
+    let without = state(&[add("cloud"), set("cloud", &["one"]), set("cloud", &[])]);
+    assert_eq!(types(&without, &params, "_acme-challenge.cloud"), None);
+}
+
+#[test]
+fn a_host_may_have_its_own_ttl() {
+    let params = params();
+    let edit = |text: &str| text.to_owned().try_into().expect("an edit");
+    let state = state(&[add("cloud"), Change::Set { host: host("cloud"), edits: vec![edit("ttl=5")] }, add("nas")]);
+    let view = ZoneView::new(&params.zones[0], &state, &params).expect("served");
+    let ttl = |left: &str| view.node(left).expect("it exists").rrset(Type::A).expect("an A").ttl;
+    assert_eq!((ttl("cloud"), ttl("nas"), view.negative().ttl), (5, 60, 60));
+}
+
+#[test]
+fn whatever_shows_in_the_zone_is_in_its_digest() {
+    let zone = &params().zones[0];
+    let elsewhere = ZoneParams { own_name: name("gw.example.org"), ..params() };
+    let others = [
+        ZoneParams { nameservers: vec![name("ns.example.net")], ..params() },
+        ZoneParams { own_name: name("x.dyn.example.org"), ..params() },
+        elsewhere.clone(),
+        ZoneParams { ipv4: Vec::new(), ..params() },
+        ZoneParams { ipv6: Vec::new(), ..params() },
+        ZoneParams { ttl: 61, ..params() },
+    ];
+    for other in &others {
+        assert_ne!(other.digest_input(zone), params().digest_input(zone), "{other:?}");
+    }
+    let elsewhere_too = ZoneParams { own_name: name("www.example.org"), zones: Vec::new(), ..params() };
+    assert_eq!(elsewhere.digest_input(zone), elsewhere_too.digest_input(zone), "what does not show is not in it");
+}

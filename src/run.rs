@@ -1,0 +1,212 @@
+//! `run`: every role that the configuration has a table for, wired and supervised.
+//!
+//! Sockets are bound before anything starts, so that a port that is taken ends the program with a sentence and not half a server. The
+//! one place, with `lib.rs`, that knows all roles.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fourward_core::policy::{AddressPolicy, Policy};
+use fourward_core::state::{Change, Identity};
+use jiff::Timestamp;
+use rcgen::KeyPair;
+use sd_notify::NotifyState;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use crate::agent::Agent;
+use crate::cli::RunArgs;
+use crate::config::{self, AGENT_KEY, Config, ConfigError, HomePorts, Server};
+use crate::control::{Control, ControlSocket, OwnPage, PageError, SocketError};
+use crate::crypto::{self, KeyError};
+use crate::gateway::{Gateway, Traffic};
+use crate::leases::Leases;
+use crate::link::Links;
+use crate::listener::{self, BindError};
+use crate::store::{CommitError, Store, StoreError};
+use crate::supervisor::{Roles, SupervisorError};
+use crate::{dns, gateway, netlink};
+
+/// Visitors of our own name that wait for the page.
+const OWN_QUEUE: usize = 16;
+
+/// How often the addresses of this machine are read for the address policy.
+const POLICY_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Why the roles end, or do not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration is refused.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A port is not to be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store does not take what it must.
+    #[error("the store refuses the start: {0}")]
+    Commit(#[from] CommitError),
+    /// The control socket is not to be had.
+    #[error(transparent)]
+    Control(#[from] SocketError),
+    /// Our own page cannot be served.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// No randomness, or no key.
+    #[error(transparent)]
+    Crypto(#[from] KeyError),
+    /// A key cannot be made.
+    #[error("a certificate key cannot be made: {0}")]
+    CertificateKey(#[from] rcgen::Error),
+    /// The agent's key cannot be read.
+    #[error("{path}: {source}; `fourward join -` makes it, and the agent's user must be able to read it")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A role ended.
+    #[error(transparent)]
+    Ended(#[from] SupervisorError),
+}
+
+/// Runs until a signal or the end of a role.
+///
+/// # Errors
+/// Why it does not start, or which role ended.
+pub async fn run(args: RunArgs) -> Result<(), RunError> {
+    let mut config = Config::read(&args.config)?;
+    let loopback = args.loopback_demo.as_deref().and_then(|ports| <[u16; 2]>::try_from(ports).ok());
+    if let (Some([tls, http]), Some(gateway)) = (loopback, config.server.as_mut().and_then(|server| server.gateway.as_mut())) {
+        gateway.home_ports = HomePorts { tls, http };
+    }
+    let mut roles = Roles::default();
+    if let Some(server) = config.server.take() {
+        start_server(&mut roles, server, &config, loopback.is_some()).await?;
+    }
+    if let Some(agent) = config.agent.take() {
+        start_agent(&mut roles, agent, &config.state, loopback.is_some())?;
+    }
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+    roles.run().await?;
+    info!("ended");
+    Ok(())
+}
+
+async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopback: bool) -> Result<(), RunError> {
+    let dns_sockets = server.dns.as_ref().map(|dns| dns::bind(dns, &server.public)).transpose()?;
+    let gateway_sockets = server.gateway.as_ref().map(|gateway| gateway::bind(gateway, &server.public)).transpose()?;
+    let link_sockets = server.gateway.as_ref().map(|gateway| bind_links(&server, gateway.tls)).transpose()?;
+    let policy = policy(&server, loopback).await;
+    let store = Store::open(&config.state, policy)?;
+    let identity = identity(&store).await?;
+    let leases = Arc::new(Leases::new(Instant::now()));
+    let traffic = Arc::new(Traffic::default());
+
+    let pin = crypto::pin_of(&*crypto::raw_key(&identity.link_key)?);
+    let control = Control::new(server.clone(), pin, store.clone(), Arc::clone(&leases), Arc::clone(&traffic));
+    let socket = ControlSocket::bind(&config.control_socket())?;
+    let end = roles.end_token();
+    roles.start("control", async move {
+        socket.run(control, end).await;
+        Ok::<_, io::Error>(())
+    });
+    if let (Some(dns), Some(sockets)) = (server.dns.as_ref(), dns_sockets) {
+        let params = dns::params(dns, &server.public);
+        for zone in &dns.zones {
+            let apex = crypto::sha256(&params.digest_input(zone));
+            store.commit(Change::Serve { zone: zone.clone(), apex, at: Timestamp::now() }).await?;
+        }
+        roles.start("dns", dns::run(sockets, params, store.watch(), roles.end_token()));
+    }
+    if let (Some(gateway), Some(sockets), Some(link_sockets)) = (server.gateway.clone(), gateway_sockets, link_sockets) {
+        let (own, visitors) = mpsc::channel(OWN_QUEUE);
+        let page = OwnPage::new(&server.public.name, &identity.certificate_key)?;
+        let end = roles.end_token();
+        roles.start("page", async move {
+            page.run(visitors, end).await;
+            Ok::<_, io::Error>(())
+        });
+        let links = Links::new(store.clone(), Arc::clone(&leases), roles.end_token());
+        roles.start("link", async move { links.run(&identity, link_sockets).await });
+        let gateway = Gateway::new(gateway, server.public.name.clone(), store.clone(), leases, own, traffic);
+        roles.start_draining("gateway", gateway.run(sockets, roles.drain_token()));
+    }
+    if !loopback {
+        roles.start("policy", keep_policy(server, store.clone(), roles.end_token()));
+    }
+    let end = roles.end_token();
+    roles.start("store", async move {
+        tokio::select! {
+            () = end.cancelled() => Ok(()),
+            error = store.stopped() => Err(error),
+        }
+    });
+    Ok(())
+}
+
+fn bind_links(server: &Server, port: u16) -> Result<Vec<std::net::UdpSocket>, BindError> {
+    let mut sockets = Vec::new();
+    for address in listener::addresses(server.addresses(), port) {
+        sockets.append(&mut listener::bind_udp("gateway.tls", address, 1)?);
+    }
+    Ok(sockets)
+}
+
+/// The secrets of this server; made at its first start.
+async fn identity(store: &Store) -> Result<Arc<Identity>, RunError> {
+    if let Some(identity) = store.snapshot().identity() {
+        return Ok(Arc::clone(identity));
+    }
+    let certificate_key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?.serialize_der();
+    let identity = Identity { link_key: crypto::new_link_key()?, reset_key: crypto::random()?, certificate_key };
+    store.commit(Change::Identify(identity.clone())).await?;
+    info!("a new identity for this server is in the store");
+    Ok(Arc::new(identity))
+}
+
+async fn policy(server: &Server, loopback: bool) -> Policy {
+    let own_names = vec![server.public.name.clone()];
+    if loopback {
+        return Policy { addresses: AddressPolicy::on_loopback(), own_names };
+    }
+    let (mut own, networks) = netlink::own().await.unwrap_or_else(|error| {
+        warn!(%error, "this machine's own addresses cannot be read; only the public ones are refused as homes");
+        Default::default()
+    });
+    own.extend(server.addresses());
+    Policy { addresses: AddressPolicy::new(own, networks), own_names }
+}
+
+/// Keeps the policy up to date with the addresses that this machine gets and loses.
+async fn keep_policy(server: Server, store: Store, end: tokio_util::sync::CancellationToken) -> Result<(), io::Error> {
+    let mut addresses = netlink::watch();
+    loop {
+        tokio::select! {
+            () = end.cancelled() => return Ok(()),
+            changed = addresses.changed() => changed.map_err(io::Error::other)?,
+            () = tokio::time::sleep(POLICY_INTERVAL) => {}
+        }
+        let policy = policy(&server, false).await;
+        if *store.policy() != policy {
+            info!("this machine's addresses changed; the address policy follows");
+            store.set_policy(policy);
+        }
+    }
+}
+
+fn start_agent(roles: &mut Roles, agent: config::Agent, state: &Path, loopback: bool) -> Result<(), RunError> {
+    let path = state.join(AGENT_KEY);
+    let key = fs::read(&path).map_err(|source| RunError::Key { path, source })?;
+    let policy = if loopback { AddressPolicy::on_loopback() } else { AddressPolicy::default() };
+    let agent = Agent::new(agent, key, policy, netlink::watch(), roles.drain_token())?;
+    roles.start_draining("agent", agent.run());
+    Ok(())
+}
+
