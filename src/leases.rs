@@ -90,7 +90,13 @@ pub enum Admission {
 impl Leases {
     /// No link yet; leases of before are honoured for one lease from `now` on.
     pub fn new(now: Instant) -> Self {
-        Self { links: Mutex::default(), running: Mutex::default(), epochs: AtomicU64::new(1), started: now, arrivals: watch::Sender::new(0) }
+        Self {
+            links: Mutex::default(),
+            running: Mutex::default(),
+            epochs: AtomicU64::new(1),
+            started: now,
+            arrivals: watch::Sender::new(0),
+        }
     }
 
     /// The newest link of `host`.
@@ -217,7 +223,6 @@ impl Leases {
             timeout_at(until.into(), arrivals.changed()).await.ok()?.ok()?;
         }
     }
-
 }
 
 impl Presence {

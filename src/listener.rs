@@ -93,6 +93,13 @@ pub enum BindError {
     },
 }
 
+impl BindError {
+    /// Whether it is a privilege that is missing.
+    pub fn is_permission(&self) -> bool {
+        matches!(self, Self::NotPermitted { .. })
+    }
+}
+
 /// Where to listen for what comes to `public`, port `port`: the addresses that are this machine's, and the wildcard of a family
 /// one of whose addresses is not (a provider that translates 1:1 gives the machine another address than the world sees).
 pub fn addresses(public: impl IntoIterator<Item = IpAddr>, port: u16) -> Vec<SocketAddr> {

@@ -150,4 +150,3 @@ pub fn schemes() -> Vec<rustls::SignatureScheme> {
 pub fn no_tls12() -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
     Err(rustls::Error::General("the link speaks TLS 1.3 only".into()))
 }
-

@@ -209,4 +209,3 @@ fn start_agent(roles: &mut Roles, agent: config::Agent, state: &Path, loopback: 
     roles.start_draining("agent", agent.run());
     Ok(())
 }
-

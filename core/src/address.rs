@@ -43,7 +43,8 @@ pub struct Wish {
 /// that `current` has (firewalls are keyed on it), then the longest preferred, then the lowest.
 pub fn choose(candidates: &[Candidate], wish: &Wish, policy: &AddressPolicy, current: Option<Ipv6Addr>) -> Option<Ipv6Addr> {
     let eligible = candidates.iter().filter(|candidate| is_eligible(candidate, wish, policy));
-    let kept = |candidate: &Candidate| current.is_some_and(|current| interface_identifier(current) == interface_identifier(candidate.address));
+    let kept =
+        |candidate: &Candidate| current.is_some_and(|current| interface_identifier(current) == interface_identifier(candidate.address));
     let rank = |candidate: &&Candidate| {
         let arrived = prefix_arrival(candidates, candidate.address);
         (arrived, kept(candidate), candidate.preferred, std::cmp::Reverse(candidate.address))

@@ -8,9 +8,9 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod answer;
 pub mod api;
 pub mod demux;
-pub mod answer;
 pub mod host;
 pub mod join;
 pub mod lease;

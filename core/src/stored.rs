@@ -208,7 +208,6 @@ struct Proven {
 struct Identity {
     link_key: Secret,
     reset_key: Secret<[u8; 32]>,
-    cid_key: u64,
     certificate_key: Secret,
 }
 
@@ -275,16 +274,15 @@ impl From<Host> for host::Host {
 
 impl From<&state::Identity> for Identity {
     fn from(identity: &state::Identity) -> Self {
-        let state::Identity { link_key, reset_key, cid_key, certificate_key } = identity.clone();
-        Self { link_key: Secret(link_key), reset_key: Secret(reset_key), cid_key, certificate_key: Secret(certificate_key) }
+        let state::Identity { link_key, reset_key, certificate_key } = identity.clone();
+        Self { link_key: Secret(link_key), reset_key: Secret(reset_key), certificate_key: Secret(certificate_key) }
     }
 }
 
 impl From<Identity> for state::Identity {
     fn from(identity: Identity) -> Self {
-        let Identity { link_key: Secret(link_key), reset_key: Secret(reset_key), cid_key, certificate_key: Secret(certificate_key) } =
-            identity;
-        Self { link_key, reset_key, cid_key, certificate_key }
+        let Identity { link_key: Secret(link_key), reset_key: Secret(reset_key), certificate_key: Secret(certificate_key) } = identity;
+        Self { link_key, reset_key, certificate_key }
     }
 }
 
@@ -334,8 +332,8 @@ mod tests {
         let tombstone = (name(), 0i64..4_000_000_000)
             .prop_map(|(name, at)| (Key::Tombstone(name.clone()), Record::Tombstone(name, Timestamp::from_second(at).expect("time"))));
         let bytes = || prop::collection::vec(any::<u8>(), 0..100);
-        let identity = (bytes(), any::<[u8; 32]>(), any::<u64>(), bytes()).prop_map(|(link_key, reset_key, cid_key, certificate_key)| {
-            (Key::Identity, Record::Identity(Arc::new(state::Identity { link_key, reset_key, cid_key, certificate_key })))
+        let identity = (bytes(), any::<[u8; 32]>(), bytes()).prop_map(|(link_key, reset_key, certificate_key)| {
+            (Key::Identity, Record::Identity(Arc::new(state::Identity { link_key, reset_key, certificate_key })))
         });
         prop_oneof![zone, host, tombstone, identity]
     }

@@ -11,7 +11,8 @@ pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
     match command {
         HostCommand::Add { name, settings, reuse, server } => {
             check(&settings)?;
-            let aliases = settings.iter().filter_map(|setting| setting.strip_prefix("alias=")).map(str::to_owned).collect::<Vec<_>>().join(",");
+            let aliases =
+                settings.iter().filter_map(|setting| setting.strip_prefix("alias=")).map(str::to_owned).collect::<Vec<_>>().join(",");
             let secrets = secrets(&server, Request::HostAdd { host: name, edits: settings, reuse }).await?;
             let Some(secrets) = secrets else { return Ok(()) };
             println!("{} is added.\n", secrets.names.dual);

@@ -44,7 +44,9 @@ pub(super) async fn run(args: JoinArgs) -> Result<(), CliError> {
     fs::rename(&waiting, &key_file).map_err(|source| CliError::file(&key_file, source))?;
     files::give_to_owner_of_folder(&key_file)?;
     if args.json {
-        return print_json(&json!({ "host": join.host, "names": { "dual": registered.dual, "twin": registered.twin }, "config": args.config }));
+        return print_json(
+            &json!({ "host": join.host, "names": { "dual": registered.dual, "twin": registered.twin }, "config": args.config }),
+        );
     }
     println!("This home is {} now ({} for IPv6 alone).", registered.dual, registered.twin);
     println!("{} and the key are written. Start the agent:", args.config.display());

@@ -199,3 +199,6 @@ impl Server {
         self.dns.as_ref().map_or(&[], |dns| &dns.zones)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -210,6 +210,9 @@ impl RawPublic {
         if self.ipv4.is_empty() {
             return Err(value("public.ipv4", "missing: without it no IPv4 client can come; give this server's public IPv4 address"));
         }
+        if self.ipv6.is_empty() {
+            return Err(value("public.ipv6", "missing: homes are reached over IPv6; give this server's own IPv6 address"));
+        }
         unique("public.ipv4", &self.ipv4)?;
         unique("public.ipv6", &self.ipv6)?;
         let name = match (self.name, first_zone) {

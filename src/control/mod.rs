@@ -10,9 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use fourward_core::api::{
-    GatewayStatus, HostDetails, HostEntry, LinkStatus, Names, Reply, Request, Secrets, Status, Update, ZoneStatus,
-};
+use fourward_core::api::{GatewayStatus, HostDetails, HostEntry, LinkStatus, Names, Reply, Request, Secrets, Status, Update, ZoneStatus};
 use fourward_core::host::{AddressFrom, Digest, Edit, Host, JoinSecret};
 use fourward_core::join::{JoinString, Peer, Secret};
 use fourward_core::name::{HostName, NameError};
@@ -78,9 +76,7 @@ impl Control {
                 let (host, edits) = (self.host(&host)?, parse(&edits)?);
                 self.secrets(host, |host, join, update| Change::Add { host, edits, join, update, reuse }).await
             }
-            Request::HostToken { host } => {
-                self.secrets(self.host(&host)?, |host, join, update| Change::Token { host, join, update }).await
-            }
+            Request::HostToken { host } => self.secrets(self.host(&host)?, |host, join, update| Change::Token { host, join, update }).await,
             Request::HostSet { host, edits } => {
                 let host = self.host(&host)?;
                 let state = self.store.commit(Change::Set { host: host.clone(), edits: parse(&edits)? }).await?;
@@ -192,4 +188,3 @@ fn names(host: &HostName) -> Names {
 fn parse(edits: &[String]) -> Result<Vec<Edit>, Failure> {
     Ok(edits.iter().map(|edit| edit.parse()).collect::<Result<_, _>>()?)
 }
-

@@ -205,4 +205,3 @@ fn endpoint(identity: &Identity, socket: UdpSocket) -> Result<Endpoint, LinkErro
     let demux = Arc::new(demux::Demux::new(socket, ids));
     Ok(Endpoint::new_with_abstract_socket(endpoint, Some(server), demux, runtime)?)
 }
-

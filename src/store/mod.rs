@@ -128,6 +128,13 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether it is a right to the file or its folder that is missing.
+    pub fn is_permission(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied)
+    }
+}
+
 impl Store {
     /// Opens the store in the directory `state`, creating both where they are absent. Blocks while it reads the file.
     ///

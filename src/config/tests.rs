@@ -1,0 +1,93 @@
+//! What a configuration may say, and what is said of one that may not.
+
+use super::*;
+
+const SERVER: &str = r#"
+[public]
+ipv4 = ["192.0.2.11"]
+ipv6 = ["2001:db8:a::11"]
+[dns]
+zones = ["dyn.example.org"]
+[gateway]
+"#;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("test.toml"))
+}
+
+#[track_caller]
+fn refused(text: &str, words: &[&str]) {
+    let message = parse(text).expect_err(text).to_string();
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in {message:?}");
+    }
+}
+
+#[test]
+fn a_short_configuration_has_all_defaults() {
+    let config = parse(SERVER).expect("good");
+    assert_eq!(config.state, Path::new(DEFAULT_STATE));
+    let server = config.server.expect("server");
+    assert_eq!(server.public.name.as_str(), "gw.dyn.example.org");
+    let dns = server.dns.expect("dns");
+    assert_eq!((dns.ttl, dns.nameservers), (60, vec![server.public.name]));
+    let gateway = server.gateway.expect("gateway");
+    assert_eq!((gateway.tls, gateway.http), (443, 80));
+    assert!(config.agent.is_none());
+}
+
+#[test]
+fn every_default_can_be_written_out() {
+    let written = SERVER.replace("[gateway]", "listen = []\nttl = 60\nnameservers = [\"gw.dyn.example.org\"]\ndnssec = false\n[gateway]\n")
+        + "tls = 443\nhttp = 80\nlimits = { connections = 16384 }\n\
+           timeouts = { hello = 5, dial = 5, idle = 3600, half-closed = 300, drain = 30 }\n[control]\nhttp-updates = false\n";
+    assert_eq!(parse(&written).expect("good"), parse(SERVER).expect("good"));
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line() {
+    refused(&SERVER.replace("[gateway]", "colour = \"red\"\n[gateway]"), &["test.toml", "unknown field `colour`", "line 7"]);
+    refused(&format!("{SERVER}[garden]\n"), &["unknown field `garden`"]);
+}
+
+#[test]
+fn keys_of_later_versions_are_refused_by_name() {
+    let later = [
+        ("[store]\netcd = [\"https://10.0.0.1:2379\"]", "store.etcd"),
+        ("[acme]\nemail = \"me@example.org\"", "acme.email"),
+        ("[control]\nmetrics = true", "control.metrics"),
+        ("[control]\nhttp-updates = true", "control.http-updates"),
+        ("[control]\ncertificate = \"/a\"", "control.certificate"),
+    ];
+    for (lines, key) in later {
+        refused(&format!("{SERVER}{lines}\n"), &[key, "not yet"]);
+    }
+    refused(&format!("{SERVER}source-prefix = \"2001:db8::/96\"\n"), &["gateway.source-prefix", "not yet"]);
+    refused(&format!("{SERVER}limits = {{ half-open = 5 }}\n"), &["gateway.limits.half-open", "not yet"]);
+    refused(&SERVER.replace("[gateway]", "dnssec = true\n[gateway]"), &["dns.dnssec", "not yet"]);
+    refused(&SERVER.replace("[gateway]", "secondaries = []\n[gateway]"), &["dns.secondaries", "not yet"]);
+}
+
+#[test]
+fn what_is_no_name_or_stands_there_twice_is_refused() {
+    refused(&SERVER.replace("dyn.example.org", "dyn..org"), &["dns.zones", "dyn..org"]);
+    refused(&SERVER.replace("dyn.example.org", "192.0.2.1"), &["dns.zones", "is an address"]);
+    refused(&SERVER.replace("\"192.0.2.11\"", "\"192.0.2.11\", \"192.0.2.11\""), &["public.ipv4", "192.0.2.11", "twice"]);
+    refused(&SERVER.replace("\"dyn.example.org\"", "\"example.org\", \"dyn.example.org\""), &["dns.zones", "inside"]);
+    refused(&SERVER.replace("192.0.2.11", "192.0.2.300"), &["ipv4", "line 3"]);
+}
+
+#[test]
+fn what_is_missing_is_named_with_the_reason() {
+    refused("", &["no role"]);
+    refused("[dns]\nzones = [\"dyn.example.org\"]\n", &["[public]", "missing"]);
+    refused(&SERVER.replace("ipv6 = [\"2001:db8:a::11\"]", ""), &["public.ipv6", "missing", "IPv6"]);
+    refused(&SERVER.replace("ipv4 = [\"192.0.2.11\"]", ""), &["public.ipv4", "missing"]);
+    refused("[agent]\nhost = \"cloud.dyn.example.org\"\ngateways = []\n", &["agent.gateways", "join"]);
+}
+
+#[test]
+fn no_file_says_how_to_get_one() {
+    let error = Config::read(Path::new("/nowhere/fourward.toml")).expect_err("no such file").to_string();
+    assert!(error.contains("/nowhere/fourward.toml") && error.contains("fourward init"), "{error}");
+}
