@@ -276,6 +276,12 @@ mod tests {
     }
 
     #[test]
+    fn a_missing_privilege_has_its_remedies() {
+        let error = explain(KEY, Protocol::Udp, loopback(53), Errno::ACCESS.into());
+        assert!(error.to_string().contains("CAP_NET_BIND_SERVICE"), "{error}");
+    }
+
+    #[test]
     fn an_address_of_another_machine_is_named() {
         let foreign = SocketAddr::new(Ipv4Addr::new(192, 0, 2, 11).into(), 0);
         assert!(matches!(bind_tcp(KEY, foreign), Err(BindError::NotHere { .. })));

@@ -1,1 +1,147 @@
-//! (being written)
+//! The name server: sockets on one side, `core::answer` on the other.
+//!
+//! The sockets are bound before anything starts, so that a taken port is known before a store is opened. Every question is
+//! answered from the newest snapshot of the state; there is no cache that could be behind it. What is said is decided
+//! in core; here is how messages come and go.
+
+mod tcp;
+mod udp;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZero;
+use std::sync::Arc;
+
+use fourward_core::state::State;
+use fourward_core::zone::ZoneParams;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::config::{Dns, Public};
+use crate::listener::{self, BindError};
+
+/// The setting that says where the name server listens.
+const KEY: &str = "dns.listen";
+
+/// Where names are asked for.
+const PORT: u16 = 53;
+
+/// How often a free port is looked for that is free for TCP and for UDP; only tests ask for one.
+const FREE_PORT_TRIES: usize = 16;
+
+/// Sockets that are bound, and not served yet.
+#[derive(Debug)]
+pub struct Sockets {
+    addresses: Vec<SocketAddr>,
+    udp: Vec<std::net::UdpSocket>,
+    tcp: Vec<std::net::TcpListener>,
+}
+
+/// Why the name server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum DnsError {
+    /// A socket is not to be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The runtime does not take a socket.
+    #[error("dns: a socket cannot be served: {0}; check the limit of open files (ulimit -n)")]
+    Socket(#[from] io::Error),
+    /// A task ended that should run for ever.
+    #[error("dns: the name server stopped by itself, which is a defect; the log has more")]
+    Stopped,
+}
+
+/// What the questions are answered from.
+#[derive(Clone)]
+struct Source {
+    params: Arc<ZoneParams>,
+    states: watch::Receiver<Arc<State>>,
+}
+
+/// What the configuration gives to the zones.
+pub fn params(dns: &Dns, public: &Public) -> ZoneParams {
+    ZoneParams {
+        zones: dns.zones.clone(),
+        nameservers: dns.nameservers.clone(),
+        own_name: public.name.clone(),
+        ipv4: public.ipv4.clone(),
+        ipv6: public.ipv6.clone(),
+        ttl: dns.ttl,
+    }
+}
+
+/// Binds where the configuration says, else on the addresses in `public`, port 53, or on the wildcard where these are
+/// not this machine's own.
+///
+/// # Errors
+/// An address is not to be had; the error says why and what to do.
+pub fn bind(dns: &Dns, public: impl IntoIterator<Item = IpAddr>) -> Result<Sockets, DnsError> {
+    let addresses = if dns.listen.is_empty() { listener::addresses(public, PORT) } else { dns.listen.clone() };
+    let per_address = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut sockets = Sockets { addresses: Vec::new(), udp: Vec::new(), tcp: Vec::new() };
+    for address in addresses {
+        let (tcp, udp) = bind_both(address, per_address)?;
+        sockets.addresses.push(tcp.local_addr()?);
+        sockets.tcp.push(tcp);
+        sockets.udp.extend(udp);
+    }
+    Ok(sockets)
+}
+
+/// Answers until `cancel`.
+///
+/// # Errors
+/// The sockets cannot be served, or a task ended by itself.
+pub async fn run(
+    sockets: Sockets,
+    params: ZoneParams,
+    states: watch::Receiver<Arc<State>>,
+    cancel: CancellationToken,
+) -> Result<(), DnsError> {
+    let source = Source { params: Arc::new(params), states };
+    let mut tasks = JoinSet::new();
+    for socket in sockets.udp {
+        tasks.spawn(udp::serve(udp::Socket::new(socket)?, source.clone()));
+    }
+    let guests = tcp::Guests::default();
+    for listener in sockets.tcp {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        tasks.spawn(tcp::serve(listener, source.clone(), guests.clone(), cancel.clone()));
+    }
+    info!(addresses = ?sockets.addresses, "name server listens");
+    tokio::select! {
+        () = cancel.cancelled() => Ok(()),
+        Some(_) = tasks.join_next() => Err(DnsError::Stopped),
+    }
+}
+
+impl Sockets {
+    /// Where they are bound, TCP and UDP alike.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+}
+
+impl Source {
+    fn answer(&self, message: &[u8], transport: fourward_core::answer::Transport, out: &mut [u8]) -> Option<usize> {
+        // A copy of the pointer, so that no writer waits while an answer is made.
+        let state = Arc::clone(&self.states.borrow());
+        fourward_core::answer::answer(message, transport, &state, &self.params, out)
+    }
+}
+
+/// TCP and UDP on the same port, also where `address` leaves the port open.
+fn bind_both(address: SocketAddr, per_address: usize) -> Result<(std::net::TcpListener, Vec<std::net::UdpSocket>), DnsError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let tcp = listener::bind_tcp(KEY, address)?;
+        match listener::bind_udp(KEY, tcp.local_addr()?, per_address) {
+            Ok(udp) => return Ok((tcp, udp)),
+            Err(BindError::Taken { .. }) if address.port() == 0 && tries < FREE_PORT_TRIES => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

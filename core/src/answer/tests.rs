@@ -219,20 +219,29 @@ fn ask(message: &Message) -> Reply {
     Reply::read(&reply)
 }
 
+/// What, the message, and what is expected: the code, how many questions come back, AA, how many answers.
+type Row = (&'static str, Message, Rcode, u16, bool, usize);
+
+fn check(table: Vec<Row>) {
+    for (what, message, rcode, questions, aa, answers) in table {
+        let reply = ask(&message);
+        assert_eq!((reply.rcode, reply.questions, reply.authoritative(), reply.of(1).len()), (rcode.0, questions, aa, answers), "{what}");
+        assert!(!reply.truncated(), "{what}");
+        assert_eq!((reply.flags >> 11) & 0xF, (message.flags >> 11) & 0xF, "{what}: the opcode is kept");
+        let negative = aa && answers == 0;
+        assert_eq!(reply.of(2), if negative { vec![("dyn.example.org.", 6)] } else { vec![] }, "{what}");
+    }
+}
+
+/// A record of the root without data.
+const RECORD: [u8; 11] = [0, 0, 6, 0, 1, 0, 0, 0, 0, 0, 0];
+
 #[test]
-fn every_message_has_its_answer() {
+fn every_name_of_the_zone_has_its_answer() {
     let asking = Message::asking;
-    let a = || asking(CLOUD, Type::A);
-    let root_only_soa = [0, 0, 6, 0, 1, 0, 0, 0, 0, 0, 0];
-    let mut broken_option = opt(1232, 0, 0);
-    broken_option.truncate(9);
-    broken_option.extend([0, 3, 0, 10, 0]);
-    let mut opt_elsewhere = vec![1, b'x'];
-    opt_elsewhere.extend(opt(1232, 0, 0));
     #[rustfmt::skip]
-    let table: Vec<(&str, Message, Rcode, u16, bool, usize)> = vec![
-        // what, message, rcode, questions, AA, answers
-        ("A", a(), Rcode::NOERROR, 1, true, 2),
+    let table: Vec<Row> = vec![
+        ("A", asking(CLOUD, Type::A), Rcode::NOERROR, 1, true, 2),
         ("AAAA", asking(CLOUD, Type::AAAA), Rcode::NOERROR, 1, true, 1),
         ("another type", asking(CLOUD, Type(65)), Rcode::NOERROR, 1, true, 0),
         ("an unassigned type", asking(CLOUD, Type(65_000)), Rcode::NOERROR, 1, true, 0),
@@ -247,44 +256,62 @@ fn every_message_has_its_answer() {
         ("ANY", asking(CLOUD, Type::ANY), Rcode::NOERROR, 1, true, 2),
         ("SOA", asking(APEX, Type::SOA), Rcode::NOERROR, 1, true, 1),
         ("NS", asking(APEX, Type::NS), Rcode::NOERROR, 1, true, 2),
+    ];
+    check(table);
+}
+
+#[test]
+fn what_is_not_served_is_declined() {
+    let asking = Message::asking;
+    #[rustfmt::skip]
+    let table: Vec<Row> = vec![
         ("another zone", asking(OFF_ZONE, Type::A), Rcode::REFUSED, 1, false, 0),
         ("the root", asking(&[], Type::NS), Rcode::REFUSED, 1, false, 0),
         ("a zone that is not there yet", asking(&[b"other", b"test"], Type::SOA), Rcode::SERVFAIL, 1, false, 0),
         ("another class", Message::empty().question(CLOUD, Type::A, 3), Rcode::REFUSED, 1, false, 0),
         ("any class", Message::empty().question(CLOUD, Type::A, 255), Rcode::REFUSED, 1, false, 0),
         ("AXFR", asking(APEX, Type::AXFR), Rcode::REFUSED, 1, false, 0),
-        ("IXFR", asking(APEX, Type::IXFR).record(2, &root_only_soa), Rcode::REFUSED, 1, false, 0),
+        ("IXFR", asking(APEX, Type::IXFR).record(2, &RECORD), Rcode::REFUSED, 1, false, 0),
         ("OPT asked for", asking(CLOUD, Type::OPT), Rcode::FORMERR, 1, false, 0),
         ("TSIG asked for", asking(CLOUD, Type::TSIG), Rcode::FORMERR, 1, false, 0),
         ("NXNAME asked for", asking(CLOUD, Type::NXNAME), Rcode::FORMERR, 1, false, 0),
         ("MAILB", asking(CLOUD, Type::MAILB), Rcode::NOTIMP, 1, false, 0),
-        ("no question", Message::empty(), Rcode::FORMERR, 0, false, 0),
-        ("no question, EDNS", Message::empty().edns(1232), Rcode::FORMERR, 0, false, 0),
-        ("two questions", a().question(CLOUD, Type::AAAA, CLASS_IN), Rcode::FORMERR, 0, false, 0),
-        ("a question cut short", Message { body: b"\x05clo".to_vec(), counts: [1, 0, 0, 0], ..Message::empty() }, Rcode::FORMERR, 0, false, 0),
-        ("a question that points", Message { body: b"\xc0\x0c\0\x01\0\x01".to_vec(), counts: [1, 0, 0, 0], ..Message::empty() }, Rcode::FORMERR, 0, false, 0),
-        ("a label of an unknown kind", Message { body: b"\x41x\0\0\x01\0\x01".to_vec(), counts: [1, 0, 0, 0], ..Message::empty() }, Rcode::FORMERR, 0, false, 0),
-        ("bytes behind the end", a().trailing(b"x"), Rcode::FORMERR, 1, false, 0),
-        ("a record that is not there", Message { counts: [1, 0, 0, 1], ..a() }, Rcode::FORMERR, 1, false, 0),
-        ("an answer in the query", a().record(1, &root_only_soa), Rcode::FORMERR, 1, false, 0),
-        ("authority in the query", a().record(2, &root_only_soa), Rcode::FORMERR, 1, false, 0),
-        ("another additional record", a().record(3, &root_only_soa), Rcode::NOERROR, 1, true, 2),
-        ("two OPTs", a().edns(1232).edns(1232), Rcode::FORMERR, 1, false, 0),
-        ("a broken option", a().record(3, &broken_option), Rcode::FORMERR, 1, false, 0),
-        ("an OPT of another name", a().record(3, &opt_elsewhere), Rcode::FORMERR, 1, false, 0),
-        ("EDNS 1", a().record(3, &opt(1232, 1, 0)), Rcode::BADVERS, 1, false, 0),
+        ("EDNS 1", asking(CLOUD, Type::A).record(3, &opt(1232, 1, 0)), Rcode::BADVERS, 1, false, 0),
         ("NOTIFY", asking(APEX, Type::SOA).opcode(4), Rcode::NOTIMP, 1, false, 0),
         ("UPDATE", asking(APEX, Type::SOA).opcode(5), Rcode::NOTIMP, 1, false, 0),
         ("an opcode alone", Message::empty().opcode(15).edns(1232), Rcode::NOTIMP, 0, false, 0),
     ];
-    for (what, message, rcode, questions, aa, answers) in table {
-        let reply = ask(&message);
-        assert_eq!((reply.rcode, reply.questions, reply.authoritative(), reply.of(1).len()), (rcode.0, questions, aa, answers), "{what}");
-        assert!(!reply.truncated(), "{what}");
-        assert_eq!((reply.flags >> 11) & 0xF, (message.flags >> 11) & 0xF, "{what}: the opcode is kept");
-        let negative = aa && answers == 0;
-        assert_eq!(reply.of(2), if negative { vec![("dyn.example.org.", 6)] } else { vec![] }, "{what}");
-    }
+    check(table);
+}
+
+#[test]
+fn a_broken_message_is_said_to_be_broken() {
+    let asking = Message::asking;
+    let a = || asking(CLOUD, Type::A);
+    let only = |body: &[u8]| Message { body: body.to_vec(), counts: [1, 0, 0, 0], ..Message::empty() };
+    let mut broken_option = opt(1232, 0, 0);
+    broken_option.truncate(9);
+    broken_option.extend([0, 3, 0, 10, 0]);
+    let mut opt_elsewhere = vec![1, b'x'];
+    opt_elsewhere.extend(opt(1232, 0, 0));
+    #[rustfmt::skip]
+    let table: Vec<Row> = vec![
+        ("no question", Message::empty(), Rcode::FORMERR, 0, false, 0),
+        ("no question, EDNS", Message::empty().edns(1232), Rcode::FORMERR, 0, false, 0),
+        ("two questions", a().question(CLOUD, Type::AAAA, CLASS_IN), Rcode::FORMERR, 0, false, 0),
+        ("a question cut short", only(b"\x05clo"), Rcode::FORMERR, 0, false, 0),
+        ("a question that points", only(b"\xc0\x0c\0\x01\0\x01"), Rcode::FORMERR, 0, false, 0),
+        ("a label of an unknown kind", only(b"\x41x\0\0\x01\0\x01"), Rcode::FORMERR, 0, false, 0),
+        ("bytes behind the end", a().trailing(b"x"), Rcode::FORMERR, 1, false, 0),
+        ("a record that is not there", Message { counts: [1, 0, 0, 1], ..a() }, Rcode::FORMERR, 1, false, 0),
+        ("an answer in the query", a().record(1, &RECORD), Rcode::FORMERR, 1, false, 0),
+        ("authority in the query", a().record(2, &RECORD), Rcode::FORMERR, 1, false, 0),
+        ("another additional record", a().record(3, &RECORD), Rcode::NOERROR, 1, true, 2),
+        ("two OPTs", a().edns(1232).edns(1232), Rcode::FORMERR, 1, false, 0),
+        ("a broken option", a().record(3, &broken_option), Rcode::FORMERR, 1, false, 0),
+        ("an OPT of another name", a().record(3, &opt_elsewhere), Rcode::FORMERR, 1, false, 0),
+    ];
+    check(table);
 }
 
 #[test]
