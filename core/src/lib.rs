@@ -7,10 +7,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod client_hello;
 pub mod host;
+pub mod http_head;
 pub mod join;
 pub mod lease;
 pub mod link;
 pub mod name;
+pub mod peek;
 pub mod policy;
+pub mod route;
 pub mod state;
