@@ -2,7 +2,7 @@
 //!
 //! Time and entropy are arguments, so that every decision can be tested as a sentence. The tour, from the
 //! bottom: [`name`] and [`policy`] say which names and addresses there may be; [`host`] is one host;
-//! [`state`] holds them all and is changed by one function; [`join`], [`link`] and [`lease`] are how a
+//! [`state`] holds them all and is changed by one function, [`stored`] is how it looks on disk; [`join`], [`link`] and [`lease`] are how a
 //! home enters, speaks, and proves where it is.
 
 #![forbid(unsafe_code)]
@@ -18,3 +18,4 @@ pub mod peek;
 pub mod policy;
 pub mod route;
 pub mod state;
+pub mod stored;
