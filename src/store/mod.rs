@@ -1,1 +1,221 @@
-//! (being written)
+//! Where the state lives: changes in, durable before they are acknowledged; snapshots out.
+//!
+//! One writer changes it, everyone reads snapshots that never change. So far there is one backend, a file of this machine;
+//! what is true for seconds only is not here but with the leases. Every outcome of a change is decided in core.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use fourward_core::policy::Policy;
+use fourward_core::state::{Change, Key, Refused, State};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+mod embedded;
+mod held;
+mod lock;
+mod writer;
+
+use embedded::Embedded;
+use lock::Lock;
+use writer::{BATCH_LIMIT, Outlets, Wish, Writer};
+
+/// The store's file in the state directory.
+const FILE: &str = "store.redb";
+
+/// As many changes a listener may be behind before it has to read the snapshot: each keeps a version of the state alive.
+const NEWS_LIMIT: usize = 256;
+
+/// The store. A clone is the same store; when the last is dropped the file is closed.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    // In this order: the writer ends when nobody can wish any more, and is waited for.
+    wishes: mpsc::Sender<Wish>,
+    _writer: WriterThread,
+    outlets: Arc<Outlets>,
+}
+
+/// Waits for the writer when it is dropped, so that whoever opens the file next finds it closed and unlocked.
+struct WriterThread(Option<JoinHandle<()>>);
+
+/// A change that happened.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// The state after it.
+    pub state: Arc<State>,
+    /// What it touched; never empty.
+    pub touched: Arc<[Key]>,
+}
+
+/// Why a change was not committed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CommitError {
+    /// It does not fit the state or the policy, which are as they were.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The store takes no more changes. Whether this one reached the disk is not known; it was not shown to anybody.
+    #[error("the change was not stored: {cause}")]
+    Stopped {
+        /// What stopped it.
+        cause: StoreError,
+    },
+}
+
+/// Why a store cannot be opened, or takes no more changes.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Somebody else has it.
+    #[error("{state} is in use by {holder}; stop that first, or give this one a state directory of its own")]
+    InUse {
+        /// The state directory.
+        state: PathBuf,
+        /// Who holds its lock.
+        holder: String,
+    },
+    /// The operating system refuses.
+    #[error("{path}: {source}; it must belong to the user that fourward runs as, on a disk that works")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why not.
+        source: Arc<std::io::Error>,
+    },
+    /// A new store cannot be made.
+    #[error("{path} cannot be created: {source}; its directory must belong to the user that fourward runs as and have room")]
+    Create {
+        /// The store's file.
+        path: PathBuf,
+        /// Why not.
+        source: Arc<redb::Error>,
+    },
+    /// What is there is damaged, or is something else.
+    #[error(
+        "{path} is damaged or no store of fourward's: {reason}. It was left as it is: put a backup in its place, or move it away to start with an empty store"
+    )]
+    Torn {
+        /// The store's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It has moved on.
+    #[error(
+        "{path} was written by a later version (format {found}; this version reads {known}). It was left as it is: run that version, or put a backup of before in its place"
+    )]
+    Newer {
+        /// The store's file.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The format of this version.
+        known: u32,
+    },
+    /// The disk failed under way.
+    #[error("{path} cannot be written: {source}; nothing more is stored until a restart has read again what the disk really holds")]
+    Disk {
+        /// The store's file.
+        path: PathBuf,
+        /// How it failed.
+        source: Arc<redb::Error>,
+    },
+    /// A fault of ours.
+    #[error("the writer of {path} panicked (its message is in the log above); nothing more is stored until a restart")]
+    Panicked {
+        /// The store's file.
+        path: PathBuf,
+    },
+}
+
+impl Store {
+    /// Opens the store in the directory `state`, creating both where they are absent. Blocks while it reads the file.
+    ///
+    /// # Errors
+    /// Another process has it, the disk refuses, or what is there is not understood; then it is left as it is.
+    pub fn open(state: &Path, policy: Policy) -> Result<Store, StoreError> {
+        embedded::make_directory(state).map_err(|source| StoreError::Io { path: state.into(), source: Arc::new(source) })?;
+        let lock = Lock::take(state)?;
+        let path = state.join(FILE);
+        let (db, state) = Embedded::open(&path)?;
+        Self::start(path, db, Some(lock), state, policy)
+    }
+
+    fn start(path: PathBuf, db: Embedded, lock: Option<Lock>, state: State, policy: Policy) -> Result<Store, StoreError> {
+        let outlets = Arc::new(Outlets {
+            policy: watch::Sender::new(Arc::new(policy)),
+            states: watch::Sender::new(Arc::new(state)),
+            changes: broadcast::Sender::new(NEWS_LIMIT),
+            stopped: watch::Sender::new(None),
+        });
+        let (wishes, queue) = mpsc::channel(BATCH_LIMIT);
+        let writer = Writer { path: path.clone(), db, _lock: lock, wishes: queue, outlets: Arc::clone(&outlets) };
+        let thread = thread::Builder::new().name("store".into()).spawn(|| writer.run());
+        let thread = thread.map_err(|source| StoreError::Io { path, source: Arc::new(source) })?;
+        Ok(Self(Arc::new(Inner { wishes, _writer: WriterThread(Some(thread)), outlets })))
+    }
+
+    /// Carries out `change` and answers with a state that has it, once it is on disk. If the caller gives up waiting
+    /// it may happen all the same.
+    ///
+    /// # Errors
+    /// The change is refused, or the store has stopped.
+    pub async fn commit(&self, change: Change) -> Result<Arc<State>, CommitError> {
+        let (answer, answered) = oneshot::channel();
+        if self.0.wishes.send(Wish { change, answer }).await.is_ok()
+            && let Ok(result) = answered.await
+        {
+            return Ok(result?);
+        }
+        // A wish is dropped unanswered only when the writer has stopped.
+        Err(CommitError::Stopped { cause: self.stopped().await })
+    }
+
+    /// The state as it is on disk.
+    pub fn snapshot(&self) -> Arc<State> {
+        Arc::clone(&self.0.outlets.states.borrow())
+    }
+
+    /// The state as it is on disk, and every newer one; those between may be skipped.
+    pub fn watch(&self) -> watch::Receiver<Arc<State>> {
+        self.0.outlets.states.subscribe()
+    }
+
+    /// Every change from now on, in order. A listener that lags behind goes on from a snapshot.
+    pub fn changes(&self) -> broadcast::Receiver<Committed> {
+        self.0.outlets.changes.subscribe()
+    }
+
+    /// Judges the changes from now on by `policy`.
+    pub fn set_policy(&self, policy: Policy) {
+        self.0.outlets.policy.send_replace(Arc::new(policy));
+    }
+
+    /// What changes are judged by.
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.0.outlets.policy.borrow())
+    }
+
+    /// Waits until the store takes no more changes, and tells why. Snapshots stay readable; the process should end.
+    pub async fn stopped(&self) -> StoreError {
+        let mut stopped = self.0.outlets.stopped.subscribe();
+        loop {
+            if let Some(cause) = stopped.borrow_and_update().clone() {
+                return cause;
+            }
+            if stopped.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+}
+
+impl Drop for WriterThread {
+    fn drop(&mut self) {
+        // It catches its own panics, so there is nothing to learn from how it ended.
+        let _ = self.0.take().map(JoinHandle::join);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! The one thread that changes the state: changes in, batches to the disk, the news out.
+//!
+//! Whatever waits when the disk is free goes into one transaction, so that many changes at once cost little more than one.
+//! Nothing is shown or acknowledged before it is durable. An error of the disk ends the thread: after a failed sync
+//! nobody knows what the disk holds, and only a fresh start that reads it can tell.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fourward_core::policy::Policy;
+use fourward_core::state::{Change, Key, Refused, State};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use super::embedded::Embedded;
+use super::lock::Lock;
+use super::{Committed, StoreError};
+
+/// As many changes share a transaction at most: a bulk load then neither fills the memory nor makes others wait long.
+pub(super) const BATCH_LIMIT: usize = 1024;
+
+/// A change that somebody waits for.
+pub(super) struct Wish {
+    pub(super) change: Change,
+    pub(super) answer: oneshot::Sender<Result<Arc<State>, Refused>>,
+}
+
+/// Where the writer tells what happened, and finds the policy.
+pub(super) struct Outlets {
+    pub(super) policy: watch::Sender<Arc<Policy>>,
+    pub(super) states: watch::Sender<Arc<State>>,
+    pub(super) changes: broadcast::Sender<Committed>,
+    pub(super) stopped: watch::Sender<Option<StoreError>>,
+}
+
+/// The writer. Its fields go in this order: the file is closed before the lock on it ends.
+pub(super) struct Writer {
+    pub(super) path: PathBuf,
+    pub(super) db: Embedded,
+    pub(super) _lock: Option<Lock>,
+    pub(super) wishes: mpsc::Receiver<Wish>,
+    pub(super) outlets: Arc<Outlets>,
+}
+
+impl Writer {
+    /// Works until nobody can wish for anything any more, or until the disk fails.
+    pub(super) fn run(mut self) {
+        let ended = catch_unwind(AssertUnwindSafe(|| self.work()));
+        let cause = match ended {
+            Ok(Ok(())) => return,
+            Ok(Err(source)) => StoreError::Disk { path: self.path.clone(), source: Arc::new(source) },
+            Err(_) => StoreError::Panicked { path: self.path.clone() },
+        };
+        self.db.cut();
+        // Those who wait find the cause here, when their wishes are dropped with the writer.
+        self.outlets.stopped.send_replace(Some(cause));
+    }
+
+    fn work(&mut self) -> Result<(), redb::Error> {
+        let mut batch = Vec::new();
+        while self.wishes.blocking_recv_many(&mut batch, BATCH_LIMIT) > 0 {
+            self.carry_out(std::mem::take(&mut batch))?;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&self, batch: Vec<Wish>) -> Result<(), redb::Error> {
+        let mut last = Arc::clone(&self.outlets.states.borrow());
+        let (mut touched, mut news, mut answers) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for Wish { change, answer } in batch {
+            let policy = Arc::clone(&self.outlets.policy.borrow());
+            let applied = applied(&last, &change, &policy);
+            if let Ok(Some(committed)) = &applied {
+                last = Arc::clone(&committed.state);
+                touched.extend(committed.touched.iter().cloned());
+                news.push(committed.clone());
+            }
+            answers.push((answer, applied.map(|_| Arc::clone(&last))));
+        }
+        if !touched.is_empty() {
+            self.db.write(&last, &touched)?;
+            self.outlets.states.send_replace(last);
+        }
+        // Neither a listener that is gone nor a caller that gave up changes what happened.
+        news.into_iter().for_each(|committed| drop(self.outlets.changes.send(committed)));
+        answers.into_iter().for_each(|(answer, result)| drop(answer.send(result)));
+        Ok(())
+    }
+}
+
+/// What `change` makes of `state`; `None` if all was so already.
+fn applied(state: &State, change: &Change, policy: &Policy) -> Result<Option<Committed>, Refused> {
+    let mut state = state.clone();
+    let touched: Arc<[Key]> = state.apply(change, policy)?.into();
+    Ok((!touched.is_empty()).then(|| Committed { state: Arc::new(state), touched }))
+}
