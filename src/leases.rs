@@ -24,8 +24,8 @@ pub struct Leases {
     running: Mutex<HashMap<HostName, Lease>>,
     epochs: AtomicU64,
     started: Instant,
-    /// Counts links that came up, so that dials can wait for one.
-    arrivals: watch::Sender<u64>,
+    /// Counts links that came up or went, so that dials can wait for it.
+    comings: watch::Sender<u64>,
 }
 
 /// One link that is up, or was up until a lease ago.
@@ -44,7 +44,7 @@ pub struct Presence {
     pub since: Timestamp,
     /// A second agent with this host's key was turned away.
     pub conflict: AtomicBool,
-    /// Rung when somebody needs an echo now.
+    /// Rung when somebody needs an echo now. The nonce must leave, and be dated, after the ring was heard.
     pub ask: Notify,
     /// When the agent last answered a nonce, whatever the answer was worth.
     pub heard: watch::Sender<Option<Instant>>,
@@ -95,7 +95,7 @@ impl Leases {
             running: Mutex::default(),
             epochs: AtomicU64::new(1),
             started: now,
-            arrivals: watch::Sender::new(0),
+            comings: watch::Sender::new(0),
         }
     }
 
@@ -122,7 +122,7 @@ impl Leases {
         if let Some(before) = lock(&self.links).insert(host.clone(), Arc::clone(&presence)) {
             before.ousted.cancel();
         }
-        self.arrivals.send_modify(|count| *count += 1);
+        self.comings.send_modify(|count| *count = count.wrapping_add(1));
         presence
     }
 
@@ -132,6 +132,10 @@ impl Leases {
         let newest = links.get(host).is_some_and(|presence| presence.epoch == epoch);
         if newest {
             links.remove(host);
+        }
+        drop(links);
+        if newest {
+            self.comings.send_modify(|count| *count = count.wrapping_add(1));
         }
         newest
     }
@@ -185,43 +189,60 @@ impl Leases {
         self.started + LEASE
     }
 
-    /// Waits until the link of `host` proves that it held `address` at a moment after `began` (when the dial's SYN left) and close to
-    /// `connected` (when the connection stood), or that it does not. Call it beside the connect and again after it: an echo that
-    /// came meanwhile answers at once.
-    pub async fn admit(&self, host: &HostName, address: Ipv6Addr, began: Instant, connected: Instant, deadline: Instant) -> Admission {
-        let Some(presence) = self.awaited(host, deadline).await else {
-            return Admission::Away;
-        };
-        let mut echo = presence.echo.subscribe();
-        let mut silent = presence.silent.subscribe();
-        let fits = |echo: &Option<Echo>| echo.filter(|e| e.address != address && e.sent >= began || admits(e, address, began, connected));
-        if fits(&echo.borrow()).is_none() {
+    /// Asks the link of `host`, if it is up, for an echo.
+    pub fn ask(&self, host: &HostName) {
+        if let Some(presence) = self.presence(host) {
             presence.ask.notify_one();
         }
-        let answer = async {
-            tokio::select! {
+    }
+
+    /// Waits until the link of `host` proves that it held `address` at a moment after `began` (when the dial's SYN left) and close to
+    /// `connected` (when the connection stood), or that it does not. [`Leases::ask`] right after `began`, and the echo is on its
+    /// way beside the SYN's answer. A link that goes, or is replaced, is not waited for: the one after it is asked.
+    pub async fn admit(&self, host: &HostName, address: Ipv6Addr, began: Instant, connected: Instant, deadline: Instant) -> Admission {
+        while let Some(presence) = self.awaited(host, deadline).await {
+            let echo = tokio::select! {
                 biased;
-                proven = echo.wait_for(|echo| fits(echo).is_some()) => proven.ok().and_then(|echo| *echo),
-                _ = silent.wait_for(|silent| *silent) => None,
+                echo = presence.proves(address, began, connected) => echo,
+                () = self.ended(host, presence.epoch) => continue,
+                () = tokio::time::sleep_until(deadline.into()) => None,
+            };
+            return match echo {
+                Some(echo) if echo.address == address => Admission::Granted,
+                Some(echo) => Admission::Moved(echo.address),
+                None => Admission::Away,
+            };
+        }
+        Admission::Away
+    }
+
+    /// Returns once no link answers for `host`: the newest is silent, or none is up and none can be waited for.
+    pub async fn lost(&self, host: &HostName) {
+        while let Some(presence) = self.awaited(host, self.settled_at()).await {
+            let mut silent = presence.silent.subscribe();
+            tokio::select! {
+                _ = silent.wait_for(|silent| *silent) => return,
+                () = self.ended(host, presence.epoch) => {}
             }
-        };
-        match timeout_at(deadline.into(), answer).await {
-            Ok(Some(echo)) if echo.address == address => Admission::Granted,
-            Ok(Some(echo)) => Admission::Moved(echo.address),
-            Ok(None) | Err(_) => Admission::Away,
         }
     }
 
     /// The link of `host`; just after a start it is given time to come back.
     async fn awaited(&self, host: &HostName, deadline: Instant) -> Option<Arc<Presence>> {
-        let mut arrivals = self.arrivals.subscribe();
+        let mut comings = self.comings.subscribe();
         let until = deadline.min(self.settled_at());
         loop {
             if let Some(presence) = self.presence(host) {
                 return Some(presence);
             }
-            timeout_at(until.into(), arrivals.changed()).await.ok()?.ok()?;
+            timeout_at(until.into(), comings.changed()).await.ok()?.ok()?;
         }
+    }
+
+    /// Returns once the link of `epoch` is not the newest of `host` any more.
+    async fn ended(&self, host: &HostName, epoch: u64) {
+        let mut comings = self.comings.subscribe();
+        while self.is_newest(host, epoch) && comings.changed().await.is_ok() {}
     }
 }
 
@@ -234,6 +255,21 @@ impl Presence {
     /// Notes where the link comes from now.
     pub fn note_remote(&self, remote: IpAddr) {
         *lock(&self.remote) = remote;
+    }
+
+    /// The first echo that says whether a dial to `address` may go on; `None` once the link is silent.
+    async fn proves(&self, address: Ipv6Addr, began: Instant, connected: Instant) -> Option<Echo> {
+        let mut echo = self.echo.subscribe();
+        let mut silent = self.silent.subscribe();
+        let fits = |echo: &Option<Echo>| echo.filter(|e| e.address != address && e.sent >= began || admits(e, address, began, connected));
+        if fits(&echo.borrow()).is_none() {
+            self.ask.notify_one();
+        }
+        tokio::select! {
+            biased;
+            proven = echo.wait_for(|echo| fits(echo).is_some()) => proven.ok().and_then(|echo| *echo),
+            _ = silent.wait_for(|silent| *silent) => None,
+        }
     }
 }
 

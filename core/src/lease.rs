@@ -19,7 +19,8 @@ pub const ECHO_INTERVAL: Duration = Duration::from_secs(5);
 /// a home, far below what a client takes for a hang.
 pub const ECHO_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// More nonces than this are never under way at once: older ones are forgotten, which only costs their proof.
+/// More nonces than this are never under way at once. The newest gives way then, to one newer still that proves all that it would
+/// have: were it the oldest, a home that is asked often enough from far enough would never prove anything.
 const UNDER_WAY_LIMIT: usize = 64;
 
 /// An address that was proven.
@@ -70,7 +71,7 @@ impl Prover {
     pub fn sent(&mut self, nonce: u64, remote: IpAddr, now: Instant) {
         self.under_way.retain(|sent| now.duration_since(sent.at) < LEASE);
         if self.under_way.len() >= UNDER_WAY_LIMIT {
-            self.under_way.remove(0);
+            self.under_way.pop();
         }
         self.under_way.push(Sent { nonce, remote, at: now });
         self.last = Some(now);
@@ -159,6 +160,14 @@ mod tests {
         assert_eq!(prover.under_way.len(), UNDER_WAY_LIMIT);
         prover.sent(1_000, OLD.into(), t0 + LEASE);
         assert_eq!(prover.under_way.len(), 1);
+    }
+
+    #[test]
+    fn a_flood_of_nonces_does_not_starve_their_echoes() {
+        let (mut prover, t0) = (Prover::default(), Instant::now());
+        (0..1_000).for_each(|nonce| prover.sent(nonce, OLD.into(), t0 + ms(nonce)));
+        assert!(matches!(prover.echoed(0, OLD, OLD.into(), t0 + ms(1_000)), Verdict::Proven(_)), "the first");
+        assert!(matches!(prover.echoed(999, OLD, OLD.into(), t0 + ms(1_999)), Verdict::Proven(_)), "and the last");
     }
 
     #[test]

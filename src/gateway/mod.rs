@@ -1,1 +1,198 @@
-//! (being written)
+//! The gateway: takes connections on its own addresses and carries them to the homes they ask for.
+//!
+//! This file owns the listeners, the cap and the end. A connection's way is `tcp`, its dial `dial`, its bytes `splice`; what is
+//! sent instead of a home is `refuse`. UDP 443 is the link's and not here; neither is TLS: bytes are passed on as they are.
+
+mod descriptors;
+mod dial;
+mod pipes;
+mod refuse;
+mod relays;
+mod splice;
+mod tcp;
+mod traffic;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fourward_core::name::DnsName;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::{info, warn};
+
+use crate::config;
+use crate::leases::Leases;
+use crate::listener::{self, BindError};
+use crate::store::Store;
+pub use traffic::{Counts, Reason, Traffic};
+
+/// Relays that were told to end need a turn each, nothing more.
+const ABORT_TIME: Duration = Duration::from_secs(1);
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// TLS, port 443.
+    Tls,
+    /// HTTP/1, port 80.
+    Http,
+}
+
+/// The gateway's listening sockets.
+#[derive(Debug)]
+pub struct Sockets(Vec<(Protocol, std::net::TcpListener)>);
+
+/// A TLS connection for one of the gateway's own names.
+#[derive(Debug)]
+pub struct OwnConnection {
+    /// The connection.
+    pub stream: TcpStream,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// What was read of it so far.
+    pub read: Vec<u8>,
+}
+
+/// Why the gateway ended.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// A listening socket cannot be used.
+    #[error("the gateway's listener fails: {0}")]
+    Listener(#[from] io::Error),
+    /// One of its own tasks ended, by a defect of this program.
+    #[error("a part of the gateway stopped; this is a defect: please report it with the log")]
+    Stopped,
+}
+
+/// The gateway, ready to run.
+pub struct Gateway(Shared);
+
+/// What all connections share.
+struct Shared {
+    config: config::Gateway,
+    own_names: Vec<DnsName>,
+    store: Store,
+    leases: Arc<Leases>,
+    own: mpsc::Sender<OwnConnection>,
+    traffic: Arc<Traffic>,
+    relays: Arc<relays::Relays>,
+    pipes: pipes::Pool,
+}
+
+/// Takes the sockets, all of them or none.
+///
+/// # Errors
+/// An address is not to be had; the error names it, the cause and the remedy.
+pub fn bind(config: &config::Gateway, public: &config::Public) -> Result<Sockets, BindError> {
+    let v4 = public.ipv4.iter().copied().map(Into::into);
+    let addresses: Vec<_> = v4.chain(public.ipv6.iter().copied().map(Into::into)).collect();
+    let mut sockets = Vec::new();
+    for (protocol, key, port) in [(Protocol::Tls, "gateway.tls", config.tls), (Protocol::Http, "gateway.http", config.http)] {
+        for address in listener::addresses(addresses.iter().copied(), port) {
+            sockets.push((protocol, listener::bind_tcp(key, address)?));
+        }
+    }
+    Ok(Sockets(sockets))
+}
+
+impl Sockets {
+    /// Where they listen; what port 0 became is seen here.
+    ///
+    /// # Errors
+    /// The kernel does not say.
+    pub fn local_addrs(&self) -> io::Result<Vec<(Protocol, SocketAddr)>> {
+        self.0.iter().map(|(protocol, socket)| Ok((*protocol, socket.local_addr()?))).collect()
+    }
+}
+
+impl Gateway {
+    /// A gateway called `own_names`. TLS connections for itself go to `own`, and are closed where that is full.
+    pub fn new(
+        config: config::Gateway,
+        own_names: Vec<DnsName>,
+        store: Store,
+        leases: Arc<Leases>,
+        own: mpsc::Sender<OwnConnection>,
+        traffic: Arc<Traffic>,
+    ) -> Self {
+        let budget = descriptors::budget(config.connections);
+        let config = config::Gateway { connections: budget.connections, ..config };
+        let pipes = pipes::Pool::new(budget.pipes);
+        Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), pipes })
+    }
+
+    /// Serves until `cancel`; then takes no more connections, and gives those there are `timeouts.drain` to end.
+    ///
+    /// # Errors
+    /// A part of the gateway died. The process must not go on without it.
+    pub async fn run(self, sockets: Sockets, cancel: CancellationToken) -> Result<(), GatewayError> {
+        let shared = Arc::new(self.0);
+        let tracker = TaskTracker::new();
+        let abort = CancellationToken::new();
+        // However this function ends, no connection outlives it.
+        let _abort = abort.clone().drop_guard();
+        let relays = Arc::clone(&shared.relays);
+        let mut follower = AbortOnDropHandle::new(tokio::spawn(relays.follow(shared.store.changes(), shared.store.clone())));
+        let permits = Arc::new(Semaphore::new(shared.config.connections));
+        let mut acceptors = JoinSet::new();
+        for (protocol, socket) in sockets.0 {
+            let acceptor = Acceptor {
+                protocol,
+                listener: TcpListener::from_std(socket)?,
+                shared: Arc::clone(&shared),
+                permits: Arc::clone(&permits),
+                tracker: tracker.clone(),
+                abort: abort.clone(),
+            };
+            acceptors.spawn(acceptor.run());
+        }
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            _ = acceptors.join_next() => return Err(GatewayError::Stopped),
+            _ = &mut follower => return Err(GatewayError::Stopped),
+        }
+        acceptors.shutdown().await;
+        tracker.close();
+        info!(connections = tracker.len(), "draining");
+        if timeout(shared.config.timeouts.drain, tracker.wait()).await.is_err() {
+            warn!(connections = tracker.len(), "aborting connections that did not end in time");
+            abort.cancel();
+            // Whatever still hangs after this is a task that never yields; it ends with the process.
+            let _ = timeout(ABORT_TIME, tracker.wait()).await;
+        }
+        Ok(())
+    }
+}
+
+/// One listener at work.
+struct Acceptor {
+    protocol: Protocol,
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    permits: Arc<Semaphore>,
+    tracker: TaskTracker,
+    abort: CancellationToken,
+}
+
+impl Acceptor {
+    async fn run(self) {
+        loop {
+            let (stream, peer) = listener::accept(&self.listener).await;
+            // At the cap one connection waits here and the others in the kernel's queue, until someone leaves.
+            let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
+            let (shared, protocol, abort) = (Arc::clone(&self.shared), self.protocol, self.abort.clone());
+            // A task of its own: a panic costs this connection and no other.
+            self.tracker.spawn(async move {
+                let _permit = permit;
+                let _open = shared.traffic.open();
+                let _ = abort.run_until_cancelled(tcp::serve(&shared, protocol, stream, peer)).await;
+            });
+        }
+    }
+}

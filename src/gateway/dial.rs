@@ -1,0 +1,196 @@
+//! Connects to a home, and makes sure that it is the home.
+//!
+//! Addresses change hands: whoever inherits one may get a handshake from us, never a client's byte. So a linked home is asked
+//! for an echo with each SYN, and the connection is given out only when the echo has come from the address that was dialled. A
+//! move restarts the dial at the new address at once, since the old one may swallow packets in silence. IPv4 is never dialled.
+
+use std::io;
+use std::net::{Ipv6Addr, SocketAddrV6};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fourward_core::host::AddressFrom;
+use fourward_core::name::HostName;
+use fourward_core::policy::Forbidden;
+use fourward_core::state::State;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::watch;
+use tokio::time::timeout_at;
+
+use super::relays::{Place, Relays};
+use crate::leases::{Admission, Leases};
+use crate::store::Store;
+
+/// Addresses tried for one client: a home that moves on while it is dialled, more often than this, is in trouble.
+const TRIES: usize = 8;
+
+/// What a dial needs to know.
+pub(super) struct Dialer<'a> {
+    pub(super) store: &'a Store,
+    pub(super) leases: &'a Leases,
+    pub(super) relays: &'a Arc<Relays>,
+    /// For all tries together.
+    pub(super) patience: Duration,
+}
+
+/// A connection to a home that was found there.
+pub(super) struct Home {
+    pub(super) stream: TcpStream,
+    pub(super) address: Ipv6Addr,
+    pub(super) place: Place,
+}
+
+/// Why a home cannot be reached.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    /// It was removed, or nobody vouches for an address of it.
+    #[error("{0} has no live address; is its agent running?")]
+    NoAddress(HostName),
+    /// Its link is down or silent.
+    #[error("{0} does not answer on its link; is its line up?")]
+    NoLink(HostName),
+    /// Its address may not be dialled.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    /// It is there, and takes no connection.
+    #[error("cannot connect to {address}: {source}; is the service running, and does the home's router let it through?")]
+    Connect { address: SocketAddrV6, source: io::Error },
+    /// Nothing came back in time.
+    #[error("no answer from {0} in time; does the home's router let the connection through?")]
+    Late(HostName),
+    /// It moved again and again.
+    #[error("{0} moved {TRIES} times while it was dialled")]
+    Restless(HostName),
+}
+
+/// An address, and who vouches for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Aim {
+    address: Ipv6Addr,
+    from: AddressFrom,
+}
+
+/// How a try ended that did not fail.
+enum Try {
+    Stands(Home),
+    Moved(Aim),
+}
+
+impl Dialer<'_> {
+    /// A connection to `port` of `host`'s home. No byte was written on it.
+    pub(super) async fn dial(&self, host: &HostName, port: u16) -> Result<Home, DialError> {
+        let deadline = Instant::now() + self.patience;
+        let mut view = View::new(host, self.store.watch());
+        let mut aim = view.seen.ok_or_else(|| DialError::NoAddress(host.clone()))?;
+        for _ in 0..TRIES {
+            let tried = timeout_at(deadline.into(), self.attempt(aim, port, &mut view, deadline)).await;
+            match tried.map_err(|_| DialError::Late(host.clone()))?? {
+                Try::Stands(home) => return Ok(home),
+                Try::Moved(to) => aim = to,
+            }
+        }
+        Err(DialError::Restless(host.clone()))
+    }
+
+    async fn attempt(&self, aim: Aim, port: u16, view: &mut View<'_>, deadline: Instant) -> Result<Try, DialError> {
+        let host = view.host;
+        self.store.policy().addresses.check(aim.address)?;
+        let address = SocketAddrV6::new(aim.address, port, 0, 0);
+        let stream = tokio::select! {
+            biased;
+            to = view.leaves(aim) => return moved(to, host),
+            found = self.connect(host, aim, address, deadline) => match found? {
+                Found::Home(stream) => stream,
+                Found::Elsewhere(address) => return Ok(Try::Moved(Aim { address, ..aim })),
+            },
+            // A home that cannot answer is not waited for.
+            () = self.leases.lost(host), if aim.from == AddressFrom::Link => return Err(DialError::NoLink(host.clone())),
+        };
+        // The link may tell of a move a moment before the store.
+        while view.seen != Some(aim) {
+            let to = view.changes().await;
+            if to != Some(aim) {
+                return moved(to, host);
+            }
+        }
+        let place = self.relays.enter(host, aim.address);
+        match aim_at(&self.store.snapshot(), host) {
+            Some(still) if still == aim => Ok(Try::Stands(Home { stream, address: aim.address, place })),
+            to => moved(to, host),
+        }
+    }
+
+    /// Connects and hears the link's word on who that is.
+    async fn connect(&self, host: &HostName, aim: Aim, address: SocketAddrV6, deadline: Instant) -> Result<Found, DialError> {
+        let began = Instant::now();
+        if aim.from == AddressFrom::Link {
+            self.leases.ask(host);
+        }
+        let stream = match TcpSocket::new_v6() {
+            Ok(socket) => socket.connect(address.into()).await,
+            Err(error) => Err(error),
+        };
+        let connected = Instant::now();
+        if aim.from == AddressFrom::Link {
+            // Also where the connect failed: the home may just have left.
+            match self.leases.admit(host, aim.address, began, connected, deadline).await {
+                Admission::Granted => {}
+                Admission::Moved(to) => return Ok(Found::Elsewhere(to)),
+                Admission::Away => return Err(DialError::NoLink(host.clone())),
+            }
+        }
+        stream.map(Found::Home).map_err(|source| DialError::Connect { address, source })
+    }
+}
+
+/// Who answered a connect.
+enum Found {
+    Home(TcpStream),
+    Elsewhere(Ipv6Addr),
+}
+
+fn moved(to: Option<Aim>, host: &HostName) -> Result<Try, DialError> {
+    to.map(Try::Moved).ok_or_else(|| DialError::NoAddress(host.clone()))
+}
+
+/// Where the store says that a host is, as it changes.
+struct View<'a> {
+    host: &'a HostName,
+    states: watch::Receiver<Arc<State>>,
+    seen: Option<Aim>,
+}
+
+impl<'a> View<'a> {
+    fn new(host: &'a HostName, mut states: watch::Receiver<Arc<State>>) -> Self {
+        let seen = aim_at(&states.borrow_and_update(), host);
+        Self { host, states, seen }
+    }
+
+    /// The next place that differs from the one seen last.
+    async fn changes(&mut self) -> Option<Aim> {
+        while self.states.changed().await.is_ok() {
+            let now = aim_at(&self.states.borrow_and_update(), self.host);
+            if now != self.seen {
+                self.seen = now;
+                return now;
+            }
+        }
+        // No store any more: this process is ending.
+        None
+    }
+
+    /// The next place that is not `aim`.
+    async fn leaves(&mut self, aim: Aim) -> Option<Aim> {
+        loop {
+            let to = self.changes().await;
+            if to != Some(aim) {
+                return to;
+            }
+        }
+    }
+}
+
+fn aim_at(state: &State, host: &HostName) -> Option<Aim> {
+    let host = state.host(host)?;
+    Some(Aim { address: host.home()?, from: host.settings.address_from })
+}

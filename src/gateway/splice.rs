@@ -1,0 +1,249 @@
+//! Carries bytes both ways between two sockets, until both ends are done or one fails.
+//!
+//! Small pieces are copied, which is cheapest for a request and its answer; once a read fills [`BULK`], that direction splices
+//! through a pipe and its bytes never enter this process. A direction that waits for its source holds neither pipe nor buffer.
+//! Ends are passed on as they come: an end of stream as such, anything else as a reset, so that no cut looks like a close.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::pipes::{Lent, Pool};
+use super::refuse;
+use crate::config::Timeouts;
+
+/// A read of this size means that more is coming. Below, a pipe costs more than the copy.
+const BULK: usize = 16 * 1024;
+
+/// What one copy takes at most, in a buffer that all relays of a thread share.
+const COPY: usize = 64 * 1024;
+
+/// After so many bytes without a wait, other connections have their turn.
+const TURN: usize = 1024 * 1024;
+
+/// NATs forget a silent connection after minutes, some after two; a dead peer is noticed within two.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; COPY]);
+}
+
+/// A client and the home that it was led to. Dropped as it stands, both get a reset.
+pub(super) struct Relay {
+    client: Side,
+    home: Side,
+    idle: Duration,
+    half_closed: Duration,
+    /// Milliseconds from `began` to the last byte.
+    last: AtomicU64,
+    began: Instant,
+    one_done: Notify,
+}
+
+struct Side {
+    stream: TcpStream,
+    /// Everything for it was sent, and the end of stream behind it.
+    told: AtomicBool,
+    /// Whether a reset is what it must get.
+    reset: bool,
+}
+
+/// Which way bytes go.
+struct Way<'a> {
+    from: &'a Side,
+    to: &'a Side,
+    bytes: &'a AtomicU64,
+}
+
+impl Relay {
+    /// Both sockets, set up for relaying.
+    pub(super) fn new(client: TcpStream, home: TcpStream, timeouts: &Timeouts) -> Self {
+        let side = |stream: TcpStream| {
+            prepare(&stream);
+            Side { stream, told: AtomicBool::new(false), reset: true }
+        };
+        Self {
+            client: side(client),
+            home: side(home),
+            idle: timeouts.idle,
+            half_closed: timeouts.half_closed,
+            last: AtomicU64::new(0),
+            began: Instant::now(),
+            one_done: Notify::new(),
+        }
+    }
+
+    /// Sends `first` to the home and then relays until both directions are done, one fails, or nothing flows for too long.
+    /// Counts the bytes. A caller that stops waiting resets both.
+    pub(super) async fn run(mut self, first: Vec<u8>, pipes: &Pool, to_homes: &AtomicU64, to_clients: &AtomicU64) -> io::Result<()> {
+        let up = Way { from: &self.client, to: &self.home, bytes: to_homes };
+        let down = Way { from: &self.home, to: &self.client, bytes: to_clients };
+        let ended = tokio::select! {
+            ended = async { tokio::try_join!(self.carry(up, first, pipes), self.carry(down, Vec::new(), pipes)) } => ended.map(drop),
+            () = self.fell_silent() => return Err(io::ErrorKind::TimedOut.into()),
+        };
+        if ended.is_err() && self.client.told.load(Ordering::Relaxed) {
+            // The home answered in full and closed while the client was still sending: the answer must arrive.
+            refuse::part(&self.client.stream).await;
+        }
+        for side in [&mut self.client, &mut self.home] {
+            side.reset = ended.is_err() && !side.told.load(Ordering::Relaxed);
+        }
+        ended
+    }
+
+    async fn carry(&self, way: Way<'_>, first: Vec<u8>, pipes: &Pool) -> io::Result<()> {
+        self.send(&way, &first).await?;
+        drop(first);
+        let (mut bulk, mut turn) = (false, 0_usize);
+        loop {
+            let pipe = if bulk { pipes.lend() } else { None };
+            let burst = match pipe {
+                Some(pipe) => self.splice(&way, pipe).await?,
+                None => self.copy(&way).await?,
+            };
+            if burst.end {
+                return self.tell_end(&way);
+            }
+            bulk = burst.bytes >= BULK || (bulk && burst.bytes == 0);
+            turn = turn.saturating_add(burst.bytes.max(BULK));
+            if burst.dry {
+                way.from.stream.readable().await?;
+            }
+            if turn >= TURN {
+                tokio::task::yield_now().await;
+                turn = 0;
+            }
+        }
+    }
+
+    fn tell_end(&self, way: &Way<'_>) -> io::Result<()> {
+        SockRef::from(&way.to.stream).shutdown(Shutdown::Write)?;
+        way.to.told.store(true, Ordering::Relaxed);
+        self.one_done.notify_one();
+        Ok(())
+    }
+
+    /// One read into the thread's buffer, and all of it out again.
+    async fn copy(&self, way: &Way<'_>) -> io::Result<Burst> {
+        let (read, rest) = match BUFFER.with_borrow_mut(|buffer| copy_once(&way.from.stream, &way.to.stream, buffer)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Burst { bytes: 0, end: false, dry: true }),
+            copied => copied?,
+        };
+        self.moved(way, read.saturating_sub(rest.len()));
+        self.send(way, &rest).await?;
+        Ok(Burst { bytes: read, end: read == 0, dry: read < COPY })
+    }
+
+    /// Through the pipe until the source is dry, ends, or has had its turn.
+    async fn splice(&self, way: &Way<'_>, mut pipe: Lent<'_>) -> io::Result<Burst> {
+        let (from, to) = (&way.from.stream, &way.to.stream);
+        let mut burst = Burst { bytes: 0, end: false, dry: false };
+        while burst.bytes < TURN {
+            match from.try_io(Interest::READABLE, || pipe.fill(from)) {
+                Ok(0) => return Ok(Burst { end: true, ..burst }),
+                Ok(count) => burst.bytes = burst.bytes.saturating_add(count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Burst { dry: true, ..burst }),
+                Err(error) => return Err(error),
+            }
+            while pipe.filled() > 0 {
+                match to.try_io(Interest::WRITABLE, || pipe.drain(to)) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(count) => self.moved(way, count),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => to.writable().await?,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(burst)
+    }
+
+    async fn send(&self, way: &Way<'_>, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match way.to.stream.try_write(bytes) {
+                Ok(count) => {
+                    self.moved(way, count);
+                    bytes = bytes.get(count..).unwrap_or_default();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => way.to.stream.writable().await?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn moved(&self, way: &Way<'_>, bytes: usize) {
+        way.bytes.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.last.store(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Returns when no byte has flowed in either direction for as long as it may.
+    async fn fell_silent(&self) {
+        loop {
+            let one_done = [&self.client, &self.home].iter().any(|side| side.told.load(Ordering::Relaxed));
+            let limit = if one_done { self.half_closed } else { self.idle };
+            let due = self.began + Duration::from_millis(self.last.load(Ordering::Relaxed)) + limit;
+            if due <= Instant::now() {
+                return;
+            }
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = self.one_done.notified() => {}
+            }
+        }
+    }
+}
+
+/// What one go at a source gave.
+struct Burst {
+    bytes: usize,
+    end: bool,
+    /// Nothing is left to read for now.
+    dry: bool,
+}
+
+/// Reads once and writes once; what was not taken comes back.
+fn copy_once(from: &TcpStream, to: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Vec<u8>)> {
+    let mut count = None;
+    let read = from.try_io(Interest::READABLE, || {
+        let got = rustix::io::read(from, &mut *buffer)?;
+        count = Some(got);
+        // A short read has emptied the socket: saying so saves asking again (epoll(7), question 9).
+        if (1..COPY).contains(&got) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(got) }
+    });
+    let count = count.map_or(read, Ok)?;
+    let read = buffer.get(..count).unwrap_or_default();
+    if read.is_empty() {
+        return Ok((0, Vec::new()));
+    }
+    let written = match to.try_write(read) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+        written => written?,
+    };
+    Ok((count, read.get(written..).unwrap_or_default().to_vec()))
+}
+
+fn prepare(stream: &TcpStream) {
+    let (idle, interval, tries) = KEEPALIVE;
+    let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(tries);
+    // Refused only on a socket that is dead already, which the first read will tell.
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        if self.reset {
+            // Bytes that wait to be sent are forgotten too: nobody knows who holds the address by now.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The way of one TCP connection: its first bytes, the name in them, a home or an answer, and the relay.
+//!
+//! Every step has its limit in bytes and time. What is refused is refused in the client's own protocol, where it has shown that
+//! it speaks one.
+
+use std::io;
+use std::net::SocketAddr;
+
+use fourward_core::client_hello::{self, ClientHello};
+use fourward_core::http_head::{self, HttpHead};
+use fourward_core::name::{DnsName, HostName};
+use fourward_core::peek::{Asked, Peek, Refusal};
+use fourward_core::route::{Target, route};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::dial::{Dialer, Home};
+use super::refuse::{self, Alert};
+use super::splice::Relay;
+use super::{OwnConnection, Protocol, Reason, Shared};
+
+/// A ClientHello of today fits in one read of this size.
+const FIRST_READ: usize = 2048;
+
+/// Serves one connection to its end.
+pub(super) async fn serve(shared: &Shared, protocol: Protocol, stream: TcpStream, peer: SocketAddr) {
+    // Answers are short, and relays want it too.
+    let _ = stream.set_nodelay(true);
+    match protocol {
+        Protocol::Tls => tls(shared, stream, peer).await,
+        Protocol::Http => http(shared, stream, peer).await,
+    }
+}
+
+async fn tls(shared: &Shared, stream: TcpStream, peer: SocketAddr) {
+    let Some((ClientHello { name, .. }, read)) = first(shared, &stream, client_hello::read).await else { return };
+    let target = match &name {
+        Asked::Name(name) => shared.target(&stream, name),
+        Asked::Nothing | Asked::Refused(_) => Target::Unknown,
+    };
+    match target {
+        Target::Host(host) => {
+            let Some(home) = shared.home(&host, shared.config.home_ports.tls).await else {
+                return refuse::say(stream, &Alert::InternalError.record()).await;
+            };
+            shared.relay(&host, stream, home, read).await;
+        }
+        Target::Own => {
+            if shared.own.try_send(OwnConnection { stream, peer, read }).is_err() {
+                shared.traffic.refuse(Reason::Busy);
+            }
+        }
+        Target::Unknown => {
+            debug!(%peer, ?name, "unknown name");
+            shared.traffic.refuse(Reason::Unknown);
+            refuse::say(stream, &Alert::UnrecognizedName.record()).await;
+        }
+    }
+}
+
+async fn http(shared: &Shared, stream: TcpStream, peer: SocketAddr) {
+    let Some((head, read)) = first(shared, &stream, http_head::read).await else { return };
+    let name = match usable(&head) {
+        Ok(name) => name,
+        Err(reason) => {
+            debug!(%peer, %reason, "no usable name");
+            shared.traffic.refuse(Reason::Unknown);
+            return refuse::say(stream, &refuse::bad_request(&head, &reason)).await;
+        }
+    };
+    match shared.target(&stream, name) {
+        Target::Host(host) => {
+            let Some(home) = shared.home(&host, shared.config.home_ports.http).await else {
+                return refuse::say(stream, &refuse::away(&head, &host)).await;
+            };
+            shared.relay(&host, stream, home, read).await;
+        }
+        Target::Own => refuse::say(stream, &refuse::redirect(&head, name, shared.config.tls)).await,
+        Target::Unknown => {
+            debug!(%peer, %name, "unknown name");
+            shared.traffic.refuse(Reason::Unknown);
+            refuse::say(stream, &refuse::not_found(&head, name)).await;
+        }
+    }
+}
+
+/// The one name in `head`.
+fn usable(head: &HttpHead) -> Result<&DnsName, String> {
+    match &head.host {
+        Asked::Name(name) => Ok(name),
+        Asked::Nothing => Err("there is no Host line in it".into()),
+        Asked::Refused(Refusal::Repeated) => Err("there is more than one Host line in it".into()),
+        Asked::Refused(refusal) => Err(refusal.to_string()),
+    }
+}
+
+/// What the first bytes say, and the bytes; `None` if they say nothing in time, or nothing that we understand.
+async fn first<T>(shared: &Shared, stream: &TcpStream, read: fn(&[u8]) -> Peek<T>) -> Option<(T, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    let settled = async {
+        loop {
+            match read(&bytes) {
+                Peek::Known(said) => return Ok(said),
+                Peek::Foreign => return Err(Reason::Foreign),
+                Peek::Partial => more(stream, &mut bytes).await.map_err(|_| Reason::Silent)?,
+            }
+        }
+    };
+    match timeout(shared.config.timeouts.hello, settled).await.unwrap_or(Err(Reason::Silent)) {
+        Ok(said) => Some((said, bytes)),
+        Err(reason) => {
+            shared.traffic.refuse(reason);
+            None
+        }
+    }
+}
+
+/// Reads once more. The verdicts bound the whole: none is partial beyond its protocol's limit.
+async fn more(stream: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<()> {
+    loop {
+        stream.readable().await?;
+        bytes.reserve(FIRST_READ);
+        match stream.try_read_buf(bytes) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl Shared {
+    /// Where a client of `stream` goes that asks for `name`. Over IPv6 only to ourselves: a home's AAAA is the home's.
+    fn target(&self, stream: &TcpStream, name: &DnsName) -> Target {
+        let over_v6 = stream.local_addr().is_ok_and(|local| local.is_ipv6());
+        match route(&self.store.snapshot(), &self.own_names, name) {
+            Target::Host(_) if over_v6 => Target::Unknown,
+            target => target,
+        }
+    }
+
+    async fn home(&self, host: &HostName, port: u16) -> Option<Home> {
+        let dialer = Dialer { store: &self.store, leases: &self.leases, relays: &self.relays, patience: self.config.timeouts.dial };
+        match dialer.dial(host, port).await {
+            Ok(home) => Some(home),
+            Err(error) => {
+                debug!(%host, %error, "away");
+                self.traffic.refuse(Reason::Away);
+                None
+            }
+        }
+    }
+
+    async fn relay(&self, host: &HostName, client: TcpStream, home: Home, read: Vec<u8>) {
+        let Home { stream, address, place } = home;
+        let relay = Relay::new(client, stream, &self.config.timeouts);
+        let ended = tokio::select! {
+            biased;
+            () = place.over() => return,
+            ended = relay.run(read, &self.pipes, self.traffic.to_homes(), self.traffic.to_clients()) => ended,
+        };
+        if let Err(error) = ended {
+            debug!(%host, %address, %error, "relay broke");
+        }
+    }
+}

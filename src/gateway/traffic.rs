@@ -1,0 +1,107 @@
+//! What the gateway carries and refuses, in numbers, for status and metrics.
+//!
+//! Plain counters: each is right by itself, and two read after one another may be a moment apart.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters since the start.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    open: AtomicU64,
+    total: AtomicU64,
+    to_homes: AtomicU64,
+    to_clients: AtomicU64,
+    refused: [AtomicU64; 5],
+}
+
+/// Why a connection was not carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It did not say in time what it wants, or left before.
+    Silent,
+    /// It speaks another protocol, or a broken one.
+    Foreign,
+    /// Nobody is called so here, or no name was given.
+    Unknown,
+    /// The home is away.
+    Away,
+    /// It is for ourselves, who have too much to do.
+    Busy,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections that are open.
+    pub open: u64,
+    /// Connections that were ever taken.
+    pub total: u64,
+    /// Bytes from clients to homes.
+    pub to_homes: u64,
+    /// Bytes from homes to clients.
+    pub to_clients: u64,
+    /// Refused: [`Reason::Silent`].
+    pub silent: u64,
+    /// Refused: [`Reason::Foreign`].
+    pub foreign: u64,
+    /// Refused: [`Reason::Unknown`].
+    pub unknown: u64,
+    /// Refused: [`Reason::Away`].
+    pub away: u64,
+    /// Refused: [`Reason::Busy`].
+    pub busy: u64,
+}
+
+impl Traffic {
+    /// The counters now.
+    pub fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let [silent, foreign, unknown, away, busy] = &self.refused;
+        Counts {
+            open: read(&self.open),
+            total: read(&self.total),
+            to_homes: read(&self.to_homes),
+            to_clients: read(&self.to_clients),
+            silent: read(silent),
+            foreign: read(foreign),
+            unknown: read(unknown),
+            away: read(away),
+            busy: read(busy),
+        }
+    }
+
+    pub(super) fn open(&self) -> Open<'_> {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.total.fetch_add(1, Ordering::Relaxed);
+        Open(self)
+    }
+
+    pub(super) fn refuse(&self, reason: Reason) {
+        let [silent, foreign, unknown, away, busy] = &self.refused;
+        let counter = match reason {
+            Reason::Silent => silent,
+            Reason::Foreign => foreign,
+            Reason::Unknown => unknown,
+            Reason::Away => away,
+            Reason::Busy => busy,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn to_homes(&self) -> &AtomicU64 {
+        &self.to_homes
+    }
+
+    pub(super) fn to_clients(&self) -> &AtomicU64 {
+        &self.to_clients
+    }
+}
+
+/// A connection that counts as open until this is dropped, also by a panic.
+pub(super) struct Open<'a>(&'a Traffic);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
