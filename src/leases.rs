@@ -90,13 +90,7 @@ pub enum Admission {
 impl Leases {
     /// No link yet; leases of before are honoured for one lease from `now` on.
     pub fn new(now: Instant) -> Self {
-        Self {
-            links: Mutex::default(),
-            running: Mutex::default(),
-            epochs: AtomicU64::new(1),
-            started: now,
-            comings: watch::Sender::new(0),
-        }
+        Self { links: Mutex::default(), running: Mutex::default(), epochs: AtomicU64::new(1), started: now, comings: watch::Sender::new(0) }
     }
 
     /// The newest link of `host`.

@@ -27,6 +27,7 @@ use clap::Parser;
 
 use cli::{Cli, CliError, Command};
 use config::ConfigError;
+use dns::DnsError;
 pub use run::RunError;
 
 /// Whatever ends the program.
@@ -41,6 +42,12 @@ pub enum Error {
     /// The demo.
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
+    /// The demo ran, and something did not hold.
+    #[error("something in the figure did not hold; the table above says what")]
+    DemoFailed,
+    /// A machine of the demo's.
+    #[error(transparent)]
+    Node(#[from] demo::NodeError),
     /// No threads, no sockets.
     #[error("the runtime cannot be started: {0}")]
     Runtime(#[from] io::Error),
@@ -64,7 +71,7 @@ impl Error {
             Self::Cli(CliError::Config(error)) | Self::Run(RunError::Config(error)) => config_kind(error),
             Self::Cli(CliError::Usage(_) | CliError::Edit(_) | CliError::NoServer(_) | CliError::Join(_)) => Kind::Usage,
             Self::Cli(CliError::NotPermitted { .. }) => Kind::NotPossible,
-            Self::Run(RunError::Bind(error)) if error.is_permission() => Kind::NotPossible,
+            Self::Run(RunError::Bind(error) | RunError::Dns(DnsError::Bind(error))) if error.is_permission() => Kind::NotPossible,
             Self::Run(RunError::Key { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Kind::NotPossible,
             Self::Run(RunError::Store(error)) if error.is_permission() => Kind::NotPossible,
             _ => Kind::Failed,
@@ -87,7 +94,11 @@ pub fn main() -> Result<(), Error> {
     let command = Cli::parse().command;
     match command {
         // Before any thread is there: the demo enters namespaces.
-        Command::Demo(args) => Ok(demo::run(args)?),
+        Command::Demo(args) if !args.node.is_empty() => Ok(demo::node(&args.node)?),
+        Command::Demo(args) => match demo::run(demo::Options { keep: args.keep, json: args.json })? {
+            true => Ok(()),
+            false => Err(Error::DemoFailed),
+        },
         Command::Run(args) => {
             telemetry::start();
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -19,7 +19,7 @@ use tracing::{info, warn};
 
 use crate::agent::Agent;
 use crate::cli::RunArgs;
-use crate::config::{self, AGENT_KEY, Config, ConfigError, HomePorts, Server};
+use crate::config::{self, AGENT_KEY, Config, ConfigError, Server};
 use crate::control::{Control, ControlSocket, OwnPage, PageError, SocketError};
 use crate::crypto::{self, KeyError};
 use crate::gateway::{Gateway, Traffic};
@@ -45,6 +45,9 @@ pub enum RunError {
     /// A port is not to be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The name server cannot start.
+    #[error(transparent)]
+    Dns(#[from] dns::DnsError),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -82,9 +85,9 @@ pub enum RunError {
 /// Why it does not start, or which role ended.
 pub async fn run(args: RunArgs) -> Result<(), RunError> {
     let mut config = Config::read(&args.config)?;
-    let loopback = args.loopback_demo.as_deref().and_then(|ports| <[u16; 2]>::try_from(ports).ok());
-    if let (Some([tls, http]), Some(gateway)) = (loopback, config.server.as_mut().and_then(|server| server.gateway.as_mut())) {
-        gateway.home_ports = HomePorts { tls, http };
+    let loopback = args.loopback_demo;
+    if let (Some(ports), Some(gateway)) = (loopback, config.server.as_mut().and_then(|server| server.gateway.as_mut())) {
+        gateway.home_ports = ports;
     }
     let mut roles = Roles::default();
     if let Some(server) = config.server.take() {
@@ -100,7 +103,7 @@ pub async fn run(args: RunArgs) -> Result<(), RunError> {
 }
 
 async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopback: bool) -> Result<(), RunError> {
-    let dns_sockets = server.dns.as_ref().map(|dns| dns::bind(dns, &server.public)).transpose()?;
+    let dns_sockets = server.dns.as_ref().map(|dns| dns::bind(dns, server.addresses())).transpose()?;
     let gateway_sockets = server.gateway.as_ref().map(|gateway| gateway::bind(gateway, &server.public)).transpose()?;
     let link_sockets = server.gateway.as_ref().map(|gateway| bind_links(&server, gateway.tls)).transpose()?;
     let policy = policy(&server, loopback).await;
@@ -135,7 +138,7 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         });
         let links = Links::new(store.clone(), Arc::clone(&leases), roles.end_token());
         roles.start("link", async move { links.run(&identity, link_sockets).await });
-        let gateway = Gateway::new(gateway, server.public.name.clone(), store.clone(), leases, own, traffic);
+        let gateway = Gateway::new(gateway, vec![server.public.name.clone()], store.clone(), leases, own, traffic);
         roles.start_draining("gateway", gateway.run(sockets, roles.drain_token()));
     }
     if !loopback {

@@ -10,8 +10,8 @@
 pub mod address;
 pub mod answer;
 pub mod api;
-pub mod demux;
 pub mod client_hello;
+pub mod demux;
 pub mod host;
 pub mod http_head;
 pub mod join;

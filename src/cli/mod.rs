@@ -12,6 +12,7 @@ mod join;
 mod status;
 mod table;
 
+use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use fourward_core::host::EditError;
 use fourward_core::join::JoinError;
 
 use crate::agent::RegisterError;
-use crate::config::{ConfigError, DEFAULT_CONFIG, DEFAULT_STATE};
+use crate::config::{ConfigError, DEFAULT_CONFIG, DEFAULT_STATE, HomePorts};
 use crate::crypto::KeyError;
 
 /// Your home server, reachable from everywhere: IPv6 straight to your door, IPv4 carried forward by a gateway you own.
@@ -76,7 +77,7 @@ pub struct DemoArgs {
     pub json: bool,
     /// A machine of the demo's own
     #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true)]
-    pub node: Vec<String>,
+    pub node: Vec<OsString>,
 }
 
 /// `init`.
@@ -124,8 +125,14 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub config: PathBuf,
     /// All roles on loopback, for the demo where namespaces are not to be had: the home's ports, TLS and HTTP
-    #[arg(long, hide = true, value_name = "TLS,HTTP", value_delimiter = ',', num_args = 2)]
-    pub loopback_demo: Option<Vec<u16>>,
+    #[arg(long, hide = true, value_name = "tls=PORT,http=PORT", value_parser = home_ports)]
+    pub loopback_demo: Option<HomePorts>,
+}
+
+fn home_ports(text: &str) -> Result<HomePorts, String> {
+    let ports = text.strip_prefix("tls=").and_then(|text| text.split_once(",http="));
+    let ports = ports.and_then(|(tls, http)| Some(HomePorts { tls: tls.parse().ok()?, http: http.parse().ok()? }));
+    ports.ok_or_else(|| "expected tls=PORT,http=PORT".into())
 }
 
 /// `join`.

@@ -126,11 +126,12 @@ impl Control {
 
     fn status(&self) -> Status {
         let state = self.store.snapshot();
+        let counts = self.traffic.counts();
         let served = state.zones().filter(|(name, _)| self.server.zones().contains(name));
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             zones: served.map(|(name, zone)| ZoneStatus { name: name.clone(), serial: zone.serial.0 }).collect(),
-            gateway: GatewayStatus { connections: self.traffic.connections(), bytes: self.traffic.bytes() },
+            gateway: GatewayStatus { connections: counts.open, bytes: counts.to_homes + counts.to_clients },
             hosts: self.entries(&state),
         }
     }
