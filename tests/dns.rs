@@ -312,6 +312,8 @@ async fn both_wildcards_share_one_port() {
 #[tokio::test(flavor = "multi_thread")]
 async fn datagrams_that_the_kernel_joins_are_answered_one_by_one() {
     let server = Server::on_loopback();
+    // TCP is served last: from then on every datagram finds the socket set up.
+    assert_eq!(server.short("+tcp cloud.dyn.example.org AAAA"), [HOME]);
     let client = server.udp();
     let state = UdpSocketState::new(UdpSockRef::from(&client)).expect("a socket");
     client.set_nonblocking(false).expect("a blocking socket");
