@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::home_service::{Greeting, PHOTO_LENGTH};
+use super::home_service::{Greeting, PHOTO, PHOTO_LENGTH};
 use super::lookup::{Family, LookupError, lookup};
 use super::namespace::Place;
 
@@ -54,7 +54,7 @@ pub(super) struct Client {
 
 /// How to fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scheme {
+enum Scheme {
     /// Plainly.
     Http,
     /// With TLS, verified.
@@ -106,6 +106,14 @@ pub(super) enum FetchError {
         /// How the answer begins.
         start: String,
     },
+    /// A part of the photo is missing.
+    #[error("{address} sent {got} bytes of {PHOTO_LENGTH}")]
+    Pieces {
+        /// Who.
+        address: SocketAddr,
+        /// How many came.
+        got: usize,
+    },
     /// Silence.
     #[error("no answer within {} s", PATIENCE.as_secs())]
     Late,
@@ -123,11 +131,24 @@ pub(super) fn connector(roots: RootCertStore) -> Result<TlsConnector, rustls::Er
 }
 
 impl Client {
+    /// What a visitor does: the photo over HTTPS, by which the path shows, and a line over HTTP. What the photo was like.
+    ///
+    /// # Errors
+    /// One of them did not come, or not whole.
+    pub(super) async fn open(&self) -> Result<Fetched, FetchError> {
+        let photo = self.fetch(Scheme::Https, PHOTO).await?;
+        if photo.rest != PHOTO_LENGTH {
+            return Err(FetchError::Pieces { address: photo.greeting.home, got: photo.rest });
+        }
+        self.fetch(Scheme::Http, "/").await?;
+        Ok(photo)
+    }
+
     /// Looks the name up, connects and fetches `path`.
     ///
     /// # Errors
     /// Any of these steps failed or took too long.
-    pub(super) async fn fetch(&self, scheme: Scheme, path: &str) -> Result<Fetched, FetchError> {
+    async fn fetch(&self, scheme: Scheme, path: &str) -> Result<Fetched, FetchError> {
         timeout(PATIENCE, self.fetch_patiently(scheme, path)).await.unwrap_or(Err(FetchError::Late))
     }
 
@@ -209,4 +230,80 @@ fn read_answer(answer: &[u8]) -> Option<(Greeting, usize)> {
     let (line, rest) = body.split_once('\n')?;
     let greeting = serde_json::from_str(line).ok()?;
     head.starts_with("HTTP/1.1 200 ").then_some((greeting, rest.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use tokio::net::UdpSocket;
+
+    use super::*;
+    use crate::demo::home_service::{HomeService, Identity};
+
+    /// A name server that leads every name to `::1`, for as long as the test lasts.
+    async fn resolver() -> SocketAddr {
+        let socket = UdpSocket::bind("[::1]:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut asked = [0; 512];
+            while let Ok((length, client)) = socket.recv_from(&mut asked).await {
+                let mut answer = asked[..length].to_vec();
+                answer[2] = 0x84;
+                answer[7] = 1;
+                answer.extend(b"\xc0\x0c\0\x1c\0\x01\0\0\0\x3c\0\x10");
+                answer.extend(Ipv6Addr::LOCALHOST.octets());
+                socket.send_to(&answer, client).await.unwrap();
+            }
+        });
+        address
+    }
+
+    async fn client(service: &HomeService, trusted: &Identity) -> Client {
+        Client {
+            name: "phone6",
+            place: Place::Here,
+            family: Family::V6,
+            resolver: resolver().await,
+            tls_port: service.tls,
+            http_port: service.http,
+            tls: connector(trusted.roots()).unwrap(),
+        }
+    }
+
+    fn service(identity: &Identity) -> HomeService {
+        HomeService::start(&Place::Here, Ipv6Addr::LOCALHOST.into(), 0, 0, identity).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_visitor_gets_the_whole_photo_and_learns_his_own_address() {
+        let identity = Identity::new(NAME).unwrap();
+        let service = service(&identity);
+        let photo = client(&service, &identity).await.open().await.unwrap();
+        assert_eq!(photo.greeting.peer, photo.own);
+        assert_eq!(photo.greeting.home.port(), service.tls);
+    }
+
+    #[tokio::test]
+    async fn a_visitor_trusts_no_other_authority() {
+        let service = service(&Identity::new(NAME).unwrap());
+        let refused = client(&service, &Identity::new(NAME).unwrap()).await.open().await.unwrap_err();
+        assert!(matches!(refused, FetchError::Talk { .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_visitor_trusts_no_other_name() {
+        let identity = Identity::new("gw.dyn.example.org").unwrap();
+        let refused = client(&service(&identity), &identity).await.open().await.unwrap_err();
+        assert!(matches!(refused, FetchError::Talk { .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn who_is_cut_off_for_good_learns_why() {
+        let identity = Identity::new(NAME).unwrap();
+        let client = client(&service(&identity), &identity).await;
+        let elsewhere = IpAddr::V6(Ipv6Addr::LOCALHOST);
+        let given_up = client.fetch_from(elsewhere, Instant::now() + Duration::from_millis(200)).await.unwrap_err();
+        assert!(matches!(given_up, FetchError::Connect { .. }), "the service is gone: {given_up}");
+    }
 }

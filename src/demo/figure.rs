@@ -66,14 +66,11 @@ impl Row {
     pub(super) fn cut_off(&mut self, lasted: Result<Duration, FetchError>) {
         match lasted {
             Ok(lasted) => self.cut_off_ms = Some(milliseconds(lasted)),
-            Err(error) => self.fail(&format!("not back after the renumbering: {error}")),
+            Err(error) => {
+                self.ok = false;
+                self.why.get_or_insert_with(|| format!("not back after the renumbering: {error}"));
+            }
         }
-    }
-
-    /// The same client, which did not get what it should.
-    pub(super) fn fail(&mut self, reason: &str) {
-        self.ok = false;
-        self.why.get_or_insert_with(|| reason.into());
     }
 }
 
@@ -143,4 +140,56 @@ impl Report {
 fn milliseconds(duration: Duration) -> f64 {
     // Tenths: finer ones are noise.
     (duration.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::home_service::Greeting;
+    use tokio::time::Instant;
+
+    fn fetched() -> Fetched {
+        let address = "[2001:db8:6::6]:40000".parse().unwrap();
+        let greeting = Greeting { peer: address, home: "[2001:db8:100:1::11]:443".parse().unwrap() };
+        Fetched { greeting, own: address, took: Duration::from_micros(12_340), first_byte: Instant::now(), rest: 0 }
+    }
+
+    fn report(row: Row) -> Report {
+        Report::new(vec![row], vec!["2001:db8:100:1::11".into()], "192.0.2.11".into(), None)
+    }
+
+    #[test]
+    fn a_client_on_its_path_and_back_holds() {
+        let mut row = Row::new("phone6", Path::Direct, Ok((Path::Direct, fetched())));
+        row.cut_off(Ok(Duration::from_millis(150)));
+        let report = report(row);
+        assert!(report.ok());
+        assert_eq!(report.json(), r#"{"clients":[{"name":"phone6","path":"direct","ok":true,"ms":12.3,"cut_off_ms":150.0}],"ok":true}"#);
+    }
+
+    #[test]
+    fn a_client_on_another_path_does_not_hold() {
+        let report = report(Row::new("phone6", Path::Direct, Ok((Path::Gateway, fetched()))));
+        assert!(!report.ok());
+        assert!(report.text().contains("not the figure's path"), "{}", report.text());
+    }
+
+    #[test]
+    fn a_client_that_never_came_back_does_not_hold() {
+        let mut row = Row::new("phone6", Path::Direct, Ok((Path::Direct, fetched())));
+        row.cut_off(Err(FetchError::Late));
+        assert!(!report(row).ok());
+    }
+
+    #[test]
+    fn nobody_at_all_does_not_hold() {
+        assert!(!Report::new(Vec::new(), Vec::new(), String::new(), None).ok());
+    }
+
+    #[test]
+    fn a_page_shows_what_a_fault_said_and_not_as_markup() {
+        let error = FetchError::Stranger { address: "[::1]:443".parse().unwrap(), start: "<script>".into() };
+        let html = report(Row::new("phone6", Path::Direct, Err(error))).html();
+        assert!(html.contains("&lt;script>"), "{html}");
+    }
 }

@@ -9,9 +9,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path as FilePath;
 
-use super::clients::{self, Client, Scheme, connector};
+use super::clients::{self, Client, connector};
 use super::figure::{Path, Report, Row};
-use super::home_service::{HomeService, Identity, PHOTO, PHOTO_LENGTH, ServiceError};
+use super::home_service::{HomeService, Identity, ServiceError};
 use super::lookup::Family;
 use super::namespace::Place;
 use super::roles::Roles;
@@ -42,7 +42,7 @@ pub(super) async fn play(reason: &str, world: &mut World, progress: Progress) ->
     progress.say("fetching the page from phone4 and phone6");
     let mut rows = Vec::new();
     for (client, expected) in &clients {
-        rows.push(fetch(client, *expected).await);
+        rows.push(visit(client, *expected).await);
     }
     roles.check().map_err(setting::SettingError::from)?;
     let home = SocketAddr::new(V6, service.tls).to_string();
@@ -126,17 +126,30 @@ fn server_config(ports: &Ports, state: &FilePath) -> String {
     )
 }
 
-async fn fetch(client: &Client, expected: Path) -> Row {
-    let fetched = client.fetch(Scheme::Https, PHOTO).await;
-    let whole = fetched.as_ref().is_ok_and(|fetched| fetched.rest == PHOTO_LENGTH);
+async fn visit(client: &Client, expected: Path) -> Row {
     // All share an address; who connected to the home shows by the port.
     let path = |peer: SocketAddr, own: SocketAddr| if peer == own { Path::Direct } else { Path::Gateway };
-    let mut row = Row::new(client.name, expected, fetched.map(|fetched| (path(fetched.greeting.peer, fetched.own), fetched)));
-    if !whole {
-        row.fail("the photo came in pieces");
+    let fetched = client.open().await;
+    Row::new(client.name, expected, fetched.map(|fetched| (path(fetched.greeting.peer, fetched.own), fetched)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_ports_differ_and_are_free_for_all_that_the_server_opens() {
+        let Ports { dns, tls, http } = Ports::free().unwrap();
+        assert!(dns != tls && tls != http && http != dns);
+        assert!(TcpListener::bind((V6, tls)).is_ok() && UdpSocket::bind((V4, dns)).is_ok());
     }
-    if let Err(error) = client.fetch(Scheme::Http, "/").await {
-        row.fail(&format!("over HTTP: {error}"));
+
+    #[test]
+    fn the_servers_configuration_is_one() {
+        let ports = Ports { dns: 5300, tls: 4430, http: 8000 };
+        let text = server_config(&ports, FilePath::new("/tmp/a \"folder\"/state"));
+        let config = crate::config::Config::parse(&text, FilePath::new("vps.toml")).unwrap();
+        assert_eq!(config.state, FilePath::new("/tmp/a \"folder\"/state"));
+        assert_eq!(config.server.unwrap().gateway.unwrap().tls, 4430);
     }
-    row
 }

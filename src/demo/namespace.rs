@@ -46,6 +46,12 @@ pub enum NamespaceError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The limit is none, or reached.
+    #[error("no further {what} namespace: the limit is user.max_{what}_namespaces")]
+    Limit {
+        /// Of which kind, as the limit's name has it.
+        what: &'static str,
+    },
     /// There is one, but without rights in it.
     #[error("{path}: {source}")]
     Setting {
@@ -63,11 +69,10 @@ impl Ground {
     /// # Errors
     /// Namespaces are not to be had. The process may then be in a half-built one and should end.
     pub(super) fn enter() -> Result<Self, NamespaceError> {
-        let refused = |errno: Errno| NamespaceError::Refused { what: "network", source: errno.into() };
         match unshare(CloneFlags::CLONE_NEWNET) {
             Ok(()) => {}
             Err(Errno::EPERM) => become_root()?,
-            Err(errno) => return Err(refused(errno)),
+            Err(errno) => return Err(refused("net", errno)),
         }
         let base = File::open(OWN).map_err(|source| NamespaceError::Setting { path: OWN.into(), source })?;
         Ok(Self(Arc::new(base)))
@@ -78,11 +83,11 @@ impl Ground {
     /// # Errors
     /// The kernel grants no further namespace.
     pub(super) fn machine(&self) -> Result<Place, NamespaceError> {
-        let refused = |source: io::Error| NamespaceError::Refused { what: "network", source };
-        unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| refused(errno.into()))?;
+        unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| refused("net", errno))?;
         let file = File::open(OWN);
-        setns(self.0.as_fd(), CloneFlags::CLONE_NEWNET).map_err(|errno| refused(errno.into()))?;
-        Ok(Place::Namespace(Arc::new(Namespace { file: file.map_err(refused)?, base: Arc::clone(&self.0) })))
+        setns(self.0.as_fd(), CloneFlags::CLONE_NEWNET).map_err(|errno| refused("net", errno))?;
+        let file = file.map_err(|source| NamespaceError::Setting { path: OWN.into(), source })?;
+        Ok(Place::Namespace(Arc::new(Namespace { file, base: Arc::clone(&self.0) })))
     }
 }
 
@@ -119,14 +124,22 @@ impl Place {
     }
 }
 
-/// A user namespace in which the caller is root, and a network namespace that belongs to it.
+/// Enters a user namespace in which the caller is root, and a network namespace that belongs to it.
 fn become_root() -> Result<(), NamespaceError> {
     let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
-    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)
-        .map_err(|errno| NamespaceError::Refused { what: "user", source: errno.into() })?;
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(|errno| refused("user", errno))?;
     let write = |path: &str, text: String| fs::write(path, text).map_err(|source| NamespaceError::Setting { path: path.into(), source });
     // Without giving up setgroups(2) an unprivileged process may not map its group (user_namespaces(7)).
     write("/proc/self/setgroups", "deny".into())?;
     write("/proc/self/uid_map", format!("0 {uid} 1"))?;
-    write("/proc/self/gid_map", format!("0 {gid} 1"))
+    write("/proc/self/gid_map", format!("0 {gid} 1"))?;
+    unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| refused("net", errno))
+}
+
+/// What `unshare` means by its error: it calls a limit a full disk (unshare(2), ENOSPC).
+fn refused(what: &'static str, errno: Errno) -> NamespaceError {
+    match errno {
+        Errno::ENOSPC | Errno::EUSERS => NamespaceError::Limit { what },
+        errno => NamespaceError::Refused { what, source: errno.into() },
+    }
 }

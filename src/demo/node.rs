@@ -1,7 +1,7 @@
 //! The hidden children of the demo: `fourward demo --node …`.
 //!
 //! `child PARENT ARGUMENT…` becomes `fourward ARGUMENT…`, but dies with PARENT, even if that is killed without a word: the wish has to
-//! be made by the child itself, and it survives the exec. `probe` finds out whether namespaces are to be had, in a process
+//! be made by the child itself, and it survives the exec. `probe` prints why namespaces are not to be had, in a process
 //! of its own, since one that got a namespace without rights in it could not go back.
 
 use std::ffi::OsString;
@@ -30,11 +30,11 @@ pub enum NodeError {
     #[error("the demo ended meanwhile")]
     Orphan,
     /// The kernel refused.
-    #[error("starting {OURSELVES}: {0}")]
+    #[error("{OURSELVES}: {0}")]
     Start(#[from] io::Error),
     /// Namespaces are not to be had.
-    #[error("{0}")]
-    Refused(String),
+    #[error(transparent)]
+    Refused(#[from] TopologyError),
 }
 
 /// Is the hidden child that `arguments` (all behind `--node`) ask for. Returns only from `probe`, or with an error.
@@ -44,7 +44,7 @@ pub enum NodeError {
 /// The arguments are none, or the child cannot be what they ask for.
 pub fn node(arguments: &[OsString]) -> Result<(), NodeError> {
     match arguments {
-        [kind] if kind == "probe" => attempt().map_err(|error| NodeError::Refused(error.to_string())),
+        [kind] if kind == "probe" => attempt().inspect_err(|error| println!("{error}")),
         [kind, parent, rest @ ..] if kind == "child" => {
             let parent = parent.to_str().and_then(|parent| parent.parse().ok()).ok_or(NodeError::Usage)?;
             Err(become_child(parent, rest))
@@ -55,15 +55,13 @@ pub fn node(arguments: &[OsString]) -> Result<(), NodeError> {
 
 /// Whether namespaces are to be had here; the reason why not.
 pub(super) fn probe() -> Result<(), String> {
-    let ran = Command::new(OURSELVES).args(ARGUMENTS).arg("probe").stdin(Stdio::null()).stdout(Stdio::null()).output();
-    match ran {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => {
-            let text = String::from_utf8_lossy(&output.stderr);
-            let reason = text.lines().next_back().unwrap_or_default().trim_start_matches("error: ");
-            Err(if reason.is_empty() { format!("the probe ended with {}", output.status) } else { reason.to_owned() })
-        }
-        Err(error) => Err(error.to_string()),
+    let ran = Command::new(OURSELVES).args(ARGUMENTS).arg("probe").stdin(Stdio::null()).stderr(Stdio::null()).output();
+    let output = ran.map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    match said.lines().next() {
+        _ if output.status.success() => Ok(()),
+        Some(reason) => Err(reason.into()),
+        None => Err(format!("the probe ended with {}", output.status)),
     }
 }
 
@@ -79,9 +77,9 @@ fn become_child(parent: u32, arguments: &[OsString]) -> NodeError {
 }
 
 /// Makes two machines and a cable: the first writes to netlink and to the settings tell what `unshare` alone does not.
-fn attempt() -> Result<(), TopologyError> {
-    let ground = Ground::enter()?;
+fn attempt() -> Result<(), NodeError> {
+    let ground = Ground::enter().map_err(TopologyError::from)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|source| super::namespace::NamespaceError::Refused { what: "network", source })?;
-    runtime.block_on(Machine::probe(&ground))
+    runtime?.block_on(Machine::probe(&ground))?;
+    Ok(())
 }

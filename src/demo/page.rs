@@ -39,7 +39,9 @@ pub(super) async fn serve(listener: tokio::net::TcpListener, html: String) {
                 visits.spawn(timeout(PATIENCE, async move {
                     // Whatever is asked for, there is one page; reading the question keeps the kernel from resetting the answer.
                     let mut asked = [0; 4096];
-                    stream.read(&mut asked).await?;
+                    if stream.read(&mut asked).await? == 0 {
+                        return Ok(());
+                    }
                     stream.write_all(page.as_bytes()).await?;
                     stream.shutdown().await
                 }));

@@ -47,7 +47,7 @@ pub enum RoleError {
         source: io::Error,
     },
     /// It could not be started.
-    #[error("starting `fourward {what}`: {source}")]
+    #[error("starting fourward {what}: {source}")]
     Start {
         /// Which command or role.
         what: String,
@@ -55,7 +55,7 @@ pub enum RoleError {
         source: io::Error,
     },
     /// A command failed.
-    #[error("`fourward {what}` failed:\n{said}")]
+    #[error("fourward {what} failed:\n{said}")]
     Failed {
         /// Which command.
         what: String,
@@ -134,7 +134,7 @@ impl Roles {
     /// # Errors
     /// It could not be started.
     pub(super) fn start(&mut self, name: &'static str, place: &Place, arguments: &[&OsStr]) -> Result<(), RoleError> {
-        let start = |source| RoleError::Start { what: format!("run` as {name}, `"), source };
+        let start = |source| RoleError::Start { what: format!("run ({name})"), source };
         let log = File::create(self.log(name)).map_err(start)?;
         let mut command = ourselves(arguments);
         command.stdin(Stdio::null()).stdout(log.try_clone().map_err(start)?).stderr(log);

@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::clients::{Client, FetchError, Scheme, connector};
+use super::clients::{Client, FetchError, connector};
 use super::figure::{Path, Report, Row};
-use super::home_service::{HomeService, Identity, PHOTO, PHOTO_LENGTH, ServiceError};
+use super::home_service::{HomeService, Identity, PHOTO_LENGTH, ServiceError};
 use super::lookup::Family;
 use super::namespace::Ground;
 use super::roles::Roles;
@@ -42,7 +42,7 @@ pub(super) async fn play(ground: &Ground, world: &mut World, progress: Progress)
     progress.say("fetching the page from phone4, phone6 and laptop");
     let mut rows = Vec::new();
     for (client, expected) in &clients {
-        rows.push(first_fetch(topology, client, *expected).await?);
+        rows.push(first_visit(topology, client, *expected).await?);
     }
     progress.say("giving the home another prefix");
     renumber(topology, &clients, &mut rows).await?;
@@ -88,20 +88,12 @@ async fn set_up(topology: &Topology, roles: &mut Roles, clients: &[(Client, Path
     Ok(())
 }
 
-/// One photo over HTTPS, by which the path shows, and one line over HTTP.
-async fn first_fetch(topology: &Topology, client: &Client, expected: Path) -> Result<Row, DemoError> {
-    let before = topology.wan_bytes().await.map_err(TopologyError::from)?;
-    let fetched = client.fetch(Scheme::Https, PHOTO).await;
-    let crossed = topology.wan_bytes().await.map_err(TopologyError::from)?.saturating_sub(before);
-    let whole = fetched.as_ref().is_ok_and(|fetched| fetched.rest == PHOTO_LENGTH);
-    let mut row = Row::new(client.name, expected, fetched.map(|fetched| (path(fetched.greeting.peer, fetched.own, crossed), fetched)));
-    if !whole {
-        row.fail("the photo came in pieces");
-    }
-    if let Err(error) = client.fetch(Scheme::Http, "/").await {
-        row.fail(&format!("over HTTP: {error}"));
-    }
-    Ok(row)
+/// The first visit of `client`, watched at the home's line.
+async fn first_visit(topology: &Topology, client: &Client, expected: Path) -> Result<Row, TopologyError> {
+    let before = topology.wan_bytes().await?;
+    let fetched = client.open().await;
+    let crossed = topology.wan_bytes().await?.saturating_sub(before);
+    Ok(Row::new(client.name, expected, fetched.map(|fetched| (path(fetched.greeting.peer, fetched.own, crossed), fetched))))
 }
 
 /// The path of a photo that the home sent to `peer`, asked for by `own`, while the home's line counted `crossed` bytes.
@@ -137,4 +129,19 @@ async fn renumber(topology: &Topology, clients: &[(Client, Path); 3], rows: &mut
         row.cut_off(lasted);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_shows_by_who_came_and_what_the_line_counted() {
+        let [phone, gateway] = ["[2001:db8:6::6]:40000", "[2001:db8:a::11]:40000"].map(|text| text.parse::<SocketAddr>().unwrap());
+        let photo = PHOTO_LENGTH as u64;
+        assert_eq!(path(phone, phone, photo), Path::Direct);
+        assert_eq!(path(phone, phone, 4_000), Path::Lan);
+        assert_eq!(path(gateway, phone, photo), Path::Gateway);
+        assert_eq!(path("[2001:db8:6::7]:40000".parse().unwrap(), phone, photo), Path::Unknown, "nobody of ours");
+    }
 }
