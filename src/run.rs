@@ -83,7 +83,7 @@ pub enum RunError {
 ///
 /// # Errors
 /// Why it does not start, or which role ended.
-pub async fn run(args: RunArgs) -> Result<(), RunError> {
+pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
     let mut config = Config::read(&args.config)?;
     let loopback = args.loopback_demo;
     if let (Some(ports), Some(gateway)) = (loopback, config.server.as_mut().and_then(|server| server.gateway.as_mut())) {

@@ -4,6 +4,7 @@
 //! for an echo with each SYN, and the connection is given out only when the echo has come from the address that was dialled. A
 //! move restarts the dial at the new address at once, since the old one may swallow packets in silence. IPv4 is never dialled.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddrV6};
 use std::sync::Arc;
@@ -120,15 +121,24 @@ impl Dialer<'_> {
         }
     }
 
-    /// Connects and hears the link's word on who that is.
-    async fn connect(&self, host: &HostName, aim: Aim, address: SocketAddrV6, deadline: Instant) -> Result<Found, DialError> {
-        let began = Instant::now();
+    /// Asks a linked home for an echo, and never ends.
+    async fn ask(&self, host: &HostName, aim: Aim) -> Infallible {
         if aim.from == AddressFrom::Link {
             self.leases.ask(host);
         }
-        let stream = match TcpSocket::new_v6() {
-            Ok(socket) => socket.connect(address.into()).await,
-            Err(error) => Err(error),
+        std::future::pending().await
+    }
+
+    /// Connects and hears the link's word on who that is.
+    async fn connect(&self, host: &HostName, aim: Aim, address: SocketAddrV6, deadline: Instant) -> Result<Found, DialError> {
+        let began = Instant::now();
+        let connecting = async { TcpSocket::new_v6()?.connect(address.into()).await };
+        let stream = tokio::select! {
+            // In this order: the SYN leaves before the nonce. On one path it then comes to the home first, so that an echo from
+            // the address says that the SYN found the home there too.
+            biased;
+            stream = connecting => stream,
+            never = self.ask(host, aim) => match never {},
         };
         let connected = Instant::now();
         if aim.from == AddressFrom::Link {

@@ -1,0 +1,128 @@
+//! The DNS that fourward does not run: the registrar's name server and everybody's resolver.
+//!
+//! nsd serves the root and `example.org`, where the delegation, the user's CNAME and two traps stand;
+//! unbound walks down from that root and knows no shortcut. Both stay in the foreground.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::daemon::Daemon;
+use crate::netns::Ns;
+use crate::topology::{REGISTRAR4, REGISTRAR6, RESOLVER4, RESOLVER6, VPS4, VPS6};
+
+/// Both start in well under a second; the machine may be busy.
+const START: Duration = Duration::from_secs(10);
+
+/// Starts both and waits until the resolver finds a name through the registrar.
+pub(crate) fn start(ns: &Ns, dir: &Path) -> [Daemon; 2] {
+    let home = dir.join("dns");
+    fs::create_dir(&home).expect("make the folder of the name servers");
+    let write = |name: &str, text: String| {
+        let path = home.join(name);
+        fs::write(&path, text).expect("write a name server's file");
+        path.display().to_string()
+    };
+    write("root.zone", root_zone());
+    write("example.org.zone", registrar_zone());
+    let nsd = write("nsd.conf", nsd_config(&home));
+    let hints = write("hints", format!(". 3600 NS a.root.\na.root. 3600 A {REGISTRAR4}\na.root. 3600 AAAA {REGISTRAR6}\n"));
+    let unbound = write("unbound.conf", unbound_config(&hints));
+
+    let mut registrar = Daemon::start(ns, dir.join("logs/nsd"), "nsd", &["-d", "-c", &nsd]);
+    registrar.ready("nsd", START, || asks(ns, REGISTRAR4, "owncloud.example.org", "CNAME"));
+    let mut resolver = Daemon::start(ns, dir.join("logs/unbound"), "unbound", &["-d", "-p", "-c", &unbound]);
+    resolver.ready("unbound", START, || asks(ns, RESOLVER4, "owncloud.example.org", "CNAME"));
+    [registrar, resolver]
+}
+
+fn asks(ns: &Ns, server: &str, name: &str, kind: &str) -> bool {
+    let output = ns.run("dig", &[&format!("@{server}"), "+short", "+tries=1", "+time=1", name, kind]);
+    output.status.success() && output.stdout.starts_with(b"cloud.")
+}
+
+fn root_zone() -> String {
+    format!(
+        "$TTL 3600\n\
+         . SOA a.root. nobody.root. 1 3600 600 86400 60\n\
+         . NS a.root.\n\
+         a.root. A {REGISTRAR4}\n\
+         a.root. AAAA {REGISTRAR6}\n\
+         example.org. NS ns.example.org.\n\
+         ns.example.org. A {REGISTRAR4}\n\
+         ns.example.org. AAAA {REGISTRAR6}\n"
+    )
+}
+
+fn registrar_zone() -> String {
+    format!(
+        "$ORIGIN example.org.\n$TTL 3600\n\
+         @ SOA ns nobody 1 3600 600 86400 60\n\
+         @ NS ns\n\
+         ns A {REGISTRAR4}\n\
+         ns AAAA {REGISTRAR6}\n\
+         dyn NS gw.dyn\n\
+         gw.dyn A {VPS4}\n\
+         gw.dyn AAAA {VPS6}\n\
+         owncloud CNAME cloud.dyn\n\
+         gwalias CNAME gw.dyn\n\
+         loop-a CNAME loop-b\n\
+         loop-b CNAME loop-a\n"
+    )
+}
+
+fn nsd_config(home: &Path) -> String {
+    let home = home.display();
+    format!(
+        "server:
+    ip-address: {REGISTRAR4}
+    ip-address: {REGISTRAR6}
+    server-count: 1
+    username: \"\"
+    chroot: \"\"
+    database: \"\"
+    pidfile: \"\"
+    xfrdfile: \"\"
+    zonesdir: \"{home}\"
+    xfrdir: \"{home}\"
+    zonelistfile: \"{home}/zone.list\"
+    rrl-ratelimit: 0
+remote-control:
+    control-enable: no
+zone:
+    name: \".\"
+    zonefile: \"root.zone\"
+zone:
+    name: \"example.org\"
+    zonefile: \"example.org.zone\"
+"
+    )
+}
+
+/// `infra-host-ttl` is short, because the gateway's name server is not there yet when a lab begins
+/// and some tests restart it: a resolver that gave up on it would hide what we measure.
+fn unbound_config(hints: &str) -> String {
+    format!(
+        "server:
+    interface: {RESOLVER4}
+    interface: {RESOLVER6}
+    access-control: 0.0.0.0/0 allow
+    access-control: ::/0 allow
+    module-config: \"iterator\"
+    root-hints: \"{hints}\"
+    username: \"\"
+    chroot: \"\"
+    pidfile: \"\"
+    logfile: \"\"
+    use-syslog: no
+    do-daemonize: no
+    num-threads: 1
+    prefetch: no
+    serve-expired: no
+    infra-host-ttl: 1
+    infra-keep-probing: yes
+remote-control:
+    control-enable: no
+"
+    )
+}

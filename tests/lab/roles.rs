@@ -1,0 +1,132 @@
+//! This package's own binary in its two places: the gateway on the vps, the agent at home.
+//!
+//! Set up as a user does it: `init`, `run`, `host add`, `join`, with real configs and real ports.
+
+use std::net::Ipv6Addr;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::clock::wait_for;
+use crate::daemon::Daemon;
+use crate::lab::Lab;
+use crate::netns::{Ns, feed};
+use crate::topology::Node::{Dns, Server, Vps};
+use crate::topology::{Node, VPS4, VPS6};
+
+pub(crate) const ZONE: &str = "dyn.example.org";
+/// The host of the figure: both families, IPv6 alone, and the user's own domain.
+pub(crate) const DUAL: &str = "cloud.dyn.example.org";
+pub(crate) const TWIN: &str = "cloud-ip6only.dyn.example.org";
+pub(crate) const ALIAS: &str = "owncloud.example.org";
+
+/// A role starts in well under a second; the machine may be busy.
+const START: Duration = Duration::from_secs(10);
+/// From a started agent to its address in DNS.
+pub(crate) const PUBLISHED: Duration = Duration::from_secs(10);
+
+/// The binary under test.
+pub(crate) fn fourward() -> &'static str {
+    env!("CARGO_BIN_EXE_fourward")
+}
+
+/// A running role, its config, and the machine that it is on. Dropped, it is killed.
+#[derive(Debug)]
+pub(crate) struct Role {
+    pub(crate) daemon: Daemon,
+    ns: Ns,
+    config: PathBuf,
+}
+
+impl Lab {
+    /// The gateway, with the zone and without hosts.
+    pub(crate) fn start_vps(&self) -> Role {
+        let (config, state) = self.files_of("vps");
+        let arguments = ["init", "--zone", ZONE, "--ipv4", VPS4, "--ipv6", VPS6, "--no-acme", "--config", &config, "--state", &state];
+        let output = self.ns(Vps).run(fourward(), &arguments);
+        assert!(output.status.success(), "fourward init: {}", said(&output));
+        let mut vps = self.run_role(Vps, "vps", &config);
+        let (ns, question) = (self.ns(Vps), ["status", "--json", "--config", &config]);
+        vps.daemon.ready("the gateway", START, || ns.run(fourward(), &question).status.success());
+        vps
+    }
+
+    /// The agent at home, joined by this line, and its address published.
+    pub(crate) fn start_home(&self, join: &str) -> Role {
+        let home = self.join_home("home", Server, join);
+        self.wait_until_published(TWIN, self.home());
+        home
+    }
+
+    /// An agent on any machine, its config in a folder of this name.
+    pub(crate) fn join_home(&self, name: &str, node: Node, join: &str) -> Role {
+        let (config, state) = self.files_of(name);
+        feed(self.ns(node).command(fourward()).args(["join", "-", "--config", &config, "--state", &state]), join);
+        self.run_role(node, name, &config)
+    }
+
+    /// The whole figure: the gateway with the host `cloud`, and the home.
+    pub(crate) fn start_figure(&self) -> (Role, Role) {
+        let vps = self.start_vps();
+        let join = vps.add_host("cloud", &[&format!("alias={ALIAS}")]);
+        let home = self.start_home(&join);
+        (vps, home)
+    }
+
+    /// Waits until the authoritative server has this address for the name.
+    pub(crate) fn wait_until_published(&self, name: &str, address: Ipv6Addr) -> Duration {
+        let address = address.to_string();
+        wait_for(&format!("{name} is published as {address}"), PUBLISHED, || {
+            self.dig(Dns, Some(VPS4), name, "AAAA").of("AAAA") == [address.as_str()]
+        })
+    }
+
+    fn run_role(&self, node: Node, name: &str, config: &str) -> Role {
+        let ns = self.ns(node);
+        let log = self.log(&format!("fourward-{name}"));
+        let daemon = Daemon::start(ns, log, fourward(), &["run", "--config", config]);
+        Role { daemon, ns: ns.clone(), config: PathBuf::from(config) }
+    }
+
+    fn files_of(&self, name: &str) -> (String, String) {
+        let dir = self.dir().join(name);
+        std::fs::create_dir_all(&dir).expect("make a role's folder");
+        let path = |file: &Path| file.display().to_string();
+        (path(&dir.join("fourward.toml")), path(&dir.join("state")))
+    }
+}
+
+impl Role {
+    /// A command of this role's machine, told of its config.
+    pub(crate) fn tell(&self, arguments: &[&str]) -> Output {
+        let config = self.config.display().to_string();
+        self.ns.run(fourward(), &[arguments, &["--config", &config]].concat())
+    }
+
+    /// Adds a host and returns its join line.
+    pub(crate) fn add_host(&self, name: &str, keys: &[&str]) -> String {
+        let output = self.tell(&[&["host", "add", name], keys, &["--json"]].concat());
+        assert!(output.status.success(), "fourward host add {name}: {}", said(&output));
+        let json: Value = serde_json::from_slice(&output.stdout).expect("host add prints JSON");
+        json["join"].as_str().expect("a join line").to_owned()
+    }
+
+    /// Ends it politely and starts it again.
+    pub(crate) fn restart(&mut self) {
+        self.daemon.terminate();
+        self.daemon.start_again();
+    }
+
+    /// Ends it without a word and starts it again.
+    pub(crate) fn kill_and_start(&mut self) {
+        self.daemon.kill();
+        self.daemon.start_again();
+    }
+}
+
+/// What a command printed, for messages.
+pub(crate) fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}

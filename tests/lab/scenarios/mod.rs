@@ -1,0 +1,9 @@
+//! The stories, one a file; `ground` first when something fails.
+
+mod copies;
+mod figure;
+mod ground;
+mod inheritance;
+mod loops;
+mod renumbering;
+mod restarts;

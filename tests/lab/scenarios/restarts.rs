@@ -1,0 +1,102 @@
+//! Gateway and agent each survive the other's end, polite or not, and the home is served again by itself.
+
+use std::time::Duration;
+
+use crate::clock::{figure, wait_for, wait_for_some};
+use crate::lab::Lab;
+use crate::probe::{Reply, Speech};
+use crate::renumber::Manner;
+use crate::roles::{ALIAS, DUAL, TWIN};
+use crate::topology::Node::{Dns, Phone4};
+use crate::topology::VPS4;
+use crate::web::PAGE;
+
+/// From a role's new start to the home being served: its start, a handshake, a proof.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Where an agent found its gateway away for a while and has backed off.
+const PATIENTLY: Duration = Duration::from_secs(15);
+/// For an absence that was announced to be known.
+const KNOWN: Duration = Duration::from_secs(2);
+
+fn is_served(lab: &Lab) -> bool {
+    lab.attempt(Speech::Http, DUAL).reply == Reply::Home(lab.home())
+}
+
+fn wait_until_served(lab: &Lab, after: &str, limit: Duration) {
+    let took = wait_for(&format!("the home is served again after {after}"), limit, || is_served(lab));
+    figure(&format!("served again after {after}"), format_args!("{took:.1?}"));
+    assert_eq!(lab.fetch(Phone4, &format!("https://{ALIAS}/"), &[]).expect("the page").body, PAGE);
+}
+
+#[test]
+fn the_home_is_served_again_after_the_gateway_restarts() {
+    let lab = Lab::new();
+    let (mut vps, _home) = lab.start_figure();
+    for polite in [true, false] {
+        if polite {
+            vps.restart()
+        } else {
+            vps.kill_and_start()
+        }
+        // One lease long DNS keeps what was true when the gateway ended.
+        let first = wait_for_some("DNS answers again", AGAIN, || {
+            let answer = lab.dig(Dns, Some(VPS4), TWIN, "AAAA");
+            (!answer.status.is_empty()).then_some(answer)
+        });
+        assert_eq!(first.of("AAAA"), [lab.home().to_string().as_str()], "polite: {polite}");
+        wait_until_served(&lab, if polite { "the gateway's restart" } else { "the gateway's death" }, AGAIN);
+    }
+}
+
+#[test]
+fn the_home_is_served_again_after_its_agent_restarts() {
+    let lab = Lab::new();
+    let (_vps, mut home) = lab.start_figure();
+    home.restart();
+    wait_until_served(&lab, "the agent's restart", AGAIN);
+    home.kill_and_start();
+    wait_until_served(&lab, "the agent's death", AGAIN);
+}
+
+#[test]
+fn a_home_that_moved_while_the_gateway_was_away_is_found() {
+    let lab = Lab::new();
+    let (mut vps, _home) = lab.start_figure();
+    vps.daemon.kill();
+    let moved = lab.renumber(Manner::Removed);
+    vps.daemon.start_again();
+    wait_until_served(&lab, "a move without a gateway", PATIENTLY);
+    lab.wait_until_published(TWIN, moved.new);
+}
+
+#[test]
+fn an_agent_that_starts_before_its_gateway_finds_it() {
+    let lab = Lab::new();
+    let (mut vps, mut home) = lab.start_figure();
+    home.daemon.terminate();
+    vps.daemon.terminate();
+    home.daemon.start_again();
+    let refused = wait_for_some("phone4 finds nobody", KNOWN, || match lab.attempt(Speech::Http, DUAL).reply {
+        Reply::Nobody(kind) => Some(kind),
+        _ => None,
+    });
+    assert_eq!(refused, std::io::ErrorKind::ConnectionRefused);
+    assert!(home.daemon.ended().is_none(), "an agent without a gateway waits");
+    vps.daemon.start_again();
+    wait_until_served(&lab, "a start in the wrong order", PATIENTLY);
+}
+
+#[test]
+fn a_home_that_says_goodbye_is_answered_for_at_once() {
+    let lab = Lab::new();
+    let (_vps, mut home) = lab.start_figure();
+    home.daemon.terminate();
+    wait_for("the gateway answers for the home", KNOWN, || {
+        [Speech::Http, Speech::Tls].iter().all(|speech| lab.attempt(*speech, DUAL).reply == Reply::Gateway)
+    });
+    wait_for("its address is withdrawn", KNOWN, || lab.dig(Dns, Some(VPS4), DUAL, "AAAA").is_no_data());
+    assert_eq!(lab.dig(Dns, Some(VPS4), DUAL, "A").of("A"), [VPS4], "the gateway's stays");
+    assert_eq!(lab.fetch(Phone4, &format!("http://{DUAL}/"), &[]).expect("a page of the gateway's").code, 503);
+    home.daemon.start_again();
+    wait_until_served(&lab, "a goodbye", AGAIN);
+}
