@@ -68,7 +68,7 @@ async fn a_link_that_falls_silent_is_not_waited_for() {
     let began = Instant::now();
     link.silent.send_replace(true);
     assert_eq!(answer(client).await, INTERNAL_ERROR);
-    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(began.elapsed() < Duration::from_secs(3));
 }
 
 #[tokio::test]
@@ -80,16 +80,19 @@ async fn a_link_that_goes_is_not_waited_for() {
     let began = Instant::now();
     assert!(rig.leases.leave(&host("cloud"), link.epoch));
     assert_eq!(answer(client).await, INTERNAL_ERROR);
-    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(began.elapsed() < Duration::from_secs(3));
 }
 
 #[tokio::test]
 async fn the_newest_link_answers_for_one_that_was_replaced() {
     let rig = Rig::start().await;
-    let _dead = rig.link(&host("cloud"));
+    let dead = rig.link(&host("cloud"));
     let hello = cloud();
     let mut client = rig.client(Protocol::Tls, &hello).await;
+    within(dead.ask.notified()).await;
     let mut home = rig.accept().await;
+    // Asked again once the connection stands: from here on the dial waits for this link.
+    within(dead.ask.notified()).await;
     let _newest = rig.link_at(&host("cloud"), HERE);
     assert_eq!(take(&mut home, hello.len()).await, hello);
     assert_alive(&mut client, &mut home).await;

@@ -11,7 +11,7 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 const INTERNAL_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
 /// "At once": no timeout of anybody's is near.
-const AT_ONCE: Duration = Duration::from_secs(1);
+const AT_ONCE: Duration = Duration::from_secs(3);
 
 async fn http(rig: &Rig, request: &str) -> String {
     let began = Instant::now();
@@ -110,7 +110,7 @@ async fn other_protocols_are_closed_without_a_word() {
 #[tokio::test]
 async fn half_hellos_end_at_the_deadline_and_hold_nobody_up() {
     let mut config = config();
-    config.timeouts.hello = Duration::from_millis(700);
+    config.timeouts.hello = Duration::from_secs(2);
     let rig = Rig::with(config, fourward::leases::Leases::new(Instant::now())).await;
     let hello = hello(&format!("still.{ZONE}"));
     let began = Instant::now();
@@ -140,7 +140,7 @@ async fn half_hellos_end_at_the_deadline_and_hold_nobody_up() {
     while let Some(ended) = within(slow.join_next()).await {
         ended.expect("closed without a word");
     }
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     assert_eq!(rig.traffic.counts().silent, 200);
     assert_alive(&mut client, &mut home).await;
 }

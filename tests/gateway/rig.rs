@@ -33,6 +33,9 @@ pub(crate) const ELSEWHERE: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xdead, 0, 0
 /// Far more than anything here takes, so that only a hang meets it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a test waits for comes long before this.
+const NEVER: Duration = Duration::from_secs(600);
+
 pub(crate) struct Rig {
     pub(crate) store: Store,
     pub(crate) leases: Arc<Leases>,
@@ -47,8 +50,7 @@ pub(crate) struct Rig {
 }
 
 pub(crate) fn config() -> config::Gateway {
-    let timeouts =
-        Timeouts { hello: PATIENCE, dial: Duration::from_secs(5), idle: PATIENCE, half_closed: PATIENCE, drain: Duration::from_secs(10) };
+    let timeouts = Timeouts { hello: NEVER, dial: Duration::from_secs(5), idle: NEVER, half_closed: NEVER, drain: NEVER };
     config::Gateway { tls: 0, http: 0, connections: 1_000, timeouts, home_ports: HomePorts { tls: 0, http: 0 } }
 }
 
@@ -116,7 +118,7 @@ impl Rig {
         Self { store, leases, traffic, own, cancel, running: tokio::spawn(gateway), home, addresses, _state: directory }
     }
 
-    fn address(&self, protocol: Protocol, v6: bool) -> SocketAddr {
+    pub(crate) fn address(&self, protocol: Protocol, v6: bool) -> SocketAddr {
         let found = self.addresses.iter().find(|(p, address)| *p == protocol && address.is_ipv6() == v6);
         found.expect("listener").1
     }
