@@ -150,7 +150,7 @@ impl Rig {
 
     /// The link of `host`, up and saying nothing.
     pub(crate) fn link(&self, host: &HostName) -> Arc<Presence> {
-        self.leases.arrive(host, 1, IpAddr::V6(HERE), Timestamp::UNIX_EPOCH)
+        self.leases.arrive(host, 1, fourward_core::host::Digest([0; 32]), IpAddr::V6(HERE), Timestamp::UNIX_EPOCH)
     }
 
     /// The link of `host`, which claims `address` whenever it is asked.
