@@ -236,6 +236,15 @@ impl RawDns {
         }
         let nameservers = self.nameservers.iter().map(|server| name("dns.nameservers", server)).collect::<Result<Vec<_>, _>>()?;
         unique("dns.nameservers", &nameservers)?;
+        let unknown = |server: &&DnsName| **server != public.name && zones.iter().any(|zone| server.within(zone).is_some());
+        if let Some(server) = nameservers.iter().find(unknown) {
+            let reason = format!("{server} is in a zone served here, which has no address for it; only {} is known here", public.name);
+            return Err(value("dns.nameservers", &reason));
+        }
+        for zone in &zones {
+            // The SOA's mailbox is a name below the zone.
+            zone.child("hostmaster").map_err(|source| ConfigError::Name { key: "dns.zones".into(), source })?;
+        }
         let nameservers = if nameservers.is_empty() { vec![public.name.clone()] } else { nameservers };
         let ttl = self.ttl.unwrap_or(TTL);
         if !(1..=86_400).contains(&ttl) {

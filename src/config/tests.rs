@@ -74,6 +74,7 @@ fn what_is_no_name_or_stands_there_twice_is_refused() {
     refused(&SERVER.replace("dyn.example.org", "192.0.2.1"), &["dns.zones", "is an address"]);
     refused(&SERVER.replace("\"192.0.2.11\"", "\"192.0.2.11\", \"192.0.2.11\""), &["public.ipv4", "192.0.2.11", "twice"]);
     refused(&SERVER.replace("\"dyn.example.org\"", "\"example.org\", \"dyn.example.org\""), &["dns.zones", "inside"]);
+    refused(&SERVER.replace("[gateway]", "nameservers = [\"ns.dyn.example.org\"]\n[gateway]"), &["dns.nameservers", "no address"]);
     refused(&SERVER.replace("192.0.2.11", "192.0.2.300"), &["ipv4", "line 3"]);
 }
 
