@@ -81,7 +81,7 @@ impl Error {
 
 fn config_kind(error: &ConfigError) -> Kind {
     match error {
-        ConfigError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Kind::NotPossible,
+        ConfigError::NotPermitted { .. } => Kind::NotPossible,
         _ => Kind::Usage,
     }
 }
