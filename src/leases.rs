@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use fourward_core::host::Digest;
-use fourward_core::lease::{Echo, LEASE, admits};
+use fourward_core::lease::{ECHO_TIMEOUT, Echo, LEASE, admits};
 use fourward_core::name::HostName;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
@@ -46,6 +46,7 @@ pub struct Presence {
     pub conflict: AtomicBool,
     /// Rung when somebody needs an echo now. The nonce must leave, and be dated, after the ring was heard.
     pub ask: Notify,
+    asked: Mutex<Option<Instant>>,
     /// When the agent last answered a nonce, whatever the answer was worth.
     pub heard: watch::Sender<Option<Instant>>,
     /// The last proof.
@@ -109,6 +110,7 @@ impl Leases {
             since,
             conflict: AtomicBool::new(false),
             ask: Notify::new(),
+            asked: Mutex::new(None),
             heard: watch::Sender::new(None),
             echo: watch::Sender::new(None),
             silent: watch::Sender::new(false),
@@ -241,6 +243,16 @@ impl Leases {
 }
 
 impl Presence {
+    /// When the last nonce left.
+    pub fn asked(&self) -> Option<Instant> {
+        *lock(&self.asked)
+    }
+
+    /// Notes that a nonce leaves now.
+    pub fn note_asked(&self, now: Instant) {
+        *lock(&self.asked) = Some(now);
+    }
+
     /// Where the link comes from now.
     pub fn remote(&self) -> IpAddr {
         *lock(&self.remote)
@@ -256,7 +268,9 @@ impl Presence {
         let mut echo = self.echo.subscribe();
         let mut silent = self.silent.subscribe();
         let fits = |echo: &Option<Echo>| echo.filter(|e| e.address != address && e.sent >= began || admits(e, address, began, connected));
-        if fits(&echo.borrow()).is_none() {
+        // The nonce of the dial's beginning is mostly still under way; another would prove no more.
+        let under_way = self.asked().is_some_and(|asked| asked >= began && connected.saturating_duration_since(asked) < ECHO_TIMEOUT);
+        if fits(&echo.borrow()).is_none() && !under_way {
             self.ask.notify_one();
         }
         tokio::select! {

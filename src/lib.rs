@@ -3,6 +3,7 @@
 //! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `quic`, `telemetry`; `config`;
 //! `store` and `leases`; the roles `dns`, `gateway`, `link`, `agent`, which never name each other; `control`; `demo` and `cli`.
 
+mod accounts;
 pub mod agent;
 pub mod cli;
 pub mod config;

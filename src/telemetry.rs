@@ -5,12 +5,19 @@
 
 use std::env;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Starts logging. Later calls do nothing, so that tests may all call it.
 pub fn start() {
-    let filter = EnvFilter::try_from_env("FOURWARD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).with_ansi(false);
-    let _ = if env::var_os("JOURNAL_STREAM").is_some() { lines.without_time().try_init() } else { lines.try_init() };
+    let wanted = env::var("FOURWARD_LOG").ok().and_then(|wanted| wanted.parse::<Targets>().ok());
+    let filter = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(false);
+    let _ = if env::var_os("JOURNAL_STREAM").is_some() {
+        tracing_subscriber::registry().with(filter).with(lines.without_time()).try_init()
+    } else {
+        tracing_subscriber::registry().with(filter).with(lines).try_init()
+    };
 }

@@ -49,7 +49,7 @@ fn home(label: &str, last: u16) -> Change {
 }
 
 fn identify() -> Change {
-    Change::Identify(Identity { link_key: vec![1; 48], reset_key: [2; 32], cid_key: u64::MAX, certificate_key: vec![3; 48] })
+    Change::Identify(Identity { link_key: vec![1; 48], reset_key: [2; 32], certificate_key: vec![3; 48] })
 }
 
 fn open(dir: &Path) -> Result<Store, StoreError> {

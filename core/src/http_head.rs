@@ -56,7 +56,12 @@ fn head_of(bytes: &[u8]) -> Option<&[u8]> {
 fn may_become_a_request(bytes: &[u8]) -> bool {
     let method = bytes.iter().take_while(|byte| is_token(**byte)).count();
     let after = bytes.get(method);
-    method <= METHOD_LIMIT && (after.is_none() || (method > 0 && after == Some(&b' ')))
+    let begins = method <= METHOD_LIMIT && (after.is_none() || (method > 0 && after == Some(&b' ')));
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    match (lines.next(), lines.next()) {
+        (Some(first), Some(_)) => begins && request_line(first.strip_suffix(b"\r").unwrap_or(first)).is_some(),
+        _ => begins,
+    }
 }
 
 fn parse(head: &[u8]) -> Option<HttpHead> {
@@ -205,7 +210,8 @@ mod tests {
 
     #[test]
     fn other_protocols_are_foreign_at_once() {
-        for bytes in [&b"\x16\x03\x01"[..], b"\0", b" GET", b"GET\t/", b"\r\r", b"\n\n", b"AVERYLONGWORDTHATISNOMETHOD", b"EHLO\r\n"] {
+        for bytes in [&b"\x16\x03\x01"[..], b"\0", b" GET", b"GET\t/", b"\r\r", b"\n\n", b"AVERYLONGWORDTHATISNOMETHOD", b"EHLO a.org\r\n"]
+        {
             assert_eq!(read(bytes), Peek::Foreign, "{bytes:?}");
         }
     }

@@ -4,12 +4,12 @@
 //! is never wrong by case. Wire format and escapes are `wire`'s; names with bytes outside
 //! letters, digits, hyphen and underscore are nobody's here and are refused.
 
+use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use equivalent::{Comparable, Equivalent};
 use serde::{Deserialize, Serialize};
 
 /// What a name is called when it stands for its zone's own apex (`host add @`).
@@ -206,24 +206,47 @@ pub enum Form<'a> {
     Other,
 }
 
-/// A host's name as a key to look it up with, borrowed: a question is answered without a copy of it.
-#[derive(Clone, Copy, Debug)]
-pub struct HostKey<'a> {
-    /// The zone that it is in.
-    pub zone: &'a DnsName,
-    /// Its label, lower-case, `@` at the apex.
-    pub label: &'a str,
+/// A host's name as a key to look it up with: a question is answered with borrowed parts, without a copy of them.
+pub(crate) trait HostKey {
+    /// Its zone, and its label in lower case (`@` at the apex).
+    fn parts(&self) -> (&DnsName, &str);
 }
 
-impl Equivalent<HostName> for HostKey<'_> {
-    fn equivalent(&self, host: &HostName) -> bool {
-        self.compare(host).is_eq()
+impl HostKey for HostName {
+    fn parts(&self) -> (&DnsName, &str) {
+        (&self.zone, &self.label)
     }
 }
 
-impl Comparable<HostName> for HostKey<'_> {
-    fn compare(&self, host: &HostName) -> Ordering {
-        self.zone.cmp(&host.zone).then_with(|| self.label.cmp(&host.label))
+impl HostKey for (&DnsName, &str) {
+    fn parts(&self) -> (&DnsName, &str) {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn HostKey + 'a> for HostName {
+    fn borrow(&self) -> &(dyn HostKey + 'a) {
+        self
+    }
+}
+
+impl PartialEq for dyn HostKey + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for dyn HostKey + '_ {}
+
+impl PartialOrd for dyn HostKey + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for dyn HostKey + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.parts().cmp(&other.parts())
     }
 }
 
@@ -411,8 +434,8 @@ mod tests {
         let zones = [name("a.org"), name("b.org")];
         let hosts = ["@", "b", "ba", "c"].map(|label| zones.each_ref().map(|zone| HostName::new(label, zone.clone()).expect("host")));
         for (one, other) in hosts.iter().flatten().flat_map(|one| hosts.iter().flatten().map(move |other| (one, other))) {
-            let key = HostKey { zone: one.zone(), label: one.label() };
-            assert_eq!(key.compare(other), one.cmp(other), "{one} {other}");
+            let key: &dyn HostKey = &(one.zone(), one.label());
+            assert_eq!(key.cmp(other.borrow()), one.cmp(other), "{one} {other}");
         }
     }
 

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
-use imbl::OrdMap;
 use jiff::Timestamp;
+use rpds::RedBlackTreeMapSync as OrdMap;
 use serde::{Deserialize, Serialize};
 
 use crate::host::{AddressFrom, Credentials, Digest, Edit, EditError, Host, JoinSecret, Proven, Settings};
@@ -276,7 +276,7 @@ impl State {
 
     /// The host with `label` (lower-case, `@` at the apex) in `zone`, for those who have no whole name at hand.
     pub fn host_by(&self, zone: &DnsName, label: &str) -> Option<&Arc<Host>> {
-        self.hosts.get(&HostKey { zone, label })
+        self.hosts.get(&(zone, label) as &dyn HostKey)
     }
 
     /// All hosts, by zone and label.
@@ -319,8 +319,8 @@ impl State {
     /// Puts back a record as the store kept it.
     pub fn restore(&mut self, record: Record) {
         match record {
-            Record::Zone(name, zone) => drop(self.zones.insert(name, zone)),
-            Record::Tombstone(name, at) => drop(self.tombstones.insert(name, at)),
+            Record::Zone(name, zone) => self.zones.insert_mut(name, zone),
+            Record::Tombstone(name, at) => self.tombstones.insert_mut(name, at),
             Record::Identity(identity) => self.identity = Some(identity),
             Record::Host(name, host) => self.put(&name, host),
         }
@@ -344,7 +344,7 @@ impl State {
                 let blank = Host { settings: Settings::default(), credentials, proven: None, challenge: BTreeSet::new() };
                 let new = self.edited(host, &blank, edits, policy)?;
                 let mut touched = self.publish(host, Some(new))?;
-                if self.tombstones.remove(host).is_some() {
+                if self.tombstones.remove_mut(host) {
                     touched.push(Key::Tombstone(host.clone()));
                 }
                 Ok(touched)
@@ -356,7 +356,7 @@ impl State {
             Change::Remove { host, at } => {
                 self.known(host)?;
                 let mut touched = self.publish(host, None)?;
-                self.tombstones.insert(host.clone(), *at);
+                self.tombstones.insert_mut(host.clone(), *at);
                 touched.push(Key::Tombstone(host.clone()));
                 Ok(touched)
             }
@@ -389,7 +389,7 @@ impl State {
             Some(zone) => zone.serial.next(),
             None => Serial(u32::try_from(at.as_second()).unwrap_or(1)),
         };
-        self.zones.insert(name.clone(), Zone { serial, apex });
+        self.zones.insert_mut(name.clone(), Zone { serial, apex });
         vec![Key::Zone(name.clone())]
     }
 
@@ -483,7 +483,7 @@ impl State {
         }
         let mut touched = vec![Key::Host(name.clone())];
         if old.map(|host| visible(host)) != new.as_ref().map(visible) {
-            self.zones.insert(name.zone().clone(), Zone { serial: zone.serial.next(), ..zone });
+            self.zones.insert_mut(name.zone().clone(), Zone { serial: zone.serial.next(), ..zone });
             touched.push(Key::Zone(name.zone().clone()));
         }
         self.forget(name);
@@ -495,21 +495,22 @@ impl State {
 
     fn put(&mut self, name: &HostName, host: Arc<Host>) {
         for alias in &host.settings.alias {
-            self.aliases.insert(alias.clone(), name.clone());
+            self.aliases.insert_mut(alias.clone(), name.clone());
         }
         if let Some(key) = host.credentials.agent {
-            self.agents.insert(key, name.clone());
+            self.agents.insert_mut(key, name.clone());
         }
-        self.hosts.insert(name.clone(), host);
+        self.hosts.insert_mut(name.clone(), host);
     }
 
     fn forget(&mut self, name: &HostName) {
-        let Some(host) = self.hosts.remove(name) else { return };
+        let Some(host) = self.hosts.get(name).cloned() else { return };
+        self.hosts.remove_mut(name);
         for alias in &host.settings.alias {
-            self.aliases.remove(alias);
+            self.aliases.remove_mut(alias);
         }
         if let Some(key) = host.credentials.agent {
-            self.agents.remove(&key);
+            self.agents.remove_mut(&key);
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
 use std::path::Path;
 
-use nix::unistd::{Gid, Uid, User, chown};
+use rustix::process::geteuid;
 
 use super::CliError;
+use crate::accounts;
 
 /// The user of the systemd unit.
 const USER: &str = "fourward";
@@ -40,8 +41,8 @@ pub(super) fn state_directory(path: &Path) -> Result<(), CliError> {
         return Ok(());
     }
     DirBuilder::new().recursive(true).mode(0o750).create(path).map_err(|source| CliError::file(path, source))?;
-    if let (true, Ok(Some(user))) = (Uid::effective().is_root(), User::from_name(USER)) {
-        chown(path, Some(user.uid), Some(user.gid)).map_err(|errno| CliError::file(path, errno.into()))?;
+    if let (true, Some((user, group))) = (geteuid().is_root(), accounts::user(USER)) {
+        chown(path, Some(user), Some(group)).map_err(|source| CliError::file(path, source))?;
     }
     Ok(())
 }
@@ -51,7 +52,7 @@ pub(super) fn state_directory(path: &Path) -> Result<(), CliError> {
 /// # Errors
 /// It cannot be given away.
 pub(super) fn give_to_owner_of_folder(path: &Path) -> Result<(), CliError> {
-    let Some(folder) = path.parent().filter(|_| Uid::effective().is_root()) else { return Ok(()) };
+    let Some(folder) = path.parent().filter(|_| geteuid().is_root()) else { return Ok(()) };
     let owner = fs::metadata(folder).map_err(|source| CliError::file(folder, source))?;
-    chown(path, Some(Uid::from_raw(owner.uid())), Some(Gid::from_raw(owner.gid()))).map_err(|errno| CliError::file(path, errno.into()))
+    chown(path, Some(owner.uid()), Some(owner.gid())).map_err(|source| CliError::file(path, source))
 }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fourward_core::api::{LINE_LIMIT, Reply, Request};
-use nix::unistd::{Gid, Group};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -20,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Control;
+use crate::accounts;
 
 /// Whose members may command the server.
 const GROUP: &str = "fourward";
@@ -65,9 +65,9 @@ impl ControlSocket {
                 _ => {}
             }
             let listener = UnixListener::bind(path)?;
-            if let Ok(Some(group)) = Group::from_name(GROUP) {
+            if let Some(group) = accounts::group(GROUP) {
                 // Only root, or a member, may give the file to the group; others keep it to themselves.
-                let _ = nix::unistd::chown(path, None, Some(group.gid));
+                let _ = std::os::unix::fs::chown(path, None, Some(group));
             }
             fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
             Ok((listener, fs::metadata(path)?.gid()))
@@ -128,7 +128,7 @@ fn turn_away(stream: &UnixStream) {
 fn in_group(pid: Option<i32>, group: u32) -> bool {
     let status = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok()).unwrap_or_default();
     let groups = status.lines().find_map(|line| line.strip_prefix("Groups:")).unwrap_or_default();
-    groups.split_whitespace().any(|gid| gid.parse().is_ok_and(|gid| Gid::from_raw(gid).as_raw() == group))
+    groups.split_whitespace().any(|gid| gid.parse() == Ok(group))
 }
 
 async fn serve(control: &Control, stream: UnixStream) -> io::Result<()> {

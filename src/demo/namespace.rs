@@ -126,7 +126,7 @@ impl Place {
 
 /// Enters a user namespace in which the caller is root, and a network namespace that belongs to it.
 fn become_root() -> Result<(), NamespaceError> {
-    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     unshare(CloneFlags::CLONE_NEWUSER).map_err(|errno| refused("user", errno))?;
     let write = |path: &str, text: String| fs::write(path, text).map_err(|source| NamespaceError::Setting { path: path.into(), source });
     // Without giving up setgroups(2) an unprivileged process may not map its group (user_namespaces(7)).

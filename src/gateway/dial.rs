@@ -37,7 +37,6 @@ pub(super) struct Dialer<'a> {
 /// A connection to a home that was found there.
 pub(super) struct Home {
     pub(super) stream: TcpStream,
-    pub(super) address: Ipv6Addr,
     pub(super) place: Place,
 }
 
@@ -116,7 +115,7 @@ impl Dialer<'_> {
         }
         let place = self.relays.enter(host, aim.address);
         match aim_at(&self.store.snapshot(), host) {
-            Some(still) if still == aim => Ok(Try::Stands(Home { stream, address: aim.address, place })),
+            Some(still) if still == aim => Ok(Try::Stands(Home { stream, place })),
             to => moved(to, host),
         }
     }

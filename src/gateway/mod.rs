@@ -187,11 +187,16 @@ impl Acceptor {
             // At the cap one connection waits here and the others in the kernel's queue, until someone leaves.
             let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
             let (shared, protocol, abort) = (Arc::clone(&self.shared), self.protocol, self.abort.clone());
+            let held = (permit, shared.traffic.open());
+            let tracker = self.tracker.clone();
             // A task of its own: a panic costs this connection and no other.
             self.tracker.spawn(async move {
-                let _permit = permit;
-                let _open = shared.traffic.open();
-                let _ = abort.run_until_cancelled(tcp::serve(&shared, protocol, stream, peer)).await;
+                let Some(Some(carried)) = abort.run_until_cancelled(tcp::serve(&shared, protocol, stream, peer)).await else { return };
+                // And another for the hours that a relay may last: what led here takes thrice the memory.
+                tracker.spawn(async move {
+                    let _held = held;
+                    abort.run_until_cancelled(carried.run(&shared)).await
+                });
             });
         }
     }

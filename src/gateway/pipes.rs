@@ -135,3 +135,52 @@ impl Drop for Lent<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
+        let connecting = TcpStream::connect(listener.local_addr().expect("address"));
+        let (client, server) = tokio::join!(connecting, listener.accept());
+        (client.expect("connected"), server.expect("accepted").0)
+    }
+
+    async fn fill(pipe: &mut Lent<'_>, bytes: &[u8]) {
+        let (mut from, source) = pair().await;
+        from.write_all(bytes).await.expect("sent");
+        source.readable().await.expect("readable");
+        assert_eq!(pipe.fill(&source).expect("filled"), bytes.len());
+    }
+
+    #[tokio::test]
+    async fn bytes_left_in_a_pipe_never_reach_the_next_borrower() {
+        let pool = Pool::new(1);
+        fill(&mut pool.lend().expect("pipe"), b"of another client").await;
+        let mut pipe = pool.lend().expect("the one pipe there may be, made anew");
+        fill(&mut pipe, b"mine").await;
+        let (to, mut target) = pair().await;
+        to.writable().await.expect("writable");
+        assert_eq!(pipe.drain(&to).expect("drained"), 4);
+        let mut got = [0; 4];
+        target.read_exact(&mut got).await.expect("bytes");
+        assert_eq!(&got, b"mine");
+    }
+
+    #[tokio::test]
+    async fn pipes_are_counted_and_an_empty_one_is_lent_again() {
+        let pool = Pool::new(LARGE_LIMIT + 1);
+        let lent: Vec<_> = (0..=LARGE_LIMIT).map(|_| pool.lend().expect("pipe")).collect();
+        assert!(pool.lend().is_none(), "no more than the limit");
+        assert!(pool.large.load(Ordering::Relaxed) <= LARGE_LIMIT);
+        drop(lent);
+        assert_eq!(pool.open.load(Ordering::Relaxed), IDLE_LIMIT);
+        assert!(pool.lend().is_some());
+        assert_eq!(pool.open.load(Ordering::Relaxed), IDLE_LIMIT, "not a new one");
+        assert!(Pool::new(0).lend().is_none());
+    }
+}

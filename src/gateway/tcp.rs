@@ -17,14 +17,23 @@ use tracing::debug;
 
 use super::dial::{Dialer, Home};
 use super::refuse::{self, Alert};
+use super::relays::Place;
 use super::splice::Relay;
 use super::{OwnConnection, Protocol, Reason, Shared};
 
 /// A ClientHello of today fits in one read of this size.
 const FIRST_READ: usize = 2048;
 
-/// Serves one connection to its end.
-pub(super) async fn serve(shared: &Shared, protocol: Protocol, stream: TcpStream, peer: SocketAddr) {
+/// A client and its home, connected; nothing has gone to the home yet.
+pub(super) struct Carried {
+    host: HostName,
+    relay: Relay,
+    read: Vec<u8>,
+    place: Place,
+}
+
+/// Serves one connection to its end, or until it is a home's.
+pub(super) async fn serve(shared: &Shared, protocol: Protocol, stream: TcpStream, peer: SocketAddr) -> Option<Carried> {
     // Answers are short, and relays want it too.
     let _ = stream.set_nodelay(true);
     match protocol {
@@ -33,19 +42,17 @@ pub(super) async fn serve(shared: &Shared, protocol: Protocol, stream: TcpStream
     }
 }
 
-async fn tls(shared: &Shared, stream: TcpStream, peer: SocketAddr) {
-    let Some((ClientHello { name, .. }, read)) = first(shared, &stream, client_hello::read).await else { return };
+async fn tls(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Carried> {
+    let (ClientHello { name, .. }, read) = first(shared, &stream, client_hello::read).await?;
     let target = match &name {
         Asked::Name(name) => shared.target(&stream, name),
         Asked::Nothing | Asked::Refused(_) => Target::Unknown,
     };
     match target {
-        Target::Host(host) => {
-            let Some(home) = shared.home(&host, shared.config.home_ports.tls).await else {
-                return refuse::say(stream, &Alert::InternalError.record()).await;
-            };
-            shared.relay(&host, stream, home, read).await;
-        }
+        Target::Host(host) => match shared.home(&host, shared.config.home_ports.tls).await {
+            Some(home) => return Some(shared.carried(host, stream, home, read)),
+            None => refuse::say(stream, &Alert::InternalError.record()).await,
+        },
         Target::Own => {
             if shared.own.try_send(OwnConnection { stream, peer, read }).is_err() {
                 shared.traffic.refuse(Reason::Busy);
@@ -57,32 +64,32 @@ async fn tls(shared: &Shared, stream: TcpStream, peer: SocketAddr) {
             refuse::say(stream, &Alert::UnrecognizedName.record()).await;
         }
     }
+    None
 }
 
-async fn http(shared: &Shared, stream: TcpStream, peer: SocketAddr) {
-    let Some((head, read)) = first(shared, &stream, http_head::read).await else { return };
-    let name = match usable(&head) {
-        Ok(name) => name,
+async fn http(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Carried> {
+    let (head, read) = first(shared, &stream, http_head::read).await?;
+    let answer = match usable(&head) {
         Err(reason) => {
             debug!(%peer, %reason, "no usable name");
             shared.traffic.refuse(Reason::Unknown);
-            return refuse::say(stream, &refuse::bad_request(&head, &reason)).await;
+            refuse::bad_request(&head, &reason)
         }
+        Ok(name) => match shared.target(&stream, name) {
+            Target::Host(host) => match shared.home(&host, shared.config.home_ports.http).await {
+                Some(home) => return Some(shared.carried(host, stream, home, read)),
+                None => refuse::away(&head, &host),
+            },
+            Target::Own => refuse::redirect(&head, name, shared.config.tls),
+            Target::Unknown => {
+                debug!(%peer, %name, "unknown name");
+                shared.traffic.refuse(Reason::Unknown);
+                refuse::not_found(&head, name)
+            }
+        },
     };
-    match shared.target(&stream, name) {
-        Target::Host(host) => {
-            let Some(home) = shared.home(&host, shared.config.home_ports.http).await else {
-                return refuse::say(stream, &refuse::away(&head, &host)).await;
-            };
-            shared.relay(&host, stream, home, read).await;
-        }
-        Target::Own => refuse::say(stream, &refuse::redirect(&head, name, shared.config.tls)).await,
-        Target::Unknown => {
-            debug!(%peer, %name, "unknown name");
-            shared.traffic.refuse(Reason::Unknown);
-            refuse::say(stream, &refuse::not_found(&head, name)).await;
-        }
-    }
+    refuse::say(stream, &answer).await;
+    None
 }
 
 /// The one name in `head`.
@@ -152,16 +159,22 @@ impl Shared {
         }
     }
 
-    async fn relay(&self, host: &HostName, client: TcpStream, home: Home, read: Vec<u8>) {
-        let Home { stream, address, place } = home;
-        let relay = Relay::new(client, stream, &self.config.timeouts);
+    fn carried(&self, host: HostName, client: TcpStream, home: Home, read: Vec<u8>) -> Carried {
+        Carried { host, relay: Relay::new(client, home.stream, &self.config.timeouts), read, place: home.place }
+    }
+}
+
+impl Carried {
+    /// Relays until both sides are done, or the home has moved.
+    pub(super) async fn run(self, shared: &Shared) {
+        let Self { host, relay, read, place } = self;
         let ended = tokio::select! {
             biased;
             () = place.over() => return,
-            ended = relay.run(read, &self.pipes, self.traffic.to_homes(), self.traffic.to_clients()) => ended,
+            ended = relay.run(read, &shared.pipes, shared.traffic.to_homes(), shared.traffic.to_clients()) => ended,
         };
         if let Err(error) = ended {
-            debug!(%host, %address, %error, "relay broke");
+            debug!(%host, %error, "relay broke");
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Plain counters: each is right by itself, and two read after one another may be a moment apart.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters since the start.
@@ -70,10 +71,10 @@ impl Traffic {
         }
     }
 
-    pub(super) fn open(&self) -> Open<'_> {
+    pub(super) fn open(self: &Arc<Self>) -> Open {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.total.fetch_add(1, Ordering::Relaxed);
-        Open(self)
+        Open(Arc::clone(self))
     }
 
     pub(super) fn refuse(&self, reason: Reason) {
@@ -98,9 +99,9 @@ impl Traffic {
 }
 
 /// A connection that counts as open until this is dropped, also by a panic.
-pub(super) struct Open<'a>(&'a Traffic);
+pub(super) struct Open(Arc<Traffic>);
 
-impl Drop for Open<'_> {
+impl Drop for Open {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }

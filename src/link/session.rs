@@ -106,13 +106,13 @@ async fn welcome(links: &Links, key: Digest, instance: u64, connection: &Connect
                       make a new join string with `fourward host token` and join again";
         return refused(reason.into(), false);
     };
-    if let Some(other) = links.leases.presence(&host).filter(|other| other.instance != instance) {
-        if answers(&other).await {
-            other.conflict.store(true, Ordering::Relaxed);
-            warn!(%host, remote = %connection.remote_address().ip(), "a second agent with the same key was turned away");
-            let reason = format!("another agent with this key is linked for {host}; stop one of them");
-            return refused(reason, true);
-        }
+    if let Some(other) = links.leases.presence(&host).filter(|other| other.instance != instance)
+        && answers(&other).await
+    {
+        other.conflict.store(true, Ordering::Relaxed);
+        warn!(%host, remote = %connection.remote_address().ip(), "a second agent with the same key was turned away");
+        let reason = format!("another agent with this key is linked for {host}; stop one of them");
+        return refused(reason, true);
     }
     let presence = links.leases.arrive(&host, instance, key, connection.remote_address().ip(), Timestamp::now());
     Ok((host, presence))
@@ -179,7 +179,9 @@ impl<'a> Session<'a> {
 
     async fn probe(&mut self) -> Result<(), SessionError> {
         let nonce = u64::from_ne_bytes(crypto::random()?);
-        self.prover.sent(nonce, self.connection.remote_address().ip(), Instant::now());
+        let now = Instant::now();
+        self.prover.sent(nonce, self.connection.remote_address().ip(), now);
+        self.presence.note_asked(now);
         self.say(&FromGateway::Nonce { nonce }).await
     }
 

@@ -1,0 +1,82 @@
+//! The cap, the end by SIGTERM, and ports that are taken.
+
+use std::time::Duration;
+
+use fourward::config::Public;
+use fourward::gateway::{self, Protocol};
+use fourward::leases::Leases;
+use tokio::io::AsyncWriteExt;
+
+use crate::rig::{HERE, OWN, Rig, ZONE, assert_alive, assert_reset, config, hello, name, rest, take, until, within};
+
+#[tokio::test]
+async fn the_cap_holds_and_whoever_waits_is_served_next() {
+    let mut config = config();
+    config.connections = 2;
+    let rig = Rig::with(config, Leases::new(std::time::Instant::now())).await;
+    let (first, _home) = rig.relayed("still").await;
+    let mut second = rig.relayed("still").await;
+    let hello = hello(&format!("still.{ZONE}"));
+    let mut third = rig.client(Protocol::Tls, &hello).await;
+    assert!(tokio::time::timeout(Duration::from_millis(300), rig.home.accept()).await.is_err(), "a third connection");
+    drop(first);
+    drop(_home);
+    let mut home = rig.accept().await;
+    assert_eq!(take(&mut home, hello.len()).await, hello);
+    assert_alive(&mut third, &mut home).await;
+    assert_alive(&mut second.0, &mut second.1).await;
+}
+
+#[tokio::test]
+async fn at_the_end_relays_may_finish_and_nobody_new_comes() {
+    let mut rig = Rig::start().await;
+    let (mut client, mut home) = rig.relayed("still").await;
+    let v4 = client.peer_addr().expect("address");
+    rig.cancel.cancel();
+    until("the listener is closed", || std::net::TcpStream::connect(v4).is_err()).await;
+    assert_alive(&mut client, &mut home).await;
+    assert!(!rig.running.is_finished());
+    client.shutdown().await.expect("closed");
+    home.shutdown().await.expect("closed");
+    assert_eq!(rest(&mut client).await.expect("a clean end"), b"");
+    within(&mut rig.running).await.expect("no panic").expect("a clean end");
+}
+
+#[tokio::test]
+async fn what_does_not_finish_in_time_is_reset() {
+    let mut config = config();
+    config.timeouts.drain = Duration::from_millis(200);
+    let mut rig = Rig::with(config, Leases::new(std::time::Instant::now())).await;
+    let (mut client, mut home) = rig.relayed("still").await;
+    let mut half = rig.client(Protocol::Tls, &[22, 3]).await;
+    until("both are there", || rig.traffic.counts().open == 2).await;
+    rig.cancel.cancel();
+    within(&mut rig.running).await.expect("no panic").expect("a clean end");
+    assert_reset(&mut client).await;
+    assert_reset(&mut home).await;
+    assert_eq!(rest(&mut half).await.unwrap_or_default(), b"");
+    assert_eq!(rig.traffic.counts().open, 0);
+}
+
+#[tokio::test]
+async fn a_move_ends_relays_also_while_draining() {
+    let rig = Rig::start().await;
+    let _link = rig.link_at(&crate::rig::host("cloud"), HERE);
+    let (mut client, mut home) = rig.relayed("cloud").await;
+    let v4 = client.peer_addr().expect("address");
+    rig.cancel.cancel();
+    until("the listener is closed", || std::net::TcpStream::connect(v4).is_err()).await;
+    rig.moves(&crate::rig::host("cloud"), crate::rig::ELSEWHERE).await;
+    assert_reset(&mut client).await;
+    assert_reset(&mut home).await;
+}
+
+#[test]
+fn a_port_that_is_taken_is_named_with_its_setting() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
+    let mut config = config();
+    config.http = taken.local_addr().expect("address").port();
+    let public = Public { ipv4: vec![std::net::Ipv4Addr::LOCALHOST], ipv6: Vec::new(), name: name(OWN) };
+    let error = gateway::bind(&config, &public).expect_err("taken").to_string();
+    assert!(error.contains("gateway.http") && error.contains(&config.http.to_string()), "{error}");
+}

@@ -1,0 +1,9 @@
+//! The gateway on real sockets: what a client and a home see.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that fails says where")]
+
+mod admission;
+mod ending;
+mod refusals;
+mod relays;
+mod rig;

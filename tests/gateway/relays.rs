@@ -1,0 +1,233 @@
+//! Bytes pass unchanged, ends as they come, and relays end when they should.
+
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use fourward::gateway::Protocol;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::rig::{ELSEWHERE, Rig, ZONE, assert_alive, assert_reset, config, hello, host, rest, take, within};
+
+/// Numbers that look random and are the same in each run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| self.next().to_le_bytes()[0]).collect()
+    }
+}
+
+async fn send_in_pieces(mut to: OwnedWriteHalf, bytes: Vec<u8>, pieces: [usize; 3]) -> OwnedWriteHalf {
+    let (mut rest, mut at) = (&bytes[..], 0);
+    while !rest.is_empty() {
+        let (piece, next) = rest.split_at(pieces[at % 3].min(rest.len()));
+        to.write_all(piece).await.expect("sent");
+        (rest, at) = (next, at + 1);
+    }
+    to
+}
+
+#[tokio::test]
+async fn bytes_arrive_exactly_however_they_are_cut() {
+    let rig = Rig::start().await;
+    let mut numbers = Numbers(7);
+    for (size, pieces) in
+        [(3_000, [1, 1, 1]), (300_000, [1, 16_384, 700]), (3_000_000, [65_536, 1, 1_448]), (3_000_000, [1_048_576, 16_383, 16_385])]
+    {
+        let hello = hello(&format!("still.{ZONE}"));
+        let (up, down) = (numbers.bytes(size), numbers.bytes(size));
+        let client = rig.client(Protocol::Tls, &[]).await;
+        client.set_nodelay(true).expect("nodelay");
+        let (mut client_in, client_out) = client.into_split();
+        let sending = tokio::spawn(send_in_pieces(client_out, [hello.clone(), up.clone()].concat(), pieces));
+        let (mut home_in, home_out) = rig.accept().await.into_split();
+        let answering = tokio::spawn(send_in_pieces(home_out, down.clone(), pieces));
+        let (mut at_home, mut at_client) = (vec![0; hello.len() + size], vec![0; size]);
+        let (a, b) = within(async { tokio::join!(home_in.read_exact(&mut at_home), client_in.read_exact(&mut at_client)) }).await;
+        a.and(b).expect("all bytes");
+        assert!(at_home == [hello, up].concat(), "to the home, in pieces of {pieces:?}");
+        assert!(at_client == down, "to the client, in pieces of {pieces:?}");
+        let _open = within(async { tokio::join!(sending, answering) }).await;
+    }
+}
+
+/// Longer than a pipe, and no power of two: a block that is lost, doubled or misplaced shows.
+const BLOCK: usize = 1_048_583;
+const BLOCKS: usize = 64;
+
+async fn pour(mut to: OwnedWriteHalf, block: Vec<u8>) {
+    for _ in 0..BLOCKS {
+        to.write_all(&block).await.expect("sent");
+    }
+    to.shutdown().await.expect("closed");
+}
+
+async fn compare(mut from: OwnedReadHalf, block: Vec<u8>) {
+    let mut got = vec![0; BLOCK];
+    for at in 0..BLOCKS {
+        from.read_exact(&mut got).await.expect("block");
+        assert!(got == block, "block {at}");
+    }
+    assert_eq!(from.read(&mut got).await.expect("end"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bulk_flows_both_ways_at_once() {
+    let rig = Rig::start().await;
+    let (client, home) = rig.relayed("still").await;
+    let mut numbers = Numbers(11);
+    let (up, down) = (numbers.bytes(BLOCK), numbers.bytes(BLOCK));
+    let ((client_in, client_out), (home_in, home_out)) = (client.into_split(), home.into_split());
+    let all = [
+        tokio::spawn(pour(client_out, up.clone())),
+        tokio::spawn(pour(home_out, down.clone())),
+        tokio::spawn(compare(home_in, up)),
+        tokio::spawn(compare(client_in, down)),
+    ];
+    for task in all {
+        within(task).await.expect("flowed");
+    }
+    crate::rig::until("counted", || rig.traffic.counts().open == 0).await;
+    let counts = rig.traffic.counts();
+    assert_eq!(counts.to_clients, (BLOCK * BLOCKS) as u64);
+    assert!(counts.to_homes > (BLOCK * BLOCKS) as u64, "the hello counts too");
+}
+
+#[tokio::test]
+async fn either_side_may_close_its_half_first() {
+    let rig = Rig::start().await;
+    let close = async |from: &mut TcpStream, to: &mut TcpStream| {
+        from.write_all(b"last words").await.expect("sent");
+        from.shutdown().await.expect("closed");
+        assert_eq!(rest(to).await.expect("end"), b"last words");
+        to.write_all(&[5; 500_000]).await.expect("sent");
+        to.shutdown().await.expect("closed");
+        assert_eq!(rest(from).await.expect("end").len(), 500_000);
+    };
+    let (mut client, mut home) = rig.relayed("still").await;
+    close(&mut client, &mut home).await;
+    let (mut client, mut home) = rig.relayed("still").await;
+    close(&mut home, &mut client).await;
+    crate::rig::until("both ended", || rig.traffic.counts().open == 0).await;
+}
+
+#[tokio::test]
+async fn a_reset_arrives_as_a_reset() {
+    let rig = Rig::start().await;
+    let (client, mut home) = rig.relayed("still").await;
+    client.set_zero_linger().expect("linger");
+    drop(client);
+    assert_reset(&mut home).await;
+    let (mut client, home) = rig.relayed("still").await;
+    home.set_zero_linger().expect("linger");
+    drop(home);
+    assert_reset(&mut client).await;
+}
+
+#[tokio::test]
+async fn an_early_answer_survives_an_upload_that_goes_on() {
+    let rig = Rig::start().await;
+    // A client that takes little at a time: most of the answer waits at the gateway.
+    let socket = TcpSocket::new_v4().expect("socket");
+    socket.set_recv_buffer_size(4_096).expect("buffer");
+    let mut client = socket.connect(rig.address(Protocol::Tls, false)).await.expect("gateway");
+    let hello = hello(&format!("still.{ZONE}"));
+    client.write_all(&hello).await.expect("sent");
+    let mut home = rig.accept().await;
+    take(&mut home, hello.len()).await;
+    home.write_all(&[7; 200_000]).await.expect("sent");
+    home.shutdown().await.expect("closed");
+    crate::rig::until("the gateway has the answer", || rig.traffic.counts().to_clients == 200_000).await;
+    home.set_zero_linger().expect("linger");
+    drop(home);
+    // More than one read takes: what is left would make a plain close a reset.
+    client.write_all(&[1; 150_000]).await.expect("sent");
+    crate::rig::until("the gateway has met the reset", || rig.traffic.counts().open == 0).await;
+    assert_eq!(rest(&mut client).await.expect("no reset").len(), 200_000);
+}
+
+#[tokio::test]
+async fn silence_ends_a_relay_and_a_half_closed_one_sooner() {
+    let mut config = config();
+    config.timeouts.idle = Duration::from_millis(1_500);
+    config.timeouts.half_closed = Duration::from_millis(200);
+    let rig = Rig::with(config, fourward::leases::Leases::new(Instant::now())).await;
+    let (mut client, mut home) = rig.relayed("still").await;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(2_000) {
+        assert_alive(&mut client, &mut home).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let silent = Instant::now();
+    assert_reset(&mut client).await;
+    assert!(silent.elapsed() > Duration::from_millis(1_400), "{:?}", silent.elapsed());
+    assert_reset(&mut home).await;
+    let (mut client, mut home) = rig.relayed("still").await;
+    client.shutdown().await.expect("closed");
+    assert_eq!(rest(&mut home).await.expect("end"), b"");
+    let silent = Instant::now();
+    assert_reset(&mut client).await;
+    assert!(silent.elapsed() < Duration::from_millis(1_400), "{:?}", silent.elapsed());
+}
+
+#[tokio::test]
+async fn a_move_ends_relays_to_the_old_address_and_no_other() {
+    let rig = Rig::start().await;
+    let _links = [rig.link_at(&host("cloud"), crate::rig::HERE), rig.link_at(&host("nas"), crate::rig::HERE)];
+    let mut moved = Vec::new();
+    for _ in 0..3 {
+        moved.push(rig.relayed("cloud").await);
+    }
+    let (mut client, mut home) = rig.relayed("nas").await;
+    // One of them is in the middle of bulk, with bytes on their way to the old address.
+    moved[0].0.try_write(&vec![0; 1 << 20]).expect("sent");
+    rig.moves(&host("cloud"), ELSEWHERE).await;
+    for (client, home) in &mut moved {
+        assert_reset(client).await;
+        assert_eq!(rest(home).await.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
+    }
+    assert_alive(&mut client, &mut home).await;
+}
+
+#[tokio::test]
+async fn settings_that_do_not_move_a_host_leave_its_relays_alone() {
+    let rig = Rig::start().await;
+    let (mut client, mut home) = rig.relayed("still").await;
+    for edit in ["ttl=30", "alias=still.example.org", "ttl=60"] {
+        let edits = vec![edit.parse().expect("edit")];
+        rig.store.commit(fourward_core::state::Change::Set { host: host("still"), edits }).await.expect("set");
+        assert_alive(&mut client, &mut home).await;
+    }
+    rig.store.commit(fourward_core::state::Change::Remove { host: host("still"), at: jiff::Timestamp::UNIX_EPOCH }).await.expect("removed");
+    assert_reset(&mut client).await;
+}
+
+#[tokio::test]
+async fn http_is_relayed_by_host_as_it_came() {
+    let rig = Rig::start().await;
+    let request = b"GET http://still.dyn.example.org/.well-known/acme-challenge/x HTTP/1.1\r\nHost: Still.Dyn.Example.Org:80\r\n\r\nmore";
+    let mut client = rig.client(Protocol::Http, request).await;
+    let mut home = rig.accept().await;
+    assert_eq!(take(&mut home, request.len()).await, request);
+    assert_alive(&mut client, &mut home).await;
+}
+
+#[tokio::test]
+async fn an_alias_leads_home() {
+    let rig = Rig::start().await;
+    let _link = rig.link_at(&host("cloud"), crate::rig::HERE);
+    let hello = hello("OwnCloud.example.org");
+    let mut client = rig.client(Protocol::Tls, &hello).await;
+    let mut home = rig.accept().await;
+    assert_eq!(take(&mut home, hello.len()).await, hello);
+    assert_alive(&mut client, &mut home).await;
+}
