@@ -1,7 +1,7 @@
 //! `host add|set|list|show|remove|token`.
 
 use fourward_core::api::{HostDetails, HostEntry, LinkStatus, Reply, Request, Secrets};
-use fourward_core::host::{AddressFrom, Edit};
+use fourward_core::host::{AddressFrom, Edit, Settings};
 
 use super::client::{ask, print_json};
 use super::table::columns;
@@ -63,10 +63,12 @@ pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
     }
 }
 
-/// Finds misspelt settings before the server is asked: those are errors of usage.
+/// Finds misspelt settings and values before the server is asked: those are errors of usage. What the server has is its own word.
 fn check(settings: &[String]) -> Result<(), CliError> {
+    let mut blank = Settings::default();
     for setting in settings {
-        let _: Edit = setting.parse()?;
+        let edit: Edit = setting.parse()?;
+        blank.edit(&edit)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `join`: the home's key and configuration, from the one line that `host add` printed.
 //!
 //! Nothing is lost whenever it stops: the key waits in a file of its own until the gateway has taken it, and the same join string is good
-//! for the same key again.
+//! for the same key again. Each join string has its own waiting key, so that a wrong one in between spoils nothing.
 
 use std::fs;
 use std::io::{self, IsTerminal, Read};
@@ -21,6 +21,9 @@ use crate::crypto;
 /// More than any join string, so that pasting a wrong file ends.
 const INPUT_LIMIT: u64 = 64 * 1024;
 
+/// Of a secret's digest so many digits tell join strings apart; nobody has more than a few.
+const WAITING_MARK: usize = 16;
+
 pub(super) async fn run(args: JoinArgs) -> Result<(), CliError> {
     let join: JoinString = read(&args.string)?.parse()?;
     let key_file = args.state.join(AGENT_KEY);
@@ -31,7 +34,7 @@ pub(super) async fn run(args: JoinArgs) -> Result<(), CliError> {
         }
     }
     files::state_directory(&args.state)?;
-    let waiting = args.state.join(format!("{AGENT_KEY}.new"));
+    let waiting = args.state.join(waiting_name(&join));
     let key = waiting_key(&waiting)?;
     let registered = match register(&join, &key).await {
         Err(error @ RegisterError::Refused(_)) => {
@@ -70,6 +73,11 @@ fn read(argument: &str) -> Result<String, CliError> {
     let mut text = String::new();
     input.take(INPUT_LIMIT).read_to_string(&mut text)?;
     Ok(text)
+}
+
+fn waiting_name(join: &JoinString) -> String {
+    let digest = crypto::sha256(join.secret.reveal()).to_string();
+    format!("{AGENT_KEY}.{}.new", digest.get(..WAITING_MARK).unwrap_or(&digest))
 }
 
 /// The key of a join that was interrupted, or a new one.

@@ -129,6 +129,12 @@ pub enum ConfigError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The file is there and not for this user.
+    #[error("{path}: permission denied; run this as root, or as the user that the file belongs to")]
+    NotPermitted {
+        /// The file.
+        path: PathBuf,
+    },
     /// It is no TOML, or has a key that no version knows, or a value of the wrong kind.
     #[error("{path}: {message}")]
     Form {
@@ -167,7 +173,10 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or its text is refused.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::PermissionDenied => ConfigError::NotPermitted { path: path.into() },
+            _ => ConfigError::Read { path: path.into(), source },
+        })?;
         Self::parse(&text, path)
     }
 

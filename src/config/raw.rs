@@ -199,6 +199,10 @@ fn server(public: Option<RawPublic>, dns: Option<RawDns>, gateway: Option<RawGat
     };
     let zones = dns.as_ref().map_or(&[][..], |dns| &dns.zones);
     let zones = zones.iter().map(|zone| name("dns.zones", zone)).collect::<Result<Vec<_>, _>>()?;
+    // Before the own name is taken from the first of them: that there is none is what is wrong.
+    if dns.is_some() && zones.is_empty() {
+        return Err(value("dns.zones", "empty: name the zone that was delegated to this server"));
+    }
     let public = public.parse(zones.first())?;
     let dns = dns.map(|dns| dns.parse(zones, &public)).transpose()?;
     let gateway = gateway.map(RawGateway::parse).transpose()?;
@@ -226,9 +230,6 @@ impl RawPublic {
 
 impl RawDns {
     fn parse(self, zones: Vec<DnsName>, public: &Public) -> Result<Dns, ConfigError> {
-        if zones.is_empty() {
-            return Err(value("dns.zones", "empty: name the zone that was delegated to this server"));
-        }
         unique("dns.zones", &zones)?;
         unique("dns.listen", &self.listen)?;
         if let Some((inner, outer)) = nested(&zones) {

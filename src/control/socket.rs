@@ -93,6 +93,7 @@ impl ControlSocket {
                 }
             };
             if !self.permits(&stream) {
+                turn_away(&stream);
                 continue;
             }
             let control = Arc::clone(&control);
@@ -115,6 +116,12 @@ impl ControlSocket {
         }
         permitted
     }
+}
+
+/// Says why, if that can be said at once: the answer fits the socket's buffer, and a stranger is not waited for.
+fn turn_away(stream: &UnixStream) {
+    let answer = serde_json::to_vec(&Reply::NotPermitted).unwrap_or_default();
+    let _ = stream.try_write(&[answer.as_slice(), b"\n"].concat());
 }
 
 /// Whether the process has `group` among its supplementary groups.

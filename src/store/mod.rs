@@ -131,7 +131,15 @@ pub enum StoreError {
 impl StoreError {
     /// Whether it is a right to the file or its folder that is missing.
     pub fn is_permission(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied)
+        let source = match self {
+            Self::Io { source, .. } => Some(source.as_ref()),
+            Self::Create { source, .. } => match source.as_ref() {
+                redb::Error::Io(source) => Some(source),
+                _ => None,
+            },
+            _ => None,
+        };
+        source.is_some_and(|source| source.kind() == std::io::ErrorKind::PermissionDenied)
     }
 }
 
