@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fourward_core::change::{Change, Identity};
 use fourward_core::policy::{AddressPolicy, Policy};
-use fourward_core::state::{Change, Identity};
 use jiff::Timestamp;
 use rcgen::KeyPair;
 use sd_notify::NotifyState;
@@ -124,6 +124,10 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     });
     if let (Some(dns), Some(sockets)) = (server.dns.as_ref(), dns_sockets) {
         let params = dns::params(dns, &server.public);
+        for zone in store.snapshot().zones().map(|(zone, _)| zone).filter(|zone| !dns.zones.contains(zone)) {
+            warn!(%zone, "no longer in dns.zones, so no longer served; its hosts are kept");
+            store.commit(Change::Retire { zone: zone.clone() }).await?;
+        }
         for zone in &dns.zones {
             let apex = crypto::sha256(&params.digest_input(zone));
             store.commit(Change::Serve { zone: zone.clone(), apex, at: Timestamp::now() }).await?;

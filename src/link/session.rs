@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use fourward_core::change::{Change, Refused};
 use fourward_core::host::{AddressFrom, Digest};
 use fourward_core::lease::{ECHO_TIMEOUT, Echo, LEASE, Prover, Verdict};
 use fourward_core::link::{FromAgent, FromGateway};
 use fourward_core::name::{DnsName, HostName};
-use fourward_core::state::{Change, Refused, State};
+use fourward_core::state::State;
 use jiff::Timestamp;
 use quinn::{Connection, Incoming, VarInt};
 use tokio::sync::OwnedSemaphorePermit;

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use fourward_core::change::{Change, Key, Refused};
 use fourward_core::policy::Policy;
-use fourward_core::state::{Change, Key, Refused, State};
+use fourward_core::state::State;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 mod embedded;
