@@ -22,6 +22,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
 use tokio::time::{sleep, timeout};
+use tracing::debug;
 
 use crate::{crypto, quic};
 
@@ -71,12 +72,18 @@ pub enum DialError {
     NoInitialCipher,
 }
 
+/// IPv6 that just came up may need a moment; IPv6 that is broken for long is asked for seldom.
+const IPV6_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
 /// A connection to a gateway, with the socket behind it.
+#[derive(Debug)]
 pub(crate) struct Dialled {
     /// Rebinds to other addresses.
     pub(crate) endpoint: Endpoint,
     /// The link's connection.
     pub(crate) connection: Connection,
+    /// The home address that was chosen for it; over IPv6 its socket is bound to that.
+    pub(crate) source: Option<Ipv6Addr>,
 }
 
 /// Connects to one of `gateways` as the holder of `key` (PKCS #8), over IPv6 from `source` if there is such an address.
@@ -117,6 +124,20 @@ pub(crate) async fn dial(gateways: &[Peer], key: &[u8], source: Option<Ipv6Addr>
     }
 }
 
+/// Keeps trying until one of `gateways` is reached over IPv6 from `source`: what a link over IPv4 waits for.
+pub(crate) async fn dial_ipv6(mut gateways: Vec<Peer>, key: Vec<u8>, source: Ipv6Addr) -> Dialled {
+    gateways.iter_mut().for_each(|peer| peer.addresses.retain(IpAddr::is_ipv6));
+    let (mut pause, longest) = IPV6_PAUSES;
+    loop {
+        sleep(pause).await;
+        match dial(&gateways, &key, Some(source)).await {
+            Ok(dialled) => return dialled,
+            Err(error) => debug!(%error, "still no IPv6"),
+        }
+        pause = (pause * 2).min(longest);
+    }
+}
+
 /// Every address of every gateway, IPv6 first.
 fn targets(gateways: &[Peer]) -> Vec<(&Peer, IpAddr)> {
     let mut all: Vec<_> = gateways.iter().flat_map(|peer| peer.addresses.iter().map(move |address| (peer, *address))).collect();
@@ -129,7 +150,7 @@ async fn attempt(peer: &Peer, address: IpAddr, source: Option<Ipv6Addr>, config:
     let connecting = endpoint.connect_with(config, SocketAddr::new(address, peer.port()), peer.name.as_str());
     let connecting = connecting.map_err(|error| error.to_string())?;
     match timeout(ATTEMPT, connecting).await {
-        Ok(Ok(connection)) => Ok(Dialled { endpoint, connection }),
+        Ok(Ok(connection)) => Ok(Dialled { endpoint, connection, source }),
         Ok(Err(error)) => Err(format!("{address}: {error}")),
         Err(_) => Err(format!("{address}: no answer within {} s", ATTEMPT.as_secs())),
     }

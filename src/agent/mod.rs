@@ -69,6 +69,9 @@ pub(crate) enum Ended {
     /// Connect again, now: from another address, or over the other family.
     #[error("the address changed")]
     Elsewhere,
+    /// The gateway was reached over IPv6, after all.
+    #[error("IPv6 works now")]
+    Better(dial::Dialled),
     /// The gateway refuses.
     #[error("the gateway refuses: {0}")]
     Refused(String),
@@ -100,10 +103,15 @@ impl Agent {
         crypto::raw_key(&self.key)?;
         let mut outage = Outage::default();
         let mut current = None;
+        let mut ready = None;
         while !self.cancel.is_cancelled() {
             current = self.choose(current);
-            let pause = match self.link(&mut current, &mut outage).await {
+            let pause = match self.link(&mut current, ready.take(), &mut outage).await {
                 Ended::Stopped | Ended::Elsewhere => Duration::ZERO,
+                Ended::Better(dialled) => {
+                    ready = Some(dialled);
+                    continue;
+                }
                 Ended::Refused(reason) => {
                     warn!(%reason, "the gateway refuses the link");
                     jitter(REFUSED_PAUSE)
@@ -127,7 +135,11 @@ impl Agent {
         choose(&candidates, &self.config.wish, &self.policy, current)
     }
 
-    async fn link(&mut self, current: &mut Option<Ipv6Addr>, outage: &mut Outage) -> Ended {
+    /// Links over the connection that is `ready`, or over a new one, until that ends.
+    async fn link(&mut self, current: &mut Option<Ipv6Addr>, ready: Option<dial::Dialled>, outage: &mut Outage) -> Ended {
+        if let Some(dialled) = ready {
+            return session::Session::run(self, dialled, current, outage).await;
+        }
         let dialled = tokio::select! {
             () = self.cancel.cancelled() => return Ended::Stopped,
             dialled = dial::dial(&self.config.gateways, &self.key, *current) => dialled,

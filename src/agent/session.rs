@@ -1,15 +1,17 @@
 //! One link of the agent, from hello to its end: echoes, moves, goodbye.
 
+use std::future::Future;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use fourward_core::link::{FromAgent, FromGateway};
 use quinn::{Connection, Endpoint, VarInt};
-use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 
-use super::dial::Dialled;
+use super::dial::{self, Dialled};
 use super::{Agent, Ended, Outage};
 use crate::quic::{ChannelError, Receiver, Sender};
 
@@ -18,9 +20,6 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// Every second something is asked that must be answered; three in a row are no accident.
 const SILENCE: Duration = Duration::from_secs(3);
-
-/// A link over IPv4 proves nothing: so often IPv6 gets another chance, if there is an address.
-const IPV6_AGAIN: Duration = Duration::from_secs(30);
 
 /// An address that cannot be bound (yet) is tried again so soon.
 const REBIND_PAUSE: Duration = Duration::from_millis(50);
@@ -44,13 +43,13 @@ impl From<ChannelError> for Ended {
 impl<'a> Session<'a> {
     /// Speaks on the new connection until it ends. `current` is the address that the agent has chosen, and follows it.
     pub(super) async fn run(agent: &'a mut Agent, dialled: Dialled, current: &mut Option<Ipv6Addr>, outage: &mut Outage) -> Ended {
-        let Dialled { endpoint, connection } = dialled;
+        let Dialled { endpoint, connection, source } = dialled;
         let opened = connection.open_bi().await.map_err(ChannelError::from);
         let (sender, receiver) = match opened {
             Ok((sender, receiver)) => (Sender::new(sender), Receiver::new(receiver)),
             Err(error) => return error.into(),
         };
-        let mut session = Self { agent, endpoint, connection, sender, claim: *current };
+        let mut session = Self { agent, endpoint, connection, sender, claim: source };
         let ended = match session.speak(receiver, outage).await {
             Ok(never) => match never {},
             Err(ended) => ended,
@@ -65,9 +64,9 @@ impl<'a> Session<'a> {
         let mut silence = Silence::new(&self.connection);
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let over_ipv4 = self.connection.remote_address().is_ipv4() && self.claim.is_some();
-        let ipv6_again = Instant::now() + IPV6_AGAIN;
-        let mut rebind = false;
+        let mut ipv6 = pin!(self.find_ipv6());
+        // It may have changed while the connection was made.
+        let mut rebind = !self.follow().await?;
         loop {
             tokio::select! {
                 message = receiver.receive::<FromGateway>() => self.hear(message?, outage).await?,
@@ -76,12 +75,27 @@ impl<'a> Session<'a> {
                     rebind = !self.follow().await?;
                 }
                 () = sleep(REBIND_PAUSE), if rebind => rebind = !self.follow().await?,
-                () = sleep_until(ipv6_again.into()), if over_ipv4 => return Err(Ended::Elsewhere),
+                dialled = &mut ipv6 => return Err(Ended::Better(dialled)),
                 _ = tick.tick() => silence.check(&self.connection)?,
                 () = self.agent.cancel.cancelled() => {
                     self.sender.send(&FromAgent::Goodbye).await?;
                     return Err(Ended::Stopped);
                 }
+            }
+        }
+    }
+
+    /// A link over IPv4 proves nothing: if there is an address to claim, the gateway is sought over IPv6 meanwhile.
+    fn find_ipv6(&self) -> impl Future<Output = Dialled> + use<> {
+        let over_ipv4 = self.connection.remote_address().is_ipv4();
+        let search = self.claim.filter(|_| over_ipv4).map(|claim| {
+            let (gateways, key) = (self.agent.config.gateways.clone(), self.agent.key.clone());
+            dial::dial_ipv6(gateways, key, claim)
+        });
+        async {
+            match search {
+                Some(search) => search.await,
+                None => std::future::pending().await,
             }
         }
     }

@@ -43,9 +43,14 @@ pub(super) async fn run(args: JoinArgs) -> Result<(), CliError> {
         }
         registered => registered?,
     };
-    files::create(&args.config, 0o644, config(&args.state, &join)?.as_bytes(), "move it away and join again")?;
+    // The configuration first under another name: whenever this stops, either the same command goes on, or all is there.
+    let text = config(&args.state, &join)?;
+    let written = args.config.with_extension("toml.new");
+    let _ = fs::remove_file(&written);
+    files::create(&written, 0o644, text.as_bytes(), "another `fourward join` is running; wait for it")?;
+    files::give_to_owner_of_folder(&waiting)?;
     fs::rename(&waiting, &key_file).map_err(|source| CliError::file(&key_file, source))?;
-    files::give_to_owner_of_folder(&key_file)?;
+    fs::rename(&written, &args.config).map_err(|source| CliError::file(&args.config, source))?;
     if args.json {
         return print_json(
             &json!({ "host": join.host, "names": { "dual": registered.dual, "twin": registered.twin }, "config": args.config }),

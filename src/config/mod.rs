@@ -108,8 +108,8 @@ pub struct Timeouts {
 /// The agent at home.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
-    /// The host that it speaks for, as the gateway knows it.
-    pub host: String,
+    /// The dual name of the host that it speaks for.
+    pub host: DnsName,
     /// Where its gateways are, and how to know them.
     pub gateways: Vec<fourward_core::join::Peer>,
     /// What the gateway may open here.

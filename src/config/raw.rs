@@ -31,8 +31,14 @@ const IDLE_SECONDS: u64 = 3_600;
 /// One direction closed: the other has something to say or is forgotten.
 const HALF_CLOSED_SECONDS: u64 = 300;
 
+/// A week: longer waits are mistakes of the keyboard.
+const LONGEST_SECONDS: u64 = 7 * 86_400;
+
 /// What systemd waits by itself is 90 s.
 const DRAIN_SECONDS: u64 = 30;
+
+/// More would not fit into the link's hello, nor into anybody's head.
+const SERVICES: usize = 64;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -217,6 +223,12 @@ impl RawPublic {
         if self.ipv6.is_empty() {
             return Err(value("public.ipv6", "missing: homes are reached over IPv6; give this server's own IPv6 address"));
         }
+        if let Some(address) = self.ipv4.iter().find(|a| a.is_unspecified() || a.is_multicast() || a.is_broadcast()) {
+            return Err(value("public.ipv4", &format!("{address} is no address that a client could come to")));
+        }
+        if let Some(address) = self.ipv6.iter().find(|a| a.is_unspecified() || a.is_multicast() || a.is_unicast_link_local()) {
+            return Err(value("public.ipv6", &format!("{address} is no address that a home could come to")));
+        }
         unique("public.ipv4", &self.ipv4)?;
         unique("public.ipv6", &self.ipv6)?;
         let name = match (self.name, first_zone) {
@@ -232,11 +244,23 @@ impl RawDns {
     fn parse(self, zones: Vec<DnsName>, public: &Public) -> Result<Dns, ConfigError> {
         unique("dns.zones", &zones)?;
         unique("dns.listen", &self.listen)?;
+        if let Some(address) = self.listen.iter().find(|address| address.port() == 0) {
+            return Err(value("dns.listen", &format!("{address}: 0 is no port that a resolver could ask")));
+        }
         if let Some((inner, outer)) = nested(&zones) {
             return Err(value("dns.zones", &format!("{inner} is inside {outer}: its hosts would be in two zones; keep one of them")));
         }
         let nameservers = self.nameservers.iter().map(|server| name("dns.nameservers", server)).collect::<Result<Vec<_>, _>>()?;
         unique("dns.nameservers", &nameservers)?;
+        let unknown = |server: &&DnsName| **server != public.name && zones.iter().any(|zone| server.within(zone).is_some());
+        if let Some(server) = nameservers.iter().find(unknown) {
+            let reason = format!("{server} is in a zone served here, which has no address for it; only {} is known here", public.name);
+            return Err(value("dns.nameservers", &reason));
+        }
+        for zone in &zones {
+            // The SOA's mailbox is a name below the zone.
+            zone.child("hostmaster").map_err(|source| ConfigError::Name { key: "dns.zones".into(), source })?;
+        }
         let nameservers = if nameservers.is_empty() { vec![public.name.clone()] } else { nameservers };
         let ttl = self.ttl.unwrap_or(TTL);
         if !(1..=86_400).contains(&ttl) {
@@ -249,6 +273,9 @@ impl RawDns {
 impl RawGateway {
     fn parse(self) -> Result<Gateway, ConfigError> {
         let (tls, http) = (self.tls.unwrap_or(443), self.http.unwrap_or(80));
+        if tls == 0 || http == 0 {
+            return Err(value("gateway.tls, gateway.http", "0 is no port that a client could come to"));
+        }
         if tls == http {
             return Err(value("gateway.http", &format!("port {http} is gateway.tls already")));
         }
@@ -263,10 +290,9 @@ impl RawGateway {
 
 impl RawTimeouts {
     fn parse(self) -> Result<Timeouts, ConfigError> {
-        let seconds = |key: &str, given: Option<u64>, default: u64| match given {
-            Some(0) => Err(value(&format!("gateway.timeouts.{key}"), "0 would wait for nothing; give seconds from 1 on")),
-            Some(seconds) => Ok(Duration::from_secs(seconds)),
-            None => Ok(Duration::from_secs(default)),
+        let seconds = |key: &str, given: Option<u64>, default: u64| match given.unwrap_or(default) {
+            seconds @ 1..=LONGEST_SECONDS => Ok(Duration::from_secs(seconds)),
+            _ => Err(value(&format!("gateway.timeouts.{key}"), &format!("expected seconds from 1 to {LONGEST_SECONDS}"))),
         };
         Ok(Timeouts {
             hello: seconds("hello", self.hello, HELLO_SECONDS)?,
@@ -282,10 +308,17 @@ fn agent(raw: RawAgent) -> Result<Agent, ConfigError> {
     if raw.gateways.is_empty() {
         return Err(value("agent.gateways", "empty: `fourward join -` writes it from the join string"));
     }
+    if let Some(peer) = raw.gateways.iter().find(|peer| peer.addresses.is_empty() || peer.pins.is_empty()) {
+        return Err(value("agent.gateways", &format!("{} has no addresses or no pins; `fourward join -` writes both", peer.name)));
+    }
+    let host = name("agent.host", &raw.host)?;
     let services = raw.services.unwrap_or_else(Service::defaults);
     unique("agent.services", &services)?;
+    if services.len() > SERVICES {
+        return Err(value("agent.services", &format!("{} services; {SERVICES} is the most", services.len())));
+    }
     let wish = Wish { target: raw.target, interface: raw.interface, suffix: raw.suffix };
-    Ok(Agent { host: raw.host, gateways: raw.gateways, services, wish })
+    Ok(Agent { host, gateways: raw.gateways, services, wish })
 }
 
 fn name(key: &str, text: &str) -> Result<DnsName, ConfigError> {

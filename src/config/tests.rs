@@ -74,7 +74,19 @@ fn what_is_no_name_or_stands_there_twice_is_refused() {
     refused(&SERVER.replace("dyn.example.org", "192.0.2.1"), &["dns.zones", "is an address"]);
     refused(&SERVER.replace("\"192.0.2.11\"", "\"192.0.2.11\", \"192.0.2.11\""), &["public.ipv4", "192.0.2.11", "twice"]);
     refused(&SERVER.replace("\"dyn.example.org\"", "\"example.org\", \"dyn.example.org\""), &["dns.zones", "inside"]);
+    refused(&SERVER.replace("[gateway]", "nameservers = [\"ns.dyn.example.org\"]\n[gateway]"), &["dns.nameservers", "no address"]);
     refused(&SERVER.replace("192.0.2.11", "192.0.2.300"), &["ipv4", "line 3"]);
+}
+
+#[test]
+fn what_nobody_can_mean_is_refused() {
+    for seconds in ["0", "604801", "9223372036854775807"] {
+        refused(&format!("{SERVER}timeouts = {{ dial = {seconds} }}\n"), &["gateway.timeouts.dial", "604800"]);
+    }
+    refused(&format!("{SERVER}tls = 0\n"), &["gateway.tls", "no port"]);
+    refused(&SERVER.replace("[gateway]", "listen = [\"127.0.0.1:0\"]\n[gateway]"), &["dns.listen", "no port"]);
+    refused(&SERVER.replace("192.0.2.11", "0.0.0.0"), &["public.ipv4", "0.0.0.0"]);
+    refused(&SERVER.replace("2001:db8:a::11", "fe80::1"), &["public.ipv6", "fe80::1"]);
 }
 
 #[test]

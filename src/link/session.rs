@@ -87,7 +87,7 @@ async fn register(links: &Links, host: &DnsName, secret: Digest, key: Digest) ->
             Ok(FromGateway::Registered { dual: name.dual(), twin: name.twin() })
         }
         Err(CommitError::Refused(refused)) => {
-            warn!(host = %name, reason = %refused, "join refused");
+            debug!(host = %name, reason = %refused, "join refused");
             refusal(refused.to_string())
         }
         Err(stopped) => Err(stopped.into()),

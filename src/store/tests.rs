@@ -89,12 +89,12 @@ impl StorageBackend for Disk {
     fn sync_data(&self) -> IoResult<()> {
         let mut rule = self.0.rule.lock().expect("rule");
         self.0.held.fetch_add(1, Ordering::SeqCst);
-        while *rule == Rule::PassSyncs(0) {
-            rule = self.0.changed.wait(rule).expect("rule");
-        }
+        // A test that fails while a sync is held must not hang: the store it drops waits for the writer.
+        let waited = self.0.changed.wait_timeout_while(rule, PATIENCE, |rule| *rule == Rule::PassSyncs(0));
+        (rule, _) = waited.expect("rule");
         self.0.held.fetch_sub(1, Ordering::SeqCst);
         if let Rule::PassSyncs(left) = &mut *rule {
-            *left -= 1;
+            *left = left.saturating_sub(1);
         }
         drop(rule);
         self.touch(Rule::FailSyncs)?;
