@@ -62,7 +62,11 @@ fn two_thousand_half_hellos_end_at_the_deadline_and_a_good_client_is_served_thro
     assert_eq!(server.ask(&["host", "show", "cloud"])["link"], "up");
     figure("2,000 half ClientHellos borne, twice", format!("{:?} to {:?}", first.shortest, first.longest.max(second.longest)));
     figure("good client meanwhile", format!("{} visits, none failed, worst {:?}", served.visits, served.worst));
-    figure("server's memory", format!("{memory} KiB before, at most {}, and {} the second time", first.memory, second.memory));
+    let after = server.daemon.memory();
+    figure(
+        "server's memory in KiB",
+        format!("{memory} before, {} at most, {} the second time, {after} after", first.memory, second.memory),
+    );
 }
 
 /// The most that the server held meanwhile, and how long it bore the strangers.
