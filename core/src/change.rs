@@ -1,4 +1,4 @@
-//! What can be wished of the state, why it may be refused, and what it touches: the words of [`crate::state`].
+//! What can be wished of the state, why it may be refused, and what it touches: the words of `state`.
 //!
 //! A change carries its time and its entropy with it, so that applying it twice gives the same. What becomes of it is `apply`'s.
 

@@ -53,10 +53,3 @@ async fn exchange(stream: UnixStream, request: &Request) -> io::Result<String> {
     }
     Ok(line)
 }
-
-/// Prints `value` for programs.
-pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
-    let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
-    println!("{text}");
-    Ok(())
-}

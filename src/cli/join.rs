@@ -12,8 +12,7 @@ use fourward_core::link::Service;
 use serde::Serialize;
 use serde_json::json;
 
-use super::client::print_json;
-use super::{CliError, JoinArgs, files};
+use super::{CliError, JoinArgs, files, out};
 use crate::agent::{RegisterError, register};
 use crate::config::{AGENT_KEY, DEFAULT_CONFIG};
 use crate::crypto;
@@ -52,15 +51,15 @@ pub(super) async fn run(args: JoinArgs) -> Result<(), CliError> {
     fs::rename(&waiting, &key_file).map_err(|source| CliError::file(&key_file, source))?;
     fs::rename(&written, &args.config).map_err(|source| CliError::file(&args.config, source))?;
     if args.json {
-        return print_json(
+        return out::json(
             &json!({ "host": join.host, "names": { "dual": registered.dual, "twin": registered.twin }, "config": args.config }),
         );
     }
-    println!("This home is {} now ({} for IPv6 alone).", registered.dual, registered.twin);
-    println!("{} and the key are written. Start the agent:", args.config.display());
+    out::line(format_args!("This home is {} now ({} for IPv6 alone).", registered.dual, registered.twin))?;
+    out::line(format_args!("{} and the key are written. Start the agent:", args.config.display()))?;
     let option = if args.config.as_os_str() == DEFAULT_CONFIG { String::new() } else { format!(" --config {}", args.config.display()) };
-    println!("  systemctl enable --now fourward      (or, in the foreground: fourward run{option})");
-    println!("In the home router's IPv6 firewall, open TCP 80 and 443 to this machine.");
+    out::line(format_args!("  systemctl enable --now fourward      (or, in the foreground: fourward run{option})"))?;
+    out::line(format_args!("In the home router's IPv6 firewall, open TCP 80 and 443 to this machine."))?;
     Ok(())
 }
 
