@@ -10,14 +10,12 @@ use super::{CliError, HostCommand, ServerArgs, out};
 pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
     match command {
         HostCommand::Add { name, settings, reuse, server } => {
-            check(&settings)?;
-            let aliases =
-                settings.iter().filter_map(|setting| setting.strip_prefix("alias=")).map(str::to_owned).collect::<Vec<_>>().join(",");
+            let wanted = check(&settings)?;
             let secrets = secrets(&server, Request::HostAdd { host: name, edits: settings, reuse }).await?;
             let Some(secrets) = secrets else { return Ok(()) };
             out::line(format_args!("{} is added.\n", secrets.names.dual))?;
             print_names(&secrets)?;
-            for alias in aliases.split(',').filter(|alias| !alias.is_empty()) {
+            for alias in &wanted.alias {
                 out::line(format_args!(
                     "\nAt the registrar of your own domain, for {alias} to lead here:\n  {alias}.  CNAME  {}.",
                     secrets.names.dual
@@ -70,13 +68,14 @@ pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
 }
 
 /// Finds misspelt settings and values before the server is asked: those are errors of usage. What the server has is its own word.
-fn check(settings: &[String]) -> Result<(), CliError> {
+/// Returns what they come to on a new host.
+fn check(settings: &[String]) -> Result<Settings, CliError> {
     let mut blank = Settings::default();
     for setting in settings {
         let edit: Edit = setting.parse()?;
         blank.edit(&edit)?;
     }
-    Ok(())
+    Ok(blank)
 }
 
 /// `None` if it was printed as JSON.

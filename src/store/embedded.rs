@@ -153,7 +153,8 @@ fn initialise(disk: impl StorageBackend) -> Result<(), redb::Error> {
 }
 
 /// Makes the directory `state` where there is none, so that a power cut cannot take it away again.
-pub(super) fn make_directory(state: &Path) -> io::Result<()> {
+/// Makes the state directory, for its owner and its group, if it is not there.
+pub(crate) fn make_directory(state: &Path) -> io::Result<()> {
     if state.is_dir() {
         return Ok(());
     }

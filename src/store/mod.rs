@@ -18,6 +18,7 @@ mod lock;
 mod writer;
 
 use embedded::Embedded;
+pub(crate) use embedded::make_directory;
 use lock::Lock;
 use writer::{BATCH_LIMIT, Outlets, Wish, Writer};
 
@@ -150,7 +151,7 @@ impl Store {
     /// # Errors
     /// Another process has it, the disk refuses, or what is there is not understood; then it is left as it is.
     pub fn open(state: &Path, policy: Policy) -> Result<Store, StoreError> {
-        embedded::make_directory(state).map_err(|source| StoreError::Io { path: state.into(), source: Arc::new(source) })?;
+        make_directory(state).map_err(|source| StoreError::Io { path: state.into(), source: Arc::new(source) })?;
         let lock = Lock::take(state)?;
         let path = state.join(FILE);
         let (db, state) = Embedded::open(&path)?;
