@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use fourward_core::link::{FromAgent, FromGateway};
 use quinn::{Connection, Endpoint, VarInt};
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::dial::{self, Dialled};
 use super::{Agent, Ended, Outage};
@@ -145,7 +145,7 @@ impl<'a> Session<'a> {
             return Err(Ended::Elsewhere);
         };
         if let Err(error) = self.rebind(address) {
-            warn!(%address, %error, "cannot be bound yet");
+            debug!(%address, %error, "cannot be bound yet");
             return Ok(false);
         }
         info!(old = ?self.claim, new = %address, "address changed");
