@@ -6,19 +6,25 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fourward_core::host::Digest;
 use fourward_core::lease::{ECHO_TIMEOUT, Echo, LEASE, admits};
+use fourward_core::link::Service;
 use fourward_core::name::HostName;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
+/// How long a second agent with the same key is remembered: it is turned away again at least so often.
+const CONFLICT: Duration = Duration::from_secs(60);
+
 /// The links that are up, and the leases that run, by host.
+///
+/// Whoever needs both maps locks `links` first.
 pub struct Leases {
     links: Mutex<HashMap<HostName, Arc<Presence>>>,
     running: Mutex<HashMap<HostName, Lease>>,
@@ -36,14 +42,16 @@ pub struct Presence {
     pub instance: u64,
     /// The key that it has shown.
     pub key: Digest,
+    /// All that may be opened at home, whatever is asked.
+    pub services: Vec<Service>,
     /// Ends the link: a newer one came, or its key is good no longer.
     pub ousted: CancellationToken,
     /// Where the link comes from.
     remote: Mutex<IpAddr>,
     /// When it came up.
     pub since: Timestamp,
-    /// A second agent with this host's key was turned away.
-    pub conflict: AtomicBool,
+    /// When a second agent with this host's key was last turned away.
+    conflict: Mutex<Option<Instant>>,
     /// Rung when somebody needs an echo now. The nonce must leave, and be dated, after the ring was heard.
     pub ask: Notify,
     asked: Mutex<Option<Instant>>,
@@ -66,17 +74,6 @@ pub struct Lease {
     pub proven_at: Timestamp,
 }
 
-/// What became of a lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// It ended just now; what it was for is to be withdrawn.
-    Due(Ipv6Addr),
-    /// It was renewed and ends then.
-    Later(Instant),
-    /// It ended before.
-    Ended,
-}
-
 /// What a dial may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -91,7 +88,15 @@ pub enum Admission {
 impl Leases {
     /// No link yet; leases of before are honoured for one lease from `now` on.
     pub fn new(now: Instant) -> Self {
-        Self { links: Mutex::default(), running: Mutex::default(), epochs: AtomicU64::new(1), started: now, comings: watch::Sender::new(0) }
+        // From the clock, so that epochs grow over restarts too.
+        let first = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or(1);
+        Self {
+            links: Mutex::default(),
+            running: Mutex::default(),
+            epochs: AtomicU64::new(first),
+            started: now,
+            comings: watch::Sender::new(0),
+        }
     }
 
     /// The newest link of `host`.
@@ -100,15 +105,24 @@ impl Leases {
     }
 
     /// Makes a link of `instance` the newest of `host`. Whether the one before it may be ousted is the link's to judge.
-    pub fn arrive(&self, host: &HostName, instance: u64, key: Digest, remote: IpAddr, since: Timestamp) -> Arc<Presence> {
+    pub fn arrive(
+        &self,
+        host: &HostName,
+        instance: u64,
+        key: Digest,
+        services: Vec<Service>,
+        remote: IpAddr,
+        since: Timestamp,
+    ) -> Arc<Presence> {
         let presence = Arc::new(Presence {
             epoch: self.epochs.fetch_add(1, Ordering::Relaxed),
             instance,
             key,
+            services,
             ousted: CancellationToken::new(),
             remote: Mutex::new(remote),
             since,
-            conflict: AtomicBool::new(false),
+            conflict: Mutex::new(None),
             ask: Notify::new(),
             asked: Mutex::new(None),
             heard: watch::Sender::new(None),
@@ -151,28 +165,30 @@ impl Leases {
         lock(&self.running).get(host).copied()
     }
 
-    /// Starts or renews the lease of `host`. Tells whether it started: somebody must then see to its end.
-    pub fn renew(&self, host: &HostName, lease: Lease) -> bool {
-        lock(&self.running).insert(host.clone(), lease).is_none()
+    /// Starts or renews the lease of `host` in the name of its link of `epoch`. Tells whether that is the newest, which alone may.
+    pub fn renew(&self, host: &HostName, epoch: u64, lease: Lease) -> bool {
+        self.as_newest(host, epoch, |running| running.insert(host.clone(), lease)).is_some()
     }
 
-    /// Ends the lease of `host` if it is due at `now`.
-    pub fn end_if_due(&self, host: &HostName, now: Instant) -> End {
+    /// Ends the lease of `host` now, in the name of its link of `epoch`: the agent said goodbye, or holds no address any more. Tells whether
+    /// that link is the newest, which alone may.
+    pub fn end(&self, host: &HostName, epoch: u64) -> bool {
+        self.as_newest(host, epoch, |running| running.remove(host)).is_some()
+    }
+
+    /// Carries `act` out, unless there is a newer link than that of `epoch`; none comes meanwhile.
+    fn as_newest<T>(&self, host: &HostName, epoch: u64, act: impl FnOnce(&mut HashMap<HostName, Lease>) -> T) -> Option<T> {
+        let links = lock(&self.links);
+        links.get(host).filter(|presence| presence.epoch == epoch)?;
+        Some(act(&mut lock(&self.running)))
+    }
+
+    /// Ends the leases that are due at `now`: their hosts, and when the next one is due.
+    pub fn end_due(&self, now: Instant) -> (Vec<HostName>, Option<Instant>) {
         let mut running = lock(&self.running);
-        match running.get(host) {
-            None => End::Ended,
-            Some(lease) if lease.until > now => End::Later(lease.until),
-            Some(lease) => {
-                let address = lease.address;
-                running.remove(host);
-                End::Due(address)
-            }
-        }
-    }
-
-    /// Ends the lease of `host` now: its agent said goodbye, or holds no address any more.
-    pub fn end(&self, host: &HostName) -> Option<Lease> {
-        lock(&self.running).remove(host)
+        let due: Vec<_> = running.iter().filter(|(_, lease)| lease.until <= now).map(|(host, _)| host.clone()).collect();
+        running.retain(|_, lease| lease.until > now);
+        (due, running.values().map(|lease| lease.until).min())
     }
 
     /// Whether this server started so lately that agents may not be back yet.
@@ -243,6 +259,16 @@ impl Leases {
 }
 
 impl Presence {
+    /// Notes that a second agent with the same key is turned away now.
+    pub fn note_conflict(&self, now: Instant) {
+        *lock(&self.conflict) = Some(now);
+    }
+
+    /// Whether a second agent with the same key was there lately.
+    pub fn in_conflict(&self, now: Instant) -> bool {
+        lock(&self.conflict).is_some_and(|last| now.saturating_duration_since(last) < CONFLICT)
+    }
+
     /// When the last nonce left.
     pub fn asked(&self) -> Option<Instant> {
         *lock(&self.asked)

@@ -26,6 +26,9 @@ const GROUP: u32 = 0x100;
 /// How often the addresses are read where the kernel does not tell.
 const POLL: Duration = Duration::from_secs(2);
 
+/// A reading answers for so many hints.
+const HINTS_AT_ONCE: usize = 1_000;
+
 /// Read again after so long even if nothing was heard: what could be missed is missed no longer than this.
 const SAFETY_POLL: Duration = Duration::from_secs(30);
 
@@ -86,21 +89,25 @@ async fn follow(sender: &watch::Sender<Arc<[Candidate]>>) -> io::Result<()> {
     ended
 }
 
-/// Waits for a hint, and takes all that are there.
+/// Waits for a hint, and takes those that are there: so many, since under a flood there are always more.
 async fn next_hint(hints: &TokioSocket) -> io::Result<()> {
-    let mut waited = false;
-    loop {
-        let hint = hints.recv_from_full();
-        let heard = if waited { timeout(Duration::ZERO, hint).await } else { Ok(hint.await) };
-        match heard {
-            Err(_) => return Ok(()),
-            Ok(Ok(_)) => waited = true,
-            Ok(Err(error)) if error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) => {
-                debug!("the kernel lost address messages; reading all again");
-                return Ok(());
-            }
-            Ok(Err(error)) => return Err(error),
+    hint(hints).await?;
+    for _ in 0..HINTS_AT_ONCE {
+        match timeout(Duration::ZERO, hint(hints)).await {
+            Ok(heard) => heard?,
+            Err(_) => break,
         }
+    }
+    Ok(())
+}
+
+async fn hint(hints: &TokioSocket) -> io::Result<()> {
+    match hints.recv_from_full().await {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) => {
+            debug!("the kernel lost address messages; reading all again");
+            Ok(())
+        }
+        heard => heard.map(drop),
     }
 }
 

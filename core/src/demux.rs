@@ -7,6 +7,9 @@
 /// How long our own connection IDs are.
 pub const OWN_ID_LENGTH: usize = 8;
 
+/// The version that agents speak (RFC 9000). An answer to another one would only tell strangers that somebody is here.
+const VERSION_1: [u8; 4] = [0, 0, 0, 1];
+
 /// The longest connection ID of QUIC version 1 (RFC 9000 §17.2).
 const ID_LIMIT: usize = 20;
 
@@ -29,11 +32,11 @@ pub fn owner(datagram: &[u8], is_own: impl Fn(&[u8]) -> bool) -> Owner {
     if own { Owner::Own } else { Owner::Nobody }
 }
 
-/// A long header with a version and a destination that can be one (RFC 8999 §5.1); version 0 is a server's answer, never a client's word.
+/// A long header with our version and a destination that can be one (RFC 8999 §5.1).
 fn begins_or_continues(rest: &[u8]) -> bool {
     let Some((version, rest)) = rest.split_first_chunk::<4>() else { return false };
     let Some((length, rest)) = rest.split_first() else { return false };
-    *version != [0; 4] && usize::from(*length) <= ID_LIMIT && rest.len() > usize::from(*length)
+    *version == VERSION_1 && usize::from(*length) <= ID_LIMIT && rest.len() > usize::from(*length)
 }
 
 #[cfg(test)]
@@ -55,6 +58,7 @@ mod tests {
     fn beginnings_come_to_us_and_garbage_does_not() {
         assert_eq!(whose(b"\xc0\0\0\0\x01\x04abcd\x00rest"), Owner::Own);
         assert_eq!(whose(b"\xc0\0\0\0\0\x04abcd\x00rest"), Owner::Nobody, "version negotiation");
+        assert_eq!(whose(b"\xc0\x1a\x2a\x3a\x4a\x04abcd\x00rest"), Owner::Nobody, "a version of others");
         assert_eq!(whose(b"\xc0\0\0\0\x01\x15aaaaaaaaaaaaaaaaaaaaaaaaaa"), Owner::Nobody, "21 bytes of connection ID");
         for length in 0..10 {
             assert_eq!(whose(&b"\xc0\0\0\0\x01\x04abcd"[..length]), Owner::Nobody, "{length}");

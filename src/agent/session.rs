@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use fourward_core::link::{FromAgent, FromGateway};
 use quinn::{Connection, Endpoint, VarInt};
 use tokio::time::{MissedTickBehavior, interval, sleep};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::dial::{self, Dialled};
 use super::{Agent, Ended, Outage};
@@ -20,6 +20,9 @@ const TICK: Duration = Duration::from_millis(500);
 
 /// Every second something is asked that must be answered; three in a row are no accident.
 const SILENCE: Duration = Duration::from_secs(3);
+
+/// A line that is full of its own upload answers late.
+const ROUND_TRIPS: u32 = 4;
 
 /// An address that cannot be bound (yet) is tried again so soon.
 const REBIND_PAUSE: Duration = Duration::from_millis(50);
@@ -145,7 +148,7 @@ impl<'a> Session<'a> {
             return Err(Ended::Elsewhere);
         };
         if let Err(error) = self.rebind(address) {
-            warn!(%address, %error, "cannot be bound yet");
+            debug!(%address, %error, "cannot be bound yet");
             return Ok(false);
         }
         info!(old = ?self.claim, new = %address, "address changed");
@@ -185,8 +188,9 @@ impl Silence {
         if datagrams != self.datagrams {
             *self = Self { datagrams, since: Instant::now() };
         }
-        if self.since.elapsed() > SILENCE {
-            return Err(Ended::Lost(format!("the gateway was silent for {} s", SILENCE.as_secs())));
+        let patience = SILENCE.max(connection.rtt() * ROUND_TRIPS);
+        if self.since.elapsed() > patience {
+            return Err(Ended::Lost(format!("the gateway was silent for {} s", patience.as_secs())));
         }
         Ok(())
     }

@@ -7,7 +7,6 @@ mod own;
 mod socket;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use fourward_core::api::{GatewayStatus, HostDetails, HostEntry, LinkStatus, Names, Reply, Request, Secrets, Status, Update, ZoneStatus};
@@ -179,7 +178,7 @@ impl Control {
         match self.leases.presence(name) {
             None if host.credentials.agent.is_none() => LinkStatus::NotJoined,
             None => LinkStatus::Down,
-            Some(presence) if presence.conflict.load(Ordering::Relaxed) => LinkStatus::Conflict,
+            Some(presence) if presence.in_conflict(Instant::now()) => LinkStatus::Conflict,
             Some(presence) if *presence.silent.borrow() => LinkStatus::Silent,
             Some(_) => LinkStatus::Up,
         }

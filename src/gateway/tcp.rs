@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 
 use fourward_core::client_hello::{self, ClientHello};
 use fourward_core::http_head::{self, HttpHead};
+use fourward_core::link::Protocol::Tcp;
+use fourward_core::link::Service;
 use fourward_core::name::{DnsName, HostName};
 use fourward_core::peek::{Asked, Peek, Refusal};
 use fourward_core::route;
@@ -61,7 +63,7 @@ async fn tls(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Car
         Asked::Nothing | Asked::Refused(_) => Target::Unknown,
     };
     match target {
-        Target::Host(host) => match shared.home(&host, shared.config.home_ports.tls).await {
+        Target::Host(host) => match shared.home(&host, 443, shared.config.home_ports.tls).await {
             Some(home) => return Some(shared.carried(host, stream, home, read)),
             None => refuse::say(stream, &Alert::InternalError.record()).await,
         },
@@ -89,7 +91,7 @@ async fn http(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Ca
             refuse::bad_request(&head, &reason)
         }
         Ok(name) => match shared.target(&stream, name) {
-            Target::Host(host) => match shared.home(&host, shared.config.home_ports.http).await {
+            Target::Host(host) => match shared.home(&host, 80, shared.config.home_ports.http).await {
                 Some(home) => return Some(shared.carried(host, stream, home, read)),
                 None => refuse::away(&head, &host),
             },
@@ -166,9 +168,11 @@ impl Shared {
         }
     }
 
-    async fn home(&self, host: &HostName, port: u16) -> Option<Home> {
+    /// The home of `host`, for what is called `tcp/{service}`, at `port`.
+    async fn home(&self, host: &HostName, service: u16, port: u16) -> Option<Home> {
+        let service = Service { protocol: Tcp, port: service };
         let dialer = Dialer { store: &self.store, leases: &self.leases, relays: &self.relays, patience: self.config.timeouts.dial };
-        match dialer.dial(host, port).await {
+        match dialer.dial(host, service, port).await {
             Ok(home) => Some(home),
             Err(error) => {
                 debug!(%host, %error, "away");

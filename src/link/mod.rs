@@ -4,7 +4,9 @@
 //! core; the dials that wait for one are the gateway's. A link never touches a zone itself: all it does is commit changes.
 
 mod demux;
+mod pace;
 mod session;
+mod strangers;
 mod tls;
 
 use std::io;
@@ -16,8 +18,8 @@ use fourward_core::change::{Change, Identity, Key};
 use fourward_core::host::AddressFrom;
 use fourward_core::lease::LEASE;
 use fourward_core::name::HostName;
+use futures_util::StreamExt;
 use quinn::{Endpoint, Incoming, Runtime, TokioRuntime, VarInt};
-use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -25,14 +27,13 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::crypto::KeyError;
-use crate::leases::{End, Leases};
-use crate::store::Store;
+use crate::leases::Leases;
+use crate::store::{CommitError, Store};
 
-/// Connections that have not said yet who they are; more wait in the endpoint's own queue.
-const STRANGERS: usize = 512;
+use strangers::Strangers;
 
-/// With so many strangers at the door a new one must first show that it can receive (RFC 9000 §8.1.2).
-const RETRY_FROM: usize = STRANGERS - 64;
+/// Addresses withdrawn at once: commits that go to disk together.
+const WITHDRAWALS: usize = 64;
 
 /// Why the links end.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,9 @@ pub enum LinkError {
     /// The socket is unusable.
     #[error("the link's UDP socket: {0}")]
     Socket(#[from] io::Error),
+    /// The QUIC endpoint gave up.
+    #[error("the link's UDP socket cannot be read any more; the log says why")]
+    Ended,
 }
 
 /// The link role: everything that its sessions share.
@@ -62,6 +66,8 @@ pub struct Links {
 impl Links {
     /// The links of this server.
     pub fn new(store: Store, leases: Arc<Leases>, cancel: CancellationToken) -> Arc<Self> {
+        // A child: the links can end by themselves, and nothing else with them.
+        let cancel = cancel.child_token();
         Arc::new(Self { store, leases, cancel, sessions: TaskTracker::new() })
     }
 
@@ -70,22 +76,25 @@ impl Links {
     /// # Errors
     /// A key or a socket is unusable.
     pub async fn run(self: Arc<Self>, identity: &Identity, sockets: Vec<UdpSocket>) -> Result<(), LinkError> {
-        let mut tasks = JoinSet::new();
+        let mut accepting = JoinSet::new();
         for socket in sockets {
             let endpoint = endpoint(identity, socket)?;
-            tasks.spawn(Arc::clone(&self).accept(endpoint));
+            accepting.spawn(Arc::clone(&self).accept(endpoint));
         }
-        tasks.spawn(Arc::clone(&self).revoke());
-        tasks.spawn(Arc::clone(&self).end_leases_of_before());
-        self.cancel.cancelled().await;
+        let tend = async { tokio::join!(self.revoke(), self.end_leases(), self.end_leases_of_before()) };
+        let ended = tokio::select! {
+            () = self.cancel.cancelled() => Ok(()),
+            _ = accepting.join_next() => Err(LinkError::Ended),
+            _ = tend => Err(LinkError::Ended),
+        };
+        self.cancel.cancel();
         self.sessions.close();
-        self.sessions.wait().await;
-        while tasks.join_next().await.is_some() {}
-        Ok(())
+        while accepting.join_next().await.is_some() {}
+        ended
     }
 
     async fn accept(self: Arc<Self>, endpoint: Endpoint) {
-        let strangers = Arc::new(Semaphore::new(STRANGERS));
+        let strangers = Strangers::default();
         loop {
             let incoming = tokio::select! {
                 () = self.cancel.cancelled() => break,
@@ -99,101 +108,107 @@ impl Links {
         endpoint.wait_idle().await;
     }
 
-    fn greet(self: &Arc<Self>, incoming: Incoming, strangers: &Arc<Semaphore>) {
-        let Ok(permit) = Arc::clone(strangers).try_acquire_owned() else {
-            incoming.ignore();
-            return;
-        };
-        if STRANGERS - strangers.available_permits() > RETRY_FROM && incoming.may_retry() {
+    fn greet(self: &Arc<Self>, incoming: Incoming, strangers: &Strangers) {
+        let remote = incoming.remote_address();
+        if incoming.may_retry() && strangers.crowd(remote.ip()) {
             // It comes back with a token, or it cannot receive at all.
             let _ = incoming.retry();
             return;
         }
-        let links = Arc::clone(self);
+        let (links, stranger) = (Arc::clone(self), strangers.admit(remote.ip(), &self.cancel));
         self.sessions.spawn(async move {
-            let remote = incoming.remote_address();
-            if let Err(error) = session::serve(&links, incoming, permit).await {
+            if let Err(error) = session::serve(&links, incoming, stranger).await {
                 debug!(%remote, %error, "link ended");
             }
         });
     }
 
     /// Ends links whose key is good no longer: the host was removed, or its agent joined anew.
-    async fn revoke(self: Arc<Self>) {
+    async fn revoke(&self) {
         let mut changes = self.store.changes();
         loop {
-            let change = tokio::select! {
-                () = self.cancel.cancelled() => return,
-                change = changes.recv() => change,
-            };
-            match change {
-                Ok(change) => change.touched.iter().for_each(|key| {
-                    if let Key::Host(host) = key {
-                        self.check_key(host);
+            match changes.recv().await {
+                Ok(change) => {
+                    for key in change.touched.iter() {
+                        if let Key::Host(host) = key {
+                            self.check_key(host).await;
+                        }
                     }
-                }),
-                Err(RecvError::Lagged(_)) => self.leases.presences().iter().for_each(|(host, _)| self.check_key(host)),
+                }
+                Err(RecvError::Lagged(_)) => {
+                    for (host, _) in self.leases.presences() {
+                        self.check_key(&host).await;
+                    }
+                }
                 Err(RecvError::Closed) => return,
             }
         }
     }
 
-    fn check_key(&self, host: &HostName) {
+    /// Ends the link of `host` if its key is good no longer. What it proved counts no longer then.
+    async fn check_key(&self, host: &HostName) {
         let Some(presence) = self.leases.presence(host) else { return };
-        let state = self.store.snapshot();
-        let known = state.host(host).and_then(|host| host.credentials.agent);
-        if known != Some(presence.key) {
+        if self.store.snapshot().host(host).and_then(|host| host.credentials.agent) != Some(presence.key) {
             presence.ousted.cancel();
-            self.leases.end(host);
+            self.leases.end(host, presence.epoch);
+            self.withdraw(host).await;
+        }
+    }
+
+    /// Sees to the end of every lease.
+    async fn end_leases(&self) {
+        loop {
+            let now = Instant::now();
+            let (due, next) = self.leases.end_due(now);
+            self.withdraw_all(due).await;
+            // One that starts meanwhile ends later than that.
+            tokio::time::sleep_until(next.unwrap_or(now + LEASE).into()).await;
         }
     }
 
     /// An address that was proven before this server started counts for one lease; whose agent is not back by then is away.
-    async fn end_leases_of_before(self: Arc<Self>) {
-        tokio::select! {
-            () = self.cancel.cancelled() => return,
-            () = tokio::time::sleep_until(self.leases.settled_at().into()) => {}
-        }
+    async fn end_leases_of_before(&self) {
+        tokio::time::sleep_until(self.leases.settled_at().into()).await;
         let state = self.store.snapshot();
-        for (name, host) in state.hosts() {
-            let Some(proven) = host.proven else { continue };
-            if host.settings.address_from == AddressFrom::Link && self.leases.lease(name).is_none() {
-                self.withdraw(name, proven.address).await;
-            }
+        let away = state.hosts().filter(|(name, host)| host.proven.is_some() && self.leases.lease(name).is_none());
+        self.withdraw_all(away.map(|(name, _)| name.clone()).collect()).await;
+        // The others go on.
+        std::future::pending().await
+    }
+
+    async fn withdraw_all(&self, hosts: Vec<HostName>) {
+        futures_util::stream::iter(hosts).for_each_concurrent(WITHDRAWALS, async |host| self.withdraw(&host).await).await;
+    }
+
+    /// Withdraws the address of `host`, unless a lease runs for it.
+    async fn withdraw(&self, host: &HostName) {
+        match self.publish(host).await {
+            Ok(false) => {}
+            Ok(true) => info!(%host, now = ?self.store.snapshot().host(host).and_then(|host| host.home()), "a lease ended"),
+            Err(error) => warn!(%host, %error, "an address could not be withdrawn"),
         }
     }
 
-    /// Sees to the end of a lease that has just started.
-    fn attend_lease(self: &Arc<Self>, host: HostName) {
-        let links = Arc::clone(self);
-        tokio::spawn(async move {
-            let mut until = Instant::now() + LEASE;
-            loop {
-                tokio::select! {
-                    () = links.cancel.cancelled() => return,
-                    () = tokio::time::sleep_until(until.into()) => {}
+    /// Makes what is published of `host` what its lease says, or nothing where none runs. Tells whether it was otherwise.
+    ///
+    /// Whoever changes a lease calls this afterwards, and it looks again behind each commit: whatever crosses whatever, the one that
+    /// commits last leaves both the same.
+    async fn publish(&self, host: &HostName) -> Result<bool, CommitError> {
+        let mut changed = false;
+        loop {
+            let lease = self.leases.lease(host);
+            let state = self.store.snapshot();
+            let Some(known) = state.host(host) else { return Ok(changed) };
+            let by_link = known.settings.address_from == AddressFrom::Link;
+            let change = match (lease.filter(|_| by_link), known.proven) {
+                (Some(lease), proven) if proven.is_none_or(|proven| proven.address != lease.address) => {
+                    Change::Move { host: host.clone(), address: lease.address, at: lease.proven_at }
                 }
-                match links.leases.end_if_due(&host, Instant::now()) {
-                    End::Later(later) => until = later,
-                    End::Due(address) => return links.withdraw(&host, address).await,
-                    End::Ended => return,
-                }
-            }
-        });
-    }
-
-    async fn withdraw(&self, host: &HostName, address: std::net::Ipv6Addr) {
-        let change = Change::Withdraw { host: host.clone(), address };
-        match self.store.commit(change).await {
-            Ok(_) => info!(%host, %address, "withdrawn: the lease ended"),
-            Err(error) => warn!(%host, %address, %error, "could not be withdrawn"),
-        }
-        // A proof may have come between the end of the lease and the commit; the next echo would mend it, this mends it now.
-        if let Some(lease) = self.leases.lease(host) {
-            let change = Change::Move { host: host.clone(), address: lease.address, at: lease.proven_at };
-            if let Err(error) = self.store.commit(change).await {
-                warn!(%host, %error, "could not be published again");
-            }
+                (None, Some(proven)) => Change::Withdraw { host: host.clone(), address: proven.address },
+                _ => return Ok(changed),
+            };
+            self.store.commit(change).await?;
+            changed = true;
         }
     }
 }

@@ -4,22 +4,22 @@
 //! with the connection, when a newer link takes over, or when the server goes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use fourward_core::change::{Change, Refused};
 use fourward_core::host::{AddressFrom, Digest};
-use fourward_core::lease::{ECHO_TIMEOUT, Echo, LEASE, Prover, Verdict};
-use fourward_core::link::{FromAgent, FromGateway};
+use fourward_core::lease::{ECHO_TIMEOUT, Echo, LEASE, Path, Prover, Verdict};
+use fourward_core::link::{FromAgent, FromGateway, Service};
 use fourward_core::name::{DnsName, HostName};
 use fourward_core::state::State;
 use jiff::Timestamp;
 use quinn::{Connection, Incoming, VarInt};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::Links;
+use super::pace::Pace;
+use super::strangers::Stranger;
 use crate::crypto;
 use crate::leases::{Lease, Presence};
 use crate::quic::{self, ChannelError, Receiver, Sender};
@@ -47,33 +47,67 @@ pub(super) enum SessionError {
     Random(#[from] crypto::KeyError),
     #[error("a newer link took over, or the key is good no longer")]
     Ousted,
+    #[error("had not said who it is, and others wanted in")]
+    GaveWay,
 }
 
-/// Serves one connection; `permit` is given back as soon as it has said who it is.
-pub(super) async fn serve(links: &Arc<Links>, incoming: Incoming, permit: OwnedSemaphorePermit) -> Result<(), SessionError> {
-    let connection = timeout(PATIENCE, incoming.accept().map_err(SessionError::Handshake)?).await??;
+/// Serves one connection, of a stranger until it has said who it is.
+pub(super) async fn serve(links: &Arc<Links>, incoming: Incoming, stranger: Stranger) -> Result<(), SessionError> {
+    let introduced = tokio::select! {
+        introduced = introduce(links, incoming) => introduced?,
+        () = stranger.gives_way() => return Err(SessionError::GaveWay),
+    };
+    drop(stranger);
+    let Some(Introduced { stay, connection, sender, receiver }) = introduced else { return Ok(()) };
+    let (host, epoch) = (stay.host.clone(), stay.presence.epoch);
+    let ended = Session::new(stay, connection, sender).run(receiver).await;
+    info!(%host, epoch, "link ended");
+    ended
+}
+
+/// An agent that may link.
+struct Introduced<'a> {
+    stay: Stay<'a>,
+    connection: Connection,
+    sender: Sender,
+    receiver: Receiver,
+}
+
+/// Being the link of a host; ends with the session, however that ends.
+struct Stay<'a> {
+    links: &'a Links,
+    host: HostName,
+    presence: Arc<Presence>,
+}
+
+impl Drop for Stay<'_> {
+    fn drop(&mut self) {
+        self.links.leases.leave(&self.host, self.presence.epoch);
+    }
+}
+
+/// Shakes hands and hears what the other end wants: an agent that may link is returned, all else answered.
+async fn introduce(links: &Links, incoming: Incoming) -> Result<Option<Introduced<'_>>, SessionError> {
+    let connection = timeout(PATIENCE, incoming.accept()?).await??;
     let key = quic::shown_key(&connection).ok_or(SessionError::NoKey)?;
     let (sender, receiver) = timeout(PATIENCE, connection.accept_bi()).await??;
     let (mut sender, mut receiver) = (Sender::new(sender), Receiver::new(receiver));
     let first = timeout(PATIENCE, receiver.receive::<FromAgent>()).await??;
-    drop(permit);
     let answer = match first {
         FromAgent::Register { host, secret } => register(links, &host, crypto::sha256(secret.reveal()), key).await?,
-        FromAgent::Hello { version, instance, services: _ } => match welcome(links, key, instance, &connection).await {
-            Ok((host, presence)) => {
-                info!(%host, remote = %connection.remote_address().ip(), %version, epoch = presence.epoch, "linked");
-                let ended = Session::new(links, host.clone(), Arc::clone(&presence), connection, sender).run(receiver).await;
-                links.leases.leave(&host, presence.epoch);
-                info!(%host, epoch = presence.epoch, "link ended");
-                return ended;
+        FromAgent::Hello { version, instance, services } => match welcome(links, key, (instance, services), &connection).await {
+            Ok(stay) => {
+                let remote = connection.remote_address().ip();
+                info!(host = %stay.host, %remote, ?version, epoch = stay.presence.epoch, "linked");
+                return Ok(Some(Introduced { stay, connection, sender, receiver }));
             }
             Err(refusal) => refusal,
         },
         _ => return Err(SessionError::OutOfTurn),
     };
-    sender.send(&answer).await?;
+    timeout(PATIENCE, sender.send(&answer)).await??;
     sender.finish().await;
-    Ok(())
+    Ok(None)
 }
 
 async fn register(links: &Links, host: &DnsName, secret: Digest, key: Digest) -> Result<FromGateway, SessionError> {
@@ -100,7 +134,12 @@ fn host_by_dual_name(state: &State, name: &DnsName) -> Option<HostName> {
 }
 
 /// Lets the holder of `key` in as the newest link of its host, or says why not.
-async fn welcome(links: &Links, key: Digest, instance: u64, connection: &Connection) -> Result<(HostName, Arc<Presence>), FromGateway> {
+async fn welcome<'a>(
+    links: &'a Links,
+    key: Digest,
+    (instance, services): (u64, Vec<Service>),
+    connection: &Connection,
+) -> Result<Stay<'a>, FromGateway> {
     let refused = |reason: String, again| Err(FromGateway::Refused { reason, again });
     let Some(host) = links.store.snapshot().agent(&key).cloned() else {
         let reason = "this gateway does not know the key: the host was removed, or its agent joined elsewhere since; \
@@ -110,13 +149,16 @@ async fn welcome(links: &Links, key: Digest, instance: u64, connection: &Connect
     if let Some(other) = links.leases.presence(&host).filter(|other| other.instance != instance)
         && answers(&other).await
     {
-        other.conflict.store(true, Ordering::Relaxed);
+        other.note_conflict(Instant::now());
         warn!(%host, remote = %connection.remote_address().ip(), "a second agent with the same key was turned away");
         let reason = format!("another agent with this key is linked for {host}; stop one of them");
         return refused(reason, true);
     }
-    let presence = links.leases.arrive(&host, instance, key, connection.remote_address().ip(), Timestamp::now());
-    Ok((host, presence))
+    let presence = links.leases.arrive(&host, instance, key, services, connection.remote_address().ip(), Timestamp::now());
+    let stay = Stay { links, host, presence };
+    // The key may have become void while we waited: whoever made it so has not seen this link.
+    links.check_key(&stay.host).await;
+    Ok(stay)
 }
 
 /// Whether the agent behind `presence` is really there: an old run of the same agent is not.
@@ -129,44 +171,50 @@ async fn answers(presence: &Presence) -> bool {
 }
 
 struct Session<'a> {
-    links: &'a Arc<Links>,
-    host: HostName,
-    presence: Arc<Presence>,
+    stay: Stay<'a>,
     connection: Connection,
     sender: Sender,
     prover: Prover,
+    pace: Pace,
+    /// What the last echo proved instead of the claim. One may be a move in between; two alike are a fact.
+    doubt: Option<FromGateway>,
     /// What was said last of a claim that could not be proven, so that it is said once.
     unproven: Option<FromGateway>,
 }
 
 impl<'a> Session<'a> {
-    fn new(links: &'a Arc<Links>, host: HostName, presence: Arc<Presence>, connection: Connection, sender: Sender) -> Self {
-        Self { links, host, presence, connection, sender, prover: Prover::default(), unproven: None }
+    fn new(stay: Stay<'a>, connection: Connection, sender: Sender) -> Self {
+        let pace = Pace::new(Instant::now());
+        Self { stay, connection, sender, prover: Prover::default(), pace, doubt: None, unproven: None }
     }
 
     async fn run(mut self, mut receiver: Receiver) -> Result<(), SessionError> {
-        let welcome = FromGateway::Welcome { dual: self.host.dual(), epoch: self.presence.epoch };
-        self.say(&welcome).await?;
+        let presence = Arc::clone(&self.stay.presence);
+        let cancel = &self.stay.links.cancel;
+        self.say(&FromGateway::Welcome { dual: self.stay.host.dual(), epoch: presence.epoch }).await?;
         loop {
-            let silent_at = self.prover.silent_at().filter(|_| !*self.presence.silent.borrow());
+            let now = Instant::now();
+            let silent_at = self.prover.silent_at(self.connection.rtt()).filter(|_| !*presence.silent.borrow());
+            let pause = self.pace.pause(now);
             tokio::select! {
-                message = receiver.receive::<FromAgent>() => {
+                message = receiver.receive::<FromAgent>(), if pause.is_none() => {
                     if !self.hear(message?).await? {
                         self.sender.finish().await;
                         return Ok(());
                     }
                 }
-                () = self.presence.ask.notified() => self.probe().await?,
-                () = sleep_until(self.prover.due(Instant::now()).into()) => self.probe().await?,
-                () = sleep_until(silent_at.unwrap_or_else(Instant::now).into()), if silent_at.is_some() => {
-                    debug!(host = %self.host, "the link is silent");
-                    self.presence.silent.send_replace(true);
+                () = sleep_until(pause.unwrap_or(now).into()), if pause.is_some() => {}
+                () = presence.ask.notified() => self.probe().await?,
+                () = sleep_until(self.prover.due(now).into()) => self.probe().await?,
+                () = sleep_until(silent_at.unwrap_or(now).into()), if silent_at.is_some() => {
+                    debug!(host = %self.stay.host, "the link is silent");
+                    presence.silent.send_replace(true);
                 }
-                () = self.presence.ousted.cancelled() => {
+                () = presence.ousted.cancelled() => {
                     self.connection.close(VarInt::from_u32(1), b"ousted");
                     return Err(SessionError::Ousted);
                 }
-                () = self.links.cancel.cancelled() => {
+                () = cancel.cancelled() => {
                     self.connection.close(VarInt::from_u32(0), b"restart");
                     return Ok(());
                 }
@@ -181,22 +229,30 @@ impl<'a> Session<'a> {
     async fn probe(&mut self) -> Result<(), SessionError> {
         let nonce = u64::from_ne_bytes(crypto::random()?);
         let now = Instant::now();
-        self.prover.sent(nonce, self.connection.remote_address().ip(), now);
-        self.presence.note_asked(now);
+        self.prover.sent(nonce, self.path(), now);
+        self.stay.presence.note_asked(now);
         self.say(&FromGateway::Nonce { nonce }).await
+    }
+
+    /// Where the link is. Each path that it turns to is challenged (RFC 9000 §9.3), before anything else is sent there.
+    fn path(&self) -> Path {
+        Path { remote: self.connection.remote_address().ip(), turns: self.connection.stats().frame_tx.path_challenge }
     }
 
     /// Acts on a message. Tells whether the link goes on.
     async fn hear(&mut self, message: FromAgent) -> Result<bool, SessionError> {
-        let remote = self.connection.remote_address().ip();
-        self.presence.note_remote(remote);
+        let path = self.path();
+        self.stay.presence.note_remote(path.remote);
         match message {
             FromAgent::Echo { nonce, claim } => {
-                let verdict = self.prover.echoed(nonce, claim, remote, Instant::now());
+                let verdict = self.prover.echoed(nonce, claim, path, Instant::now());
                 self.judge(verdict).await?;
             }
-            FromAgent::Moved { .. } => self.probe().await?,
-            FromAgent::Lost => self.void().await,
+            FromAgent::Moved { .. } => self.probe_out_of_turn().await?,
+            FromAgent::Lost => {
+                self.pace.charge(Instant::now());
+                self.void().await;
+            }
             FromAgent::Goodbye => {
                 self.void().await;
                 return Ok(false);
@@ -207,56 +263,54 @@ impl<'a> Session<'a> {
     }
 
     async fn judge(&mut self, verdict: Verdict) -> Result<(), SessionError> {
+        if verdict == Verdict::UnknownNonce {
+            return Ok(());
+        }
+        self.stay.presence.heard.send_replace(Some(Instant::now()));
+        self.stay.presence.silent.send_if_modified(std::mem::take);
         match verdict {
-            Verdict::UnknownNonce => Ok(()),
-            Verdict::NoClaim => {
-                self.alive();
-                Ok(())
-            }
-            Verdict::OtherAddress { claim, seen } => {
-                self.alive();
-                self.say_once(FromGateway::Unproven { claim, seen }).await
-            }
-            Verdict::Proven(echo) => {
-                self.alive();
-                self.proven(echo).await
-            }
+            Verdict::UnknownNonce | Verdict::NoClaim => Ok(()),
+            Verdict::Turned => self.probe_out_of_turn().await,
+            Verdict::OtherAddress { claim, seen } => self.doubt(FromGateway::Unproven { claim, seen }).await,
+            Verdict::Proven(echo) => self.proven(echo).await,
         }
     }
 
-    /// Notes that the agent answers, whatever its answer is worth.
-    fn alive(&self) {
-        self.presence.heard.send_replace(Some(Instant::now()));
-        self.presence.silent.send_if_modified(std::mem::take);
+    async fn probe_out_of_turn(&mut self) -> Result<(), SessionError> {
+        self.pace.charge(Instant::now());
+        self.probe().await
+    }
+
+    async fn doubt(&mut self, doubt: FromGateway) -> Result<(), SessionError> {
+        if self.doubt.as_ref() == Some(&doubt) {
+            return self.say_once(doubt).await;
+        }
+        self.doubt = Some(doubt);
+        self.probe_out_of_turn().await
     }
 
     async fn proven(&mut self, echo: Echo) -> Result<(), SessionError> {
-        let state = self.links.store.snapshot();
-        let Some(host) = state.host(&self.host) else { return Err(SessionError::Ousted) };
-        if host.settings.address_from != AddressFrom::Link {
+        let Stay { links, host, presence } = &self.stay;
+        let state = links.store.snapshot();
+        let known = state.host(host).filter(|host| host.credentials.agent == Some(presence.key)).ok_or(SessionError::Ousted)?;
+        self.doubt = None;
+        if known.settings.address_from != AddressFrom::Link {
             return Ok(());
         }
-        if let Err(reason) = self.links.store.policy().addresses.check(echo.address) {
+        if let Err(reason) = links.store.policy().addresses.check(echo.address) {
             return self.forbid(echo, reason.to_string()).await;
         }
-        if !self.links.leases.is_newest(&self.host, self.presence.epoch) {
+        let lease = Lease { address: echo.address, until: echo.came + LEASE, proven_at: Timestamp::now() };
+        if !links.leases.renew(host, presence.epoch, lease) {
             return Err(SessionError::Ousted);
         }
-        let proven_at = Timestamp::now();
-        self.presence.echo.send_replace(Some(echo));
-        if self.links.leases.renew(&self.host, Lease { address: echo.address, until: echo.came + LEASE, proven_at }) {
-            self.links.attend_lease(self.host.clone());
-        }
-        if host.home() == Some(echo.address) {
-            return Ok(());
-        }
-        let old = host.home();
-        let change = Change::Move { host: self.host.clone(), address: echo.address, at: proven_at };
-        match self.links.store.commit(change).await {
-            Ok(_) => {
-                let took = echo.came.elapsed();
-                info!(host = %self.host, ?old, new = %echo.address, ?took, "address changed");
+        presence.echo.send_replace(Some(echo));
+        match links.publish(host).await {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                info!(%host, old = ?known.home(), new = %echo.address, took = ?echo.came.elapsed(), "address changed");
                 self.unproven = None;
+                self.pace.charge(Instant::now());
                 self.say(&FromGateway::Proven { address: echo.address }).await
             }
             Err(CommitError::Refused(Refused::NotByLink(_))) => Ok(()),
@@ -274,21 +328,18 @@ impl<'a> Session<'a> {
         if self.unproven.as_ref() == Some(&message) {
             return Ok(());
         }
-        warn!(host = %self.host, ?message, "the address could not be proven");
+        warn!(host = %self.stay.host, ?message, "the address could not be proven");
         self.unproven = Some(message.clone());
+        self.pace.charge(Instant::now());
         self.say(&message).await
     }
 
     /// What was proven counts no longer.
-    async fn void(&mut self) {
-        self.presence.echo.send_replace(None);
-        if !self.links.leases.is_newest(&self.host, self.presence.epoch) {
-            return;
-        }
-        self.links.leases.end(&self.host);
-        let state = self.links.store.snapshot();
-        if let Some(proven) = state.host(&self.host).and_then(|host| host.proven) {
-            self.links.withdraw(&self.host, proven.address).await;
+    async fn void(&self) {
+        let Stay { links, host, presence } = &self.stay;
+        presence.echo.send_replace(None);
+        if links.leases.end(host, presence.epoch) {
+            links.withdraw(host).await;
         }
     }
 }

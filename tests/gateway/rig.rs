@@ -14,6 +14,7 @@ use fourward::store::Store;
 use fourward_core::change::Change;
 use fourward_core::host::{Digest, JoinSecret};
 use fourward_core::lease::Echo;
+use fourward_core::link::Service;
 use fourward_core::name::{DnsName, HostName};
 use fourward_core::policy::{AddressPolicy, Policy};
 use jiff::Timestamp;
@@ -150,7 +151,12 @@ impl Rig {
 
     /// The link of `host`, up and saying nothing.
     pub(crate) fn link(&self, host: &HostName) -> Arc<Presence> {
-        self.leases.arrive(host, 1, fourward_core::host::Digest([0; 32]), IpAddr::V6(HERE), Timestamp::UNIX_EPOCH)
+        self.link_offering(host, Service::defaults())
+    }
+
+    /// The same, of an agent that lets `services` be opened.
+    pub(crate) fn link_offering(&self, host: &HostName, services: Vec<Service>) -> Arc<Presence> {
+        self.leases.arrive(host, 1, Digest([0; 32]), services, IpAddr::V6(HERE), Timestamp::UNIX_EPOCH)
     }
 
     /// The link of `host`, which claims `address` whenever it is asked.
