@@ -164,7 +164,9 @@ pub enum Refused {
     #[error("{0} is this gateway's own name (public.name); choose another for the host")]
     OwnName(DnsName),
     /// The name was somebody's before.
-    #[error("{host} was removed on {removed}: whoever trusted that name would reach its new owner; if that is meant, add it with --reuse")]
+    #[error(
+        "{host} was removed on {removed:.0}: whoever trusted that name would reach its new owner; if that is meant, add it with --reuse"
+    )]
     Tombstone {
         /// The name.
         host: HostName,
@@ -206,7 +208,7 @@ pub enum Refused {
     #[error("the join string for {0} was used already; it is good for one home, once: `fourward host token` makes a new one")]
     SpentSecret(HostName),
     /// The join string is too old.
-    #[error("the join string for {host} ended on {expired}; `fourward host token` makes a new one")]
+    #[error("the join string for {host} ended on {expired:.0}; `fourward host token` makes a new one")]
     ExpiredSecret {
         /// The host.
         host: HostName,

@@ -19,6 +19,9 @@ pub(super) fn run(args: InitArgs) -> Result<(), CliError> {
         Some(name) => name.parse().map_err(|error| CliError::Usage(format!("--name: {error}")))?,
         None => zone.child("gw").map_err(|error| CliError::Usage(format!("--zone: {error}")))?,
     };
+    // What is relative to this shell is not to the service.
+    let state = std::path::absolute(&args.state).map_err(|source| CliError::file(&args.state, source))?;
+    let args = InitArgs { state, ..args };
     let text = config(&args, &zone, &name);
     // What we write must be what we read: anything that is wrong with the arguments is found here, before the file is there.
     Config::parse(&text, &args.config)?;

@@ -25,6 +25,9 @@ const WAITING_MARK: usize = 16;
 
 pub(super) async fn run(args: JoinArgs) -> Result<(), CliError> {
     let join: JoinString = read(&args.string)?.parse()?;
+    // What is relative to this shell is not to the service.
+    let state = std::path::absolute(&args.state).map_err(|source| CliError::file(&args.state, source))?;
+    let args = JoinArgs { state, ..args };
     let key_file = args.state.join(AGENT_KEY);
     for path in [&args.config, &key_file] {
         if path.exists() {
