@@ -113,6 +113,15 @@ pub fn addresses(public: impl IntoIterator<Item = IpAddr>, port: u16) -> Vec<Soc
     all
 }
 
+/// What one sender can easily have, for limits by sender: an IPv4 address, or the /56 of an IPv6 one, which providers give to
+/// every customer and within which nobody counts addresses.
+pub fn network_of(sender: IpAddr) -> IpAddr {
+    match sender.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 72 << 72).into()),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
 /// A TCP listener on `address`, ready for tokio.
 ///
 /// # Errors

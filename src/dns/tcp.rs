@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace};
 
 use super::Source;
-use crate::listener::accept;
+use crate::listener::{accept, network_of};
 
 /// Nothing asked for so long: the client is done (RFC 7766 §6.2.3 has a few seconds).
 const IDLE: Duration = Duration::from_secs(10);
@@ -87,14 +87,6 @@ impl Drop for Place {
         } else {
             guests.insert(self.network, left);
         }
-    }
-}
-
-/// One client: an IPv4 address, or the /64 of an IPv6 one, within which anybody has addresses without end.
-fn network_of(client: IpAddr) -> IpAddr {
-    match client {
-        IpAddr::V4(_) => client,
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
     }
 }
 

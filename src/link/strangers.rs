@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::listener::network_of;
+
 /// Handshakes under way; each holds some 30 KB.
 const LIMIT: usize = 512;
 
@@ -47,14 +49,14 @@ pub(super) struct Stranger {
 impl Strangers {
     /// Whether newcomers from `remote` must show that they can receive.
     pub(super) fn crowd(&self, remote: IpAddr) -> bool {
-        let network = network(remote);
+        let network = network_of(remote);
         let door = self.door();
         door.waiting.len() >= CROWD || door.waiting.iter().filter(|waiting| waiting.network == network).count() >= LIMIT_PER_NETWORK / 2
     }
 
     /// Lets one from `remote` to the door. It gives way when told, or when `end` comes.
     pub(super) fn admit(&self, remote: IpAddr, end: &CancellationToken) -> Stranger {
-        let network = network(remote);
+        let network = network_of(remote);
         let mut door = self.door();
         if door.waiting.iter().filter(|waiting| waiting.network == network).count() >= LIMIT_PER_NETWORK {
             door.oldest_gives_way(|waiting| waiting.network == network);
@@ -96,14 +98,6 @@ impl Drop for Stranger {
     }
 }
 
-/// What one sender can easily have: an IPv4 address, an IPv6 /48.
-fn network(remote: IpAddr) -> IpAddr {
-    match remote.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 80 << 80).into()),
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,7 +114,7 @@ mod tests {
     fn a_network_drives_out_its_own_first() {
         let (door, end) = (Strangers::default(), CancellationToken::new());
         let other = door.admit(from("192.0.2.1"), &end);
-        let crowd: Vec<_> = (0..600).map(|n| door.admit(from(&format!("2001:db8:1:{n}::1")), &end)).collect();
+        let crowd: Vec<_> = (0..600).map(|n| door.admit(from(&format!("2001:db8:1::{n:x}")), &end)).collect();
         assert!(!gave_way(&other));
         assert_eq!(crowd.iter().filter(|stranger| !gave_way(stranger)).count(), LIMIT_PER_NETWORK);
         assert!(!gave_way(&crowd[599]) && gave_way(&crowd[0]), "the oldest gave way");
