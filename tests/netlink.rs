@@ -211,7 +211,8 @@ fn chatter_does_not_starve() {
         until("the link's own", || !addresses.borrow().is_empty()).await;
         let mut lines = String::new();
         for n in 0..4_000 {
-            let _ = writeln!(lines, "address add 2001:db8:f::{:x}/128 dev far nodad\naddress del 2001:db8:f::{:x}/128 dev far", n % 7, n % 7);
+            let _ =
+                writeln!(lines, "address add 2001:db8:f::{:x}/128 dev far nodad\naddress del 2001:db8:f::{:x}/128 dev far", n % 7, n % 7);
         }
         let chatter = tokio::task::spawn_blocking(move || ip(&lines));
         tokio::time::sleep(Duration::from_millis(50)).await;

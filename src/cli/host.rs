@@ -1,7 +1,7 @@
 //! `host add|set|list|show|remove|token`.
 
 use fourward_core::api::{HostDetails, HostEntry, LinkStatus, Reply, Request, Secrets};
-use fourward_core::host::{AddressFrom, Edit};
+use fourward_core::host::{AddressFrom, Edit, Settings};
 
 use super::client::{ask, print_json};
 use super::table::columns;
@@ -63,10 +63,10 @@ pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
     }
 }
 
-/// Finds misspelt settings before the server is asked: those are errors of usage.
+/// Finds what is wrong with the settings by themselves before the server is asked: that is an error of usage.
 fn check(settings: &[String]) -> Result<(), CliError> {
     for setting in settings {
-        let _: Edit = setting.parse()?;
+        Settings::default().edit(&setting.parse::<Edit>()?)?;
     }
     Ok(())
 }

@@ -107,7 +107,8 @@ fn who_begins_with_another_message_is_shut_out() {
     in_namespace(|| async {
         let server = Server::start().await;
         let home = server.joined("cloud").await;
-        for first in [FromAgent::Goodbye, FromAgent::Lost, FromAgent::Echo { nonce: 1, claim: Some(OLD) }, FromAgent::Moved { claim: OLD }] {
+        for first in [FromAgent::Goodbye, FromAgent::Lost, FromAgent::Echo { nonce: 1, claim: Some(OLD) }, FromAgent::Moved { claim: OLD }]
+        {
             let mut puppet = Puppet::connect(&home, OLD).await;
             puppet.say(&first).await;
             puppet.is_shut_out().await;

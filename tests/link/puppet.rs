@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use fourward::quic::{self, Receiver, Sender};
 use fourward::crypto;
+use fourward::quic::{self, Receiver, Sender};
 use fourward_core::link::{ALPN, FromAgent, FromGateway, Service};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::udp::{RecvMeta, Transmit};
