@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use fourward_core::host::Digest;
 use fourward_core::lease::{ECHO_TIMEOUT, Echo, LEASE, admits};
+use fourward_core::link::Service;
 use fourward_core::name::HostName;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
@@ -41,6 +42,8 @@ pub struct Presence {
     pub instance: u64,
     /// The key that it has shown.
     pub key: Digest,
+    /// All that may be opened at home, whatever is asked.
+    pub services: Vec<Service>,
     /// Ends the link: a newer one came, or its key is good no longer.
     pub ousted: CancellationToken,
     /// Where the link comes from.
@@ -102,11 +105,20 @@ impl Leases {
     }
 
     /// Makes a link of `instance` the newest of `host`. Whether the one before it may be ousted is the link's to judge.
-    pub fn arrive(&self, host: &HostName, instance: u64, key: Digest, remote: IpAddr, since: Timestamp) -> Arc<Presence> {
+    pub fn arrive(
+        &self,
+        host: &HostName,
+        instance: u64,
+        key: Digest,
+        services: Vec<Service>,
+        remote: IpAddr,
+        since: Timestamp,
+    ) -> Arc<Presence> {
         let presence = Arc::new(Presence {
             epoch: self.epochs.fetch_add(1, Ordering::Relaxed),
             instance,
             key,
+            services,
             ousted: CancellationToken::new(),
             remote: Mutex::new(remote),
             since,

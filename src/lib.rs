@@ -72,7 +72,7 @@ impl Error {
             Self::Cli(CliError::Config(error)) | Self::Run(RunError::Config(error)) => config_kind(error),
             Self::Cli(CliError::Usage(_) | CliError::Edit(_) | CliError::NoServer(_) | CliError::Join(_)) => Kind::Usage,
             Self::Cli(CliError::NotPermitted { .. }) => Kind::NotPossible,
-            Self::Run(RunError::Bind(error) | RunError::Dns(DnsError::Bind(error))) if error.is_permission() => Kind::NotPossible,
+            Self::Run(RunError::Bind(error) | RunError::Dns(DnsError::Bind(error))) if error.is_not_possible_here() => Kind::NotPossible,
             Self::Run(RunError::Key { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Kind::NotPossible,
             Self::Run(RunError::Store(error)) if error.is_permission() => Kind::NotPossible,
             _ => Kind::Failed,
@@ -82,7 +82,7 @@ impl Error {
 
 fn config_kind(error: &ConfigError) -> Kind {
     match error {
-        ConfigError::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Kind::NotPossible,
+        ConfigError::NotPermitted { .. } => Kind::NotPossible,
         _ => Kind::Usage,
     }
 }

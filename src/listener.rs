@@ -15,6 +15,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::net::TcpStream;
 use tracing::warn;
 
+use holder::RESOLVED;
 pub use holder::{Holder, holder_of};
 
 /// Connections that may wait between two accepts; the kernel caps it by net.core.somaxconn.
@@ -22,9 +23,6 @@ const BACKLOG: i32 = 1024;
 
 /// Out of descriptors or memory: long enough not to spin, short enough that nobody notices.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What `systemd-resolved` is called in /proc, which keeps 15 bytes of a name.
-const RESOLVED: &str = "systemd-resolve";
 
 /// TCP or UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,9 +92,9 @@ pub enum BindError {
 }
 
 impl BindError {
-    /// Whether it is a privilege that is missing.
-    pub fn is_permission(&self) -> bool {
-        matches!(self, Self::NotPermitted { .. })
+    /// Whether it cannot be had on this machine, or not by this user, whatever the configuration says.
+    pub fn is_not_possible_here(&self) -> bool {
+        matches!(self, Self::NotPermitted { .. } | Self::NoFamily { .. })
     }
 }
 
@@ -197,7 +195,8 @@ fn explain(key: &'static str, protocol: Protocol, address: SocketAddr, source: i
 
 fn name_of(holder: Option<&Holder>) -> String {
     match holder {
-        Some(holder) => format!("{} (process {})", holder.program, holder.pid),
+        Some(Holder { pid: Some(pid), program }) => format!("{program} (process {pid})"),
+        Some(Holder { pid: None, program }) => program.clone(),
         None => "another program (as root it can be named)".into(),
     }
 }
@@ -206,7 +205,7 @@ fn remedy_for(holder: Option<&Holder>, address: &SocketAddr, key: &str) -> Strin
     match holder {
         Some(holder) if holder.program == RESOLVED => format!(
             "write DNSStubListener=no under [Resolve] in /etc/systemd/resolved.conf and run `systemctl restart systemd-resolved`, \
-             or let {key} name the public addresses alone"
+             or let {key} name this machine's own address instead of the wildcard"
         ),
         Some(holder) => format!("stop {}, or give another address or port in {key}", holder.program),
         None => format!("`ss -lnptu sport = {}` as root shows it; stop it, or give another address or port in {key}", address.port()),
@@ -241,7 +240,7 @@ mod tests {
         let tcp = bind_tcp(KEY, loopback(0)).expect("a free port");
         let taken = bind_tcp(KEY, tcp.local_addr().expect("bound")).expect_err("taken");
         let BindError::Taken { holder: Some(holder), .. } = &taken else { panic!("{taken:?}") };
-        assert_eq!(holder.pid, std::process::id());
+        assert_eq!(holder.pid, Some(std::process::id()));
         assert!(taken.to_string().contains(KEY), "{taken}");
     }
 
@@ -252,7 +251,7 @@ mod tests {
         assert!(shared.iter().all(|socket| socket.local_addr().expect("bound") == at));
         let taken = bind_udp(KEY, at, 3).expect_err("taken");
         let BindError::Taken { holder: Some(holder), .. } = &taken else { panic!("{taken:?}") };
-        assert_eq!(holder.pid, std::process::id());
+        assert_eq!(holder.pid, Some(std::process::id()));
     }
 
     #[test]
@@ -270,7 +269,7 @@ mod tests {
 
     #[test]
     fn resolved_has_a_remedy_of_its_own() {
-        let holder = Some(Holder { pid: 7, program: RESOLVED.into() });
+        let holder = Some(Holder { pid: Some(7), program: RESOLVED.into() });
         let error = BindError::Taken { key: KEY, protocol: Protocol::Udp, address: loopback(53), holder };
         assert!(error.to_string().contains("DNSStubListener=no"), "{error}");
     }

@@ -5,12 +5,13 @@
 
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fourward_core::change::{Change, Identity};
 use fourward_core::policy::{AddressPolicy, Policy};
-use fourward_core::state::{Change, Identity};
 use jiff::Timestamp;
 use rcgen::KeyPair;
 use sd_notify::NotifyState;
@@ -106,7 +107,8 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     let dns_sockets = server.dns.as_ref().map(|dns| dns::bind(dns, server.addresses())).transpose()?;
     let gateway_sockets = server.gateway.as_ref().map(|gateway| gateway::bind(gateway, &server.public)).transpose()?;
     let link_sockets = server.gateway.as_ref().map(|gateway| bind_links(&server, gateway.tls)).transpose()?;
-    let policy = policy(&server, loopback).await;
+    let (policy, ipv6) = policy(&server, loopback).await;
+    tell_of(ipv6);
     let store = Store::open(&config.state, policy)?;
     let identity = identity(&store).await?;
     let leases = Arc::new(Leases::new(Instant::now()));
@@ -122,6 +124,10 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     });
     if let (Some(dns), Some(sockets)) = (server.dns.as_ref(), dns_sockets) {
         let params = dns::params(dns, &server.public);
+        for zone in store.snapshot().zones().map(|(zone, _)| zone).filter(|zone| !dns.zones.contains(zone)) {
+            warn!(%zone, "no longer in dns.zones, so no longer served; its hosts are kept");
+            store.commit(Change::Retire { zone: zone.clone() }).await?;
+        }
         for zone in &dns.zones {
             let apex = crypto::sha256(&params.digest_input(zone));
             store.commit(Change::Serve { zone: zone.clone(), apex, at: Timestamp::now() }).await?;
@@ -142,7 +148,7 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         roles.start_draining("gateway", gateway.run(sockets, roles.drain_token()));
     }
     if !loopback {
-        roles.start("policy", keep_policy(server, store.clone(), roles.end_token()));
+        roles.start("policy", keep_policy(server, ipv6, store.clone(), roles.end_token()));
     }
     let end = roles.end_token();
     roles.start("store", async move {
@@ -174,21 +180,49 @@ async fn identity(store: &Store) -> Result<Arc<Identity>, RunError> {
     Ok(Arc::new(identity))
 }
 
-async fn policy(server: &Server, loopback: bool) -> Policy {
+/// What changes are judged by, and whether this machine can reach homes at all.
+async fn policy(server: &Server, loopback: bool) -> (Policy, Ipv6) {
     let own_names = vec![server.public.name.clone()];
     if loopback {
-        return Policy { addresses: AddressPolicy::on_loopback(), own_names };
+        return (Policy { addresses: AddressPolicy::on_loopback(), own_names }, Ipv6::There);
     }
-    let (mut own, networks) = netlink::own().await.unwrap_or_else(|error| {
-        warn!(%error, "this machine's own addresses cannot be read; only the public ones are refused as homes");
-        Default::default()
-    });
+    let (mut own, networks, ipv6) = match netlink::own().await {
+        Ok((own, networks)) => {
+            let ipv6 = if own.iter().any(is_global_v6) { Ipv6::There } else { Ipv6::Missing };
+            (own, networks, ipv6)
+        }
+        Err(error) => {
+            warn!(%error, "this machine's own addresses cannot be read; only the public ones are refused as homes");
+            (Vec::new(), Vec::new(), Ipv6::There)
+        }
+    };
     own.extend(server.addresses());
-    Policy { addresses: AddressPolicy::new(own, networks), own_names }
+    (Policy { addresses: AddressPolicy::new(own, networks), own_names }, ipv6)
+}
+
+/// Whether this machine has a global IPv6 address, or may have one for all we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ipv6 {
+    There,
+    Missing,
+}
+
+fn is_global_v6(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if AddressPolicy::default().check(*v6).is_ok())
+}
+
+/// Not an error: names are answered without it, and at boot the address may come a moment later.
+fn tell_of(ipv6: Ipv6) {
+    if ipv6 == Ipv6::Missing {
+        warn!(
+            "this machine has no global IPv6 address, so no home can be reached and IPv4 clients are told that it is away; \
+             enable IPv6 at the provider and see that `ip -6 address` shows it"
+        );
+    }
 }
 
 /// Keeps the policy up to date with the addresses that this machine gets and loses.
-async fn keep_policy(server: Server, store: Store, end: tokio_util::sync::CancellationToken) -> Result<(), io::Error> {
+async fn keep_policy(server: Server, mut told: Ipv6, store: Store, end: tokio_util::sync::CancellationToken) -> Result<(), io::Error> {
     let mut addresses = netlink::watch();
     loop {
         tokio::select! {
@@ -196,7 +230,11 @@ async fn keep_policy(server: Server, store: Store, end: tokio_util::sync::Cancel
             changed = addresses.changed() => changed.map_err(io::Error::other)?,
             () = tokio::time::sleep(POLICY_INTERVAL) => {}
         }
-        let policy = policy(&server, false).await;
+        let (policy, ipv6) = policy(&server, false).await;
+        if ipv6 != told {
+            told = ipv6;
+            tell_of(ipv6);
+        }
         if *store.policy() != policy {
             info!("this machine's addresses changed; the address policy follows");
             store.set_policy(policy);

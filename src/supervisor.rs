@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -86,9 +86,16 @@ impl Roles {
             Some(ended) = self.draining.join_next() => Err(judge(ended)),
             Some(ended) = self.others.join_next() => Err(judge(ended)),
         };
+        if ended.is_err() {
+            // Half a server is worse than none: nobody is seen off, and systemd starts a whole one.
+            self.drain.cancel();
+            self.end.cancel();
+        }
+        let patience = if ended.is_ok() { None } else { Some(LAST_WORDS) };
         tokio::select! {
             () = self.wind_down() => {}
             name = signals.end() => warn!(signal = name, "ending at once"),
+            () = sleep(patience.unwrap_or(Duration::MAX)), if patience.is_some() => {}
         }
         ended
     }

@@ -23,8 +23,9 @@ const ROOT: &[(&[&str], bool)] = &[
 const CORE: &[(&[&str], bool)] = &[
     (&["demux", "lease", "name"], false),
     (&["host", "peek", "policy", "wire"], false),
-    (&["address", "api", "client_hello", "http_head", "join", "state"], false),
-    (&["link", "route", "stored", "zone"], false),
+    (&["address", "api", "change", "client_hello", "http_head", "join"], false),
+    (&["link", "state"], false),
+    (&["route", "stored", "zone"], false),
     (&["answer"], false),
 ];
 

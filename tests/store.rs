@@ -10,10 +10,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use fourward::store::{CommitError, Store, StoreError};
+use fourward_core::change::{Change, Identity, Key, Refused};
 use fourward_core::host::{Digest, JoinSecret};
 use fourward_core::name::{DnsName, HostName};
 use fourward_core::policy::{AddressPolicy, Policy};
-use fourward_core::state::{Change, Identity, Key, Refused, State};
+use fourward_core::state::State;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use redb::{Database, TableDefinition, WriteTransaction};

@@ -71,6 +71,8 @@ pub enum Reply {
     Refused(String),
     /// It could not be carried out.
     Failed(String),
+    /// The client may not ask at all.
+    NotPermitted,
 }
 
 /// The two names of a host.

@@ -1,7 +1,7 @@
 //! The join string: everything that a home needs to find its gateway, to know it, and to be let in once.
 //!
-//! `fw1.` + base64url of JSON, one line that survives copy and paste. The root package makes the randomness and
-//! asks the gateway; this module only writes and reads.
+//! `fw1.` + base64url of JSON, one line that survives copy and paste; a checksum in it tells a damaged one from a wrong one
+//! before anybody is asked. The root package makes the randomness and asks the gateway; this module only writes and reads.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -16,6 +16,10 @@ use crate::name::DnsName;
 
 /// What every join string of this form begins with.
 const PREFIX: &str = "fw1.";
+
+/// What stands between the fields and their checksum, which is the last of them. It is of the text before it, so that fields of
+/// later versions are covered too.
+const CHECK: &str = ",\"check\":";
 
 /// A few gateways with a few addresses each; more is no join string.
 const LENGTH_LIMIT: usize = 8 * 1024;
@@ -102,8 +106,10 @@ impl fmt::Debug for JoinString {
 impl JoinString {
     /// The string as a line of text. It is a secret: print it for the owner only.
     pub fn reveal(&self) -> String {
-        let json = serde_json::to_vec(self).unwrap_or_default();
-        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(json))
+        let json = serde_json::to_string(self).unwrap_or_default();
+        let fields = json.strip_suffix('}').unwrap_or_default();
+        let checked = format!("{fields}{CHECK}{}}}", checksum(fields));
+        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(checked))
     }
 }
 
@@ -117,13 +123,23 @@ impl FromStr for JoinString {
             return Err(JoinError::Long);
         }
         let body = text.strip_prefix(PREFIX).ok_or(JoinError::Prefix)?;
-        let json = URL_SAFE_NO_PAD.decode(body).map_err(|_| JoinError::Damaged)?;
-        let join: Self = serde_json::from_slice(&json).map_err(|_| JoinError::Damaged)?;
+        let json = URL_SAFE_NO_PAD.decode(body).ok().and_then(|json| String::from_utf8(json).ok()).ok_or(JoinError::Damaged)?;
+        let (fields, check) = json.rsplit_once(CHECK).ok_or(JoinError::Damaged)?;
+        if check.strip_suffix('}') != Some(checksum(fields).to_string().as_str()) {
+            return Err(JoinError::Damaged);
+        }
+        let join: Self = serde_json::from_str(&json).map_err(|_| JoinError::Damaged)?;
         if join.gateways.iter().all(|gateway| gateway.addresses.is_empty() || gateway.pins.is_empty()) {
             return Err(JoinError::NoGateway);
         }
         Ok(join)
     }
+}
+
+/// CRC-32 (IEEE 802.3): against accidents only; whom to trust is the pins' affair.
+fn checksum(text: &str) -> u32 {
+    let bit = |crc: u32, _| (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
+    !text.bytes().fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(byte), bit))
 }
 
 #[cfg(test)]
@@ -153,6 +169,22 @@ mod tests {
         for end in 0..text.len() {
             assert!(text[..end].parse::<JoinString>().is_err(), "{end}");
         }
+    }
+
+    #[test]
+    fn every_altered_character_is_noticed() {
+        let text = join().reveal();
+        for at in 0..text.len() {
+            for other in ["A", "z", "0", "9", "-", "_", ".", "=", "ü"].into_iter().filter(|other| !text[at..].starts_with(other)) {
+                let altered = format!("{}{other}{}", &text[..at], &text[at + 1..]);
+                assert!(altered.parse::<JoinString>().is_err(), "{other} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_checksum_is_the_well_known_one() {
+        assert_eq!(checksum("123456789"), 0xCBF4_3926);
     }
 
     #[test]

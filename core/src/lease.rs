@@ -16,9 +16,15 @@ pub const LEASE: Duration = Duration::from_secs(30);
 /// How often a nonce goes out unasked: six chances in a lease, so that loss alone does not end it.
 pub const ECHO_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A nonce that was not answered for so long makes the link silent: dials stop waiting for it. Far above any round trip to
-/// a home, far below what a client takes for a hang.
+/// A nonce that was not answered for so long makes the link silent: dials stop waiting for it. Far above the round trip to most
+/// homes, far below what a client takes for a hang.
 pub const ECHO_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A line that is full of its own download answers late: so many of its round trips are waited for…
+const ROUND_TRIPS: u32 = 3;
+
+/// …but no longer than this, which is a dial's whole time.
+const LONGEST_ECHO: Duration = Duration::from_secs(5);
 
 /// More nonces than this are never under way at once. The newest gives way then, to one newer still that proves all that it would
 /// have: were it the oldest, a home that is asked often enough from far enough would never prove anything.
@@ -114,9 +120,10 @@ impl Prover {
         self.last.map_or(now, |last| last + ECHO_INTERVAL)
     }
 
-    /// When the link becomes silent unless an echo comes: the oldest nonce under way is overdue then.
-    pub fn silent_at(&self) -> Option<Instant> {
-        self.under_way.iter().map(|sent| sent.at + ECHO_TIMEOUT).min()
+    /// When the link, on which a round trip takes `rtt`, becomes silent unless an echo comes: the oldest nonce under way is overdue then.
+    pub fn silent_at(&self, rtt: Duration) -> Option<Instant> {
+        let patience = (rtt * ROUND_TRIPS).clamp(ECHO_TIMEOUT, LONGEST_ECHO);
+        self.under_way.iter().map(|sent| sent.at + patience).min()
     }
 }
 
@@ -202,10 +209,12 @@ mod tests {
     fn an_unanswered_nonce_makes_the_link_silent() {
         let (mut prover, t0) = (Prover::default(), Instant::now());
         prover.sent(7, at(OLD), t0);
-        assert_eq!(prover.silent_at(), Some(t0 + ECHO_TIMEOUT));
+        assert_eq!(prover.silent_at(ms(20)), Some(t0 + ECHO_TIMEOUT));
+        assert_eq!(prover.silent_at(ms(900)), Some(t0 + ms(2_700)), "a full line is waited for");
+        assert_eq!(prover.silent_at(ms(9_000)), Some(t0 + LONGEST_ECHO), "but not for ever");
         prover.sent(8, at(OLD), t0 + ms(1_100));
         prover.echoed(8, Some(OLD), at(OLD), t0 + ms(1_120));
-        assert_eq!(prover.silent_at(), None, "a newer echo answers for the older nonces");
+        assert_eq!(prover.silent_at(ms(20)), None, "a newer echo answers for the older nonces");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 pub mod address;
 pub mod answer;
 pub mod api;
+pub mod change;
 pub mod client_hello;
 pub mod demux;
 pub mod host;

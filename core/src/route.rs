@@ -25,7 +25,7 @@ pub fn route(state: &State, own: &[DnsName], name: &DnsName) -> Target {
         return Target::Own;
     }
     let listed = state.alias(name).cloned();
-    match listed.or_else(|| dual(state, name)).filter(|host| state.host(host).is_some()) {
+    match listed.or_else(|| dual(state, name)).filter(|host| state.host(host).is_some() && state.zone(host.zone()).is_some()) {
         Some(host) => Target::Host(host),
         None => Target::Unknown,
     }
@@ -50,9 +50,9 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::change::Change;
     use crate::host::{Digest, JoinSecret};
     use crate::policy::Policy;
-    use crate::state::Change;
 
     fn name(text: &str) -> DnsName {
         text.parse().expect("name")

@@ -10,55 +10,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rpds::RedBlackTreeMapSync as OrdMap;
-use serde::{Deserialize, Serialize};
 
-use crate::host::{AddressFrom, Credentials, Digest, Edit, EditError, Host, JoinSecret, Proven, Settings};
+use crate::change::{Change, Identity, Key, Record, Refused, Serial, Zone};
+use crate::host::{AddressFrom, Credentials, Digest, Edit, Host, Proven, Settings};
 use crate::name::{APEX, DnsName, HostKey, HostName};
-use crate::policy::{Forbidden, Policy};
-
-/// A zone's version (RFC 1035 §3.3.13). It wraps (RFC 1982): compare with [`Serial::precedes`], never `<`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Serial(pub u32);
-
-impl Serial {
-    /// The serial of the zone's next version.
-    #[must_use]
-    pub fn next(self) -> Self {
-        Self(self.0.wrapping_add(1))
-    }
-
-    /// Whether `other` is the newer of the two (RFC 1982 §3.2).
-    pub fn precedes(self, other: Self) -> bool {
-        other.0.wrapping_sub(self.0).cast_signed() > 0
-    }
-}
-
-/// A zone: its version, and what its apex was made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Zone {
-    /// The version that is being served.
-    pub serial: Serial,
-    /// Digest of what the configuration gives to the zone: a change of it is a new version.
-    pub apex: Digest,
-}
-
-/// The secrets by which agents and clients know this server again. Never printed.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Identity {
-    /// The private key of the link (PKCS #8), whose public key join strings pin.
-    pub link_key: Vec<u8>,
-    /// What stateless resets (RFC 9000 §10.3) and our connection IDs are made with, kept so that agents notice a restart at once.
-    pub reset_key: [u8; 32],
-    /// The private key of the self-signed certificate of our own name (PKCS #8).
-    pub certificate_key: Vec<u8>,
-}
-
-impl std::fmt::Debug for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Identity(secret)")
-    }
-}
+use crate::policy::Policy;
 
 /// All that must survive. A clone is a snapshot.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,191 +27,6 @@ pub struct State {
     aliases: OrdMap<DnsName, HostName>,
     /// Derived from `hosts`: whose agent has a key.
     agents: OrdMap<Digest, HostName>,
-}
-
-/// A wish to change the state. Time and entropy come with it, so that applying it twice gives the same.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// Serve a zone, with what the configuration gives to it.
-    Serve {
-        /// The zone.
-        zone: DnsName,
-        /// Digest of the apex's contents.
-        apex: Digest,
-        /// Now; a new zone's serial starts from it, so that a lost store never serves an older one.
-        at: Timestamp,
-    },
-    /// Create a host.
-    Add {
-        /// Its name.
-        host: HostName,
-        /// Its settings.
-        edits: Vec<Edit>,
-        /// Its join string's secret.
-        join: JoinSecret,
-        /// Its update password.
-        update: Digest,
-        /// Whether a removed host's name may be given out again.
-        reuse: bool,
-    },
-    /// Change a host's settings: all of the edits or none.
-    Set {
-        /// Its name.
-        host: HostName,
-        /// What to change.
-        edits: Vec<Edit>,
-    },
-    /// Remove a host; its name stays behind as a tombstone.
-    Remove {
-        /// Its name.
-        host: HostName,
-        /// Now.
-        at: Timestamp,
-    },
-    /// New secrets for a host; the old ones end.
-    Token {
-        /// Its name.
-        host: HostName,
-        /// The new join string's secret.
-        join: JoinSecret,
-        /// The new update password.
-        update: Digest,
-    },
-    /// Trade a join string's secret for an agent's key.
-    Register {
-        /// The host that the join string names.
-        host: HostName,
-        /// Digest of the secret.
-        secret: Digest,
-        /// Digest of the agent's public key.
-        key: Digest,
-        /// Now.
-        at: Timestamp,
-    },
-    /// A link proved that the home is at `address`.
-    Move {
-        /// The host.
-        host: HostName,
-        /// Its home address.
-        address: Ipv6Addr,
-        /// Now.
-        at: Timestamp,
-    },
-    /// The lease on `address` ended. No effect if the host has moved on since.
-    Withdraw {
-        /// The host.
-        host: HostName,
-        /// The address that is no longer proven.
-        address: Ipv6Addr,
-    },
-    /// Replace the values of `_acme-challenge` TXT.
-    Challenge {
-        /// The host.
-        host: HostName,
-        /// All values from now on.
-        values: BTreeSet<String>,
-    },
-    /// The secrets of this server, made once.
-    Identify(Identity),
-}
-
-/// Why a change is refused. The state is then as it was.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// No such host.
-    #[error("there is no host {0}; `fourward host list` shows those that are")]
-    UnknownHost(HostName),
-    /// No such zone.
-    #[error("{0} is not served here; the configuration's dns.zones lists the zones that are")]
-    UnknownZone(DnsName),
-    /// The name is taken.
-    #[error("{0} exists already; change it with `fourward host set`")]
-    Exists(HostName),
-    /// The name was somebody's before.
-    #[error("{host} was removed on {removed}: whoever trusted that name would reach its new owner; if that is meant, add it with --reuse")]
-    Tombstone {
-        /// The name.
-        host: HostName,
-        /// When it was removed.
-        removed: Timestamp,
-    },
-    /// A setting does not fit.
-    #[error(transparent)]
-    Edit(#[from] EditError),
-    /// The address may not be a home's.
-    #[error(transparent)]
-    Address(#[from] Forbidden),
-    /// `address-from=static` with nothing to publish, or the other way round.
-    #[error("{0}: address-from=static and address=… go together: give both or neither")]
-    StaticAddress(HostName),
-    /// An alias is for a name of the user's own.
-    #[error("alias {alias} is in {zone}, which is served here: an alias is a name in another domain that leads to the host by CNAME")]
-    AliasInZone {
-        /// The alias.
-        alias: DnsName,
-        /// The zone.
-        zone: DnsName,
-    },
-    /// An alias may not be the gateway.
-    #[error("alias {0} is this gateway's own name: connections to it would go round in a circle")]
-    AliasOwn(DnsName),
-    /// Two hosts cannot share an alias.
-    #[error("alias {alias} already leads to {host}; take it off there first")]
-    AliasTaken {
-        /// The alias.
-        alias: DnsName,
-        /// Whose it is.
-        host: HostName,
-    },
-    /// The join string is not good here.
-    #[error("the join string does not fit {0}: it was cut, altered or replaced by a newer one; `fourward host token` makes a new one")]
-    WrongSecret(HostName),
-    /// The join string was used.
-    #[error("the join string for {0} was used already; it is good for one home, once: `fourward host token` makes a new one")]
-    SpentSecret(HostName),
-    /// The join string is too old.
-    #[error("the join string for {host} ended on {expired}; `fourward host token` makes a new one")]
-    ExpiredSecret {
-        /// The host.
-        host: HostName,
-        /// When it ended.
-        expired: Timestamp,
-    },
-    /// A key speaks for one host.
-    #[error("this key already speaks for {0}; an agent makes a new key for each join")]
-    KeyTaken(HostName),
-    /// The address has another authority.
-    #[error("the address of {0} is set by its owner (address-from=static), not by its agent")]
-    NotByLink(HostName),
-    /// The secrets are there already; new ones would lock every agent out.
-    #[error("this server has an identity already")]
-    Identified,
-}
-
-/// What a change touched, and so what must be written and looked at again.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Key {
-    /// A zone's version.
-    Zone(DnsName),
-    /// A host.
-    Host(HostName),
-    /// A tombstone.
-    Tombstone(HostName),
-    /// The server's secrets.
-    Identity,
-}
-
-/// What is kept under a [`Key`].
-#[derive(Clone, Debug, PartialEq)]
-pub enum Record {
-    /// Under [`Key::Zone`].
-    Zone(DnsName, Zone),
-    /// Under [`Key::Host`].
-    Host(HostName, Arc<Host>),
-    /// Under [`Key::Tombstone`].
-    Tombstone(HostName, Timestamp),
-    /// Under [`Key::Identity`].
-    Identity(Arc<Identity>),
 }
 
 impl State {
@@ -333,7 +104,14 @@ impl State {
     pub fn apply(&mut self, change: &Change, policy: &Policy) -> Result<Vec<Key>, Refused> {
         match change {
             Change::Serve { zone, apex, at } => Ok(self.serve(zone, *apex, *at)),
+            Change::Retire { zone } => {
+                let served = self.zones.remove_mut(zone);
+                Ok(if served { vec![Key::Zone(zone.clone())] } else { Vec::new() })
+            }
             Change::Add { host, edits, join, update, reuse } => {
+                if let Some(own) = policy.own_names.iter().find(|own| **own == host.dual() || **own == host.twin()) {
+                    return Err(Refused::OwnName(own.clone()));
+                }
                 if self.hosts.contains_key(host) {
                     return Err(Refused::Exists(host.clone()));
                 }
@@ -474,15 +252,16 @@ impl State {
 
     /// Puts `new` in the place of `host`; the zone gets a new version if the world can see the difference.
     fn publish(&mut self, name: &HostName, new: Option<Host>) -> Result<Vec<Key>, Refused> {
-        let Some(zone) = self.zones.get(name.zone()).copied() else {
+        let zone = self.zones.get(name.zone()).copied();
+        if zone.is_none() && new.is_some() {
             return Err(Refused::UnknownZone(name.zone().clone()));
-        };
+        }
         let old = self.hosts.get(name);
         if old.map(Arc::as_ref) == new.as_ref() {
             return Ok(Vec::new());
         }
         let mut touched = vec![Key::Host(name.clone())];
-        if old.map(|host| visible(host)) != new.as_ref().map(visible) {
+        if let Some(zone) = zone.filter(|_| old.map(|host| visible(host)) != new.as_ref().map(visible)) {
             self.zones.insert_mut(name.zone().clone(), Zone { serial: zone.serial.next(), ..zone });
             touched.push(Key::Zone(name.zone().clone()));
         }

@@ -15,9 +15,10 @@ use jiff::Timestamp;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::change;
+use crate::change::{Key, Record, Serial};
 use crate::host::{self, AddressFrom, Carrier, Digest};
 use crate::name::{DnsName, HostName};
-use crate::state::{self, Key, Record, Serial};
 
 /// Stands before the JSON of every value of this version.
 const V1: &[u8] = b"v1 ";
@@ -228,13 +229,13 @@ impl<'de, B: TryFrom<Vec<u8>>> Deserialize<'de> for Secret<B> {
     }
 }
 
-impl From<&state::Zone> for Zone {
-    fn from(zone: &state::Zone) -> Self {
+impl From<&change::Zone> for Zone {
+    fn from(zone: &change::Zone) -> Self {
         Self { serial: zone.serial.0, apex: zone.apex }
     }
 }
 
-impl From<Zone> for state::Zone {
+impl From<Zone> for change::Zone {
     fn from(zone: Zone) -> Self {
         Self { serial: Serial(zone.serial), apex: zone.apex }
     }
@@ -272,14 +273,14 @@ impl From<Host> for host::Host {
     }
 }
 
-impl From<&state::Identity> for Identity {
-    fn from(identity: &state::Identity) -> Self {
-        let state::Identity { link_key, reset_key, certificate_key } = identity.clone();
+impl From<&change::Identity> for Identity {
+    fn from(identity: &change::Identity) -> Self {
+        let change::Identity { link_key, reset_key, certificate_key } = identity.clone();
         Self { link_key: Secret(link_key), reset_key: Secret(reset_key), certificate_key: Secret(certificate_key) }
     }
 }
 
-impl From<Identity> for state::Identity {
+impl From<Identity> for change::Identity {
     fn from(identity: Identity) -> Self {
         let Identity { link_key: Secret(link_key), reset_key: Secret(reset_key), certificate_key: Secret(certificate_key) } = identity;
         Self { link_key, reset_key, certificate_key }
@@ -326,14 +327,14 @@ mod tests {
             || "([a-f][a-z0-9]{0,20}|@)".prop_map(|label| HostName::new(&label, "dyn.example.org".parse().expect("zone")).expect("host"));
         let zone = ("[a-z]{1,20}\\.org", any::<u32>(), any::<[u8; 32]>()).prop_map(|(name, serial, apex)| {
             let name: DnsName = name.parse().expect("name");
-            (Key::Zone(name.clone()), Record::Zone(name, state::Zone { serial: Serial(serial), apex: Digest(apex) }))
+            (Key::Zone(name.clone()), Record::Zone(name, change::Zone { serial: Serial(serial), apex: Digest(apex) }))
         });
         let host = (name(), arbitrary_host()).prop_map(|(name, host)| (Key::Host(name.clone()), Record::Host(name, Arc::new(host))));
         let tombstone = (name(), 0i64..4_000_000_000)
             .prop_map(|(name, at)| (Key::Tombstone(name.clone()), Record::Tombstone(name, Timestamp::from_second(at).expect("time"))));
         let bytes = || prop::collection::vec(any::<u8>(), 0..100);
         let identity = (bytes(), any::<[u8; 32]>(), bytes()).prop_map(|(link_key, reset_key, certificate_key)| {
-            (Key::Identity, Record::Identity(Arc::new(state::Identity { link_key, reset_key, certificate_key })))
+            (Key::Identity, Record::Identity(Arc::new(change::Identity { link_key, reset_key, certificate_key })))
         });
         prop_oneof![zone, host, tombstone, identity]
     }

@@ -7,9 +7,10 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::change::Serial;
 use crate::host::Host;
 use crate::name::{APEX, DnsName, Form, form_of};
-use crate::state::{Serial, State};
+use crate::state::State;
 use crate::wire::Type;
 
 /// The version of the rules in this file: a change of what follows from the same state is a new version of every zone.

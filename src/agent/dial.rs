@@ -6,6 +6,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fourward_core::host::Digest;
@@ -40,12 +41,25 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
     /// Nothing answered.
-    #[error("no gateway answered at {tried} (UDP); last: {last}")]
+    #[error(
+        "no gateway answered at {tried} (UDP); last: {last}; is fourward running there, and is its UDP port open in the provider's firewall?"
+    )]
     NoAnswer {
         /// The addresses.
         tried: String,
         /// What the last attempt said.
         last: String,
+    },
+    /// Somebody answered who is not the gateway of the join string.
+    #[error(
+        "{gateway} at {address} shows another key than the one that this home was told: it was set up anew, the join string is of \
+         another gateway, or somebody stands in between; make a new join string with `fourward host token` on the gateway and join again"
+    )]
+    OtherKey {
+        /// Its name.
+        gateway: String,
+        /// Where it answers.
+        address: IpAddr,
     },
     /// The key cannot be used.
     #[error(transparent)]
@@ -78,21 +92,32 @@ pub(crate) async fn dial(gateways: &[Peer], key: &[u8], source: Option<Ipv6Addr>
     let mut attempts = FuturesUnordered::new();
     let mut targets = targets(gateways).into_iter();
     let mut last = String::from("no address of that kind on this machine");
+    let mut impostor = None;
     loop {
         let next = targets.next();
         let done = next.is_none();
         if let Some((peer, address)) = next {
-            let config = client_config(peer, &key)?;
-            attempts.push(attempt(peer, address, source, config));
+            let pinned = Arc::new(Pinned { pins: peer.pins.clone(), other: AtomicBool::new(false) });
+            let config = client_config(Arc::clone(&pinned), &key)?;
+            attempts.push(async move {
+                let outcome = attempt(peer, address, source, config).await;
+                outcome.map_err(|error| (error, pinned.other.load(Ordering::Relaxed).then(|| (peer.name.to_string(), address))))
+            });
         }
         if done && attempts.is_empty() {
+            if let Some((gateway, address)) = impostor {
+                return Err(DialError::OtherKey { gateway, address });
+            }
             let tried: Vec<_> = gateways.iter().flat_map(|peer| &peer.addresses).map(IpAddr::to_string).collect();
             return Err(DialError::NoAnswer { tried: tried.join(", "), last });
         }
         tokio::select! {
             Some(outcome) = attempts.next() => match outcome {
                 Ok(dialled) => return Ok(dialled),
-                Err(error) => last = error,
+                Err((error, other)) => {
+                    last = error;
+                    impostor = impostor.or(other);
+                }
             },
             () = sleep(STAGGER), if !done => {}
         }
@@ -143,12 +168,12 @@ fn endpoint(socket: UdpSocket) -> io::Result<Endpoint> {
     Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))
 }
 
-fn client_config(peer: &Peer, key: &Arc<CertifiedKey>) -> Result<ClientConfig, DialError> {
+fn client_config(pinned: Arc<Pinned>, key: &Arc<CertifiedKey>) -> Result<ClientConfig, DialError> {
     let resolver = AlwaysResolvesClientRawPublicKeys::new(Arc::clone(key));
     let mut tls = rustls::ClientConfig::builder_with_provider(crypto::tls_provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Pinned(peer.pins.clone())))
+        .with_custom_certificate_verifier(pinned)
         .with_client_cert_resolver(Arc::new(resolver));
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let crypto = QuicClientConfig::try_from(tls).map_err(|_| DialError::NoInitialCipher)?;
@@ -161,7 +186,11 @@ fn client_config(peer: &Peer, key: &Arc<CertifiedKey>) -> Result<ClientConfig, D
 
 /// Takes the gateway whose key was pinned, and no other.
 #[derive(Debug)]
-struct Pinned(Vec<Digest>);
+struct Pinned {
+    pins: Vec<Digest>,
+    /// Whether another key was shown: QUIC's error does not tell it from other faults.
+    other: AtomicBool,
+}
 
 impl ServerCertVerifier for Pinned {
     fn verify_server_cert(
@@ -172,9 +201,10 @@ impl ServerCertVerifier for Pinned {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if is_pinned(&self.0, &crypto::sha256(shown)) {
+        if is_pinned(&self.pins, &crypto::sha256(shown)) {
             return Ok(ServerCertVerified::assertion());
         }
+        self.other.store(true, Ordering::Relaxed);
         Err(CertificateError::ApplicationVerificationFailure.into())
     }
 

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
     /// No gateway answered, or not the right one.
-    #[error("{0}; is fourward running there, and is UDP port 443 open in the provider's firewall?")]
+    #[error(transparent)]
     Dial(#[from] DialError),
     /// The gateway says no.
     #[error("the gateway refuses: {0}")]

@@ -21,6 +21,9 @@ const TICK: Duration = Duration::from_millis(500);
 /// Every second something is asked that must be answered; three in a row are no accident.
 const SILENCE: Duration = Duration::from_secs(3);
 
+/// A line that is full of its own upload answers late.
+const ROUND_TRIPS: u32 = 4;
+
 /// An address that cannot be bound (yet) is tried again so soon.
 const REBIND_PAUSE: Duration = Duration::from_millis(50);
 
@@ -185,8 +188,9 @@ impl Silence {
         if datagrams != self.datagrams {
             *self = Self { datagrams, since: Instant::now() };
         }
-        if self.since.elapsed() > SILENCE {
-            return Err(Ended::Lost(format!("the gateway was silent for {} s", SILENCE.as_secs())));
+        let patience = SILENCE.max(connection.rtt() * ROUND_TRIPS);
+        if self.since.elapsed() > patience {
+            return Err(Ended::Lost(format!("the gateway was silent for {} s", patience.as_secs())));
         }
         Ok(())
     }

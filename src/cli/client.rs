@@ -30,10 +30,11 @@ pub(super) async fn ask(args: &ServerArgs, request: &Request) -> Result<Reply, C
     })?;
     let exchange = exchange(stream, request);
     let line = timeout(PATIENCE, exchange).await.map_err(io::Error::from).and_then(|line| line);
-    let line = line.map_err(|source| CliError::NoAnswer { path, source })?;
+    let line = line.map_err(|source| CliError::NoAnswer { path: path.clone(), source })?;
     match serde_json::from_str(&line).map_err(|_| CliError::OutOfTurn)? {
         Reply::Refused(reason) => Err(CliError::Refused(reason)),
         Reply::Failed(reason) => Err(CliError::Failed(reason)),
+        Reply::NotPermitted => Err(CliError::NotPermitted { path }),
         granted => Ok(granted),
     }
 }
@@ -42,18 +43,13 @@ async fn exchange(stream: UnixStream, request: &Request) -> io::Result<String> {
     let (read, mut write) = stream.into_split();
     let mut question = serde_json::to_vec(request)?;
     question.push(b'\n');
-    write.write_all(&question).await?;
+    // A server that turns us away may be gone before we have asked: its answer counts for more than our failure to ask.
+    let asked = write.write_all(&question).await;
     let mut line = String::new();
     BufReader::new(read).take(LINE_LIMIT as u64).read_line(&mut line).await?;
     if line.is_empty() {
+        asked?;
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection; its log says why"));
     }
     Ok(line)
-}
-
-/// Prints `value` for programs.
-pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), CliError> {
-    let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
-    println!("{text}");
-    Ok(())
 }

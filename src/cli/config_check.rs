@@ -4,22 +4,21 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::CliError;
-use super::client::print_json;
+use super::{CliError, out};
 use crate::config::{Agent, Config, Server};
 
 pub(super) fn run(file: &Path, as_json: bool) -> Result<(), CliError> {
     let config = Config::read(file)?;
     if as_json {
-        return print_json(&json!({ "ok": true, "config": file, "roles": roles(&config), "state": config.state }));
+        return out::json(&json!({ "ok": true, "config": file, "roles": roles(&config), "state": config.state }));
     }
-    println!("{} is good.", file.display());
-    println!("state      {}", config.state.display());
+    out::line(format_args!("{} is good.", file.display()))?;
+    out::line(format_args!("state      {}", config.state.display()))?;
     if let Some(server) = &config.server {
-        explain_server(server);
+        explain_server(server)?;
     }
     if let Some(agent) = &config.agent {
-        explain_agent(agent);
+        explain_agent(agent)?;
     }
     Ok(())
 }
@@ -34,38 +33,44 @@ fn roles(config: &Config) -> Vec<&'static str> {
     present.into_iter().filter(|(_, present)| *present).map(|(role, _)| role).collect()
 }
 
-fn explain_server(server: &Server) {
+fn explain_server(server: &Server) -> Result<(), CliError> {
     let addresses: Vec<String> = server.addresses().map(|address| address.to_string()).collect();
-    println!("public     {} at {}", server.public.name, addresses.join(", "));
+    out::line(format_args!("public     {} at {}", server.public.name, addresses.join(", ")))?;
     if let Some(dns) = &server.dns {
-        println!("dns        answers for {} with a TTL of {} s; name servers {}", join(&dns.zones), dns.ttl, join(&dns.nameservers));
+        out::line(format_args!(
+            "dns        answers for {} with a TTL of {} s; name servers {}",
+            join(&dns.zones),
+            dns.ttl,
+            join(&dns.nameservers)
+        ))?;
         if dns.listen.is_empty() {
-            println!("           listens on the public addresses, port 53 (UDP and TCP)");
+            out::line(format_args!("           listens on the public addresses, port 53 (UDP and TCP)"))?;
         } else {
-            println!("           listens on {} (UDP and TCP)", join(&dns.listen));
+            out::line(format_args!("           listens on {} (UDP and TCP)", join(&dns.listen)))?;
         }
     }
     if let Some(gateway) = &server.gateway {
-        println!("gateway    TLS on TCP {}, HTTP on TCP {}, links on UDP {}", gateway.tls, gateway.http, gateway.tls);
-        println!("           at most {} connections at once", gateway.connections);
+        out::line(format_args!("gateway    TLS on TCP {}, HTTP on TCP {}, links on UDP {}", gateway.tls, gateway.http, gateway.tls))?;
+        out::line(format_args!("           at most {} connections at once", gateway.connections))?;
         let t = &gateway.timeouts;
-        println!(
+        out::line(format_args!(
             "           waits {} s for a hello, {} s for a home, {} s for a byte ({} s half-closed), {} s to drain",
             t.hello.as_secs(),
             t.dial.as_secs(),
             t.idle.as_secs(),
             t.half_closed.as_secs(),
             t.drain.as_secs()
-        );
+        ))?;
     }
+    Ok(())
 }
 
-fn explain_agent(agent: &Agent) {
-    println!("agent      speaks for {}", agent.host);
+fn explain_agent(agent: &Agent) -> Result<(), CliError> {
+    out::line(format_args!("agent      speaks for {}", agent.host))?;
     for gateway in &agent.gateways {
-        println!("           gateway {} at {}", gateway.name, join(&gateway.addresses));
+        out::line(format_args!("           gateway {} at {}", gateway.name, join(&gateway.addresses)))?;
     }
-    println!("           offers {}", join(&agent.services));
+    out::line(format_args!("           offers {}", join(&agent.services)))?;
     let wish = &agent.wish;
     let fixed = [
         wish.target.map(|target| format!("the address {target}")),
@@ -73,7 +78,8 @@ fn explain_agent(agent: &Agent) {
         wish.suffix.map(|suffix| format!("the suffix {suffix}")),
     ];
     let fixed: Vec<String> = fixed.into_iter().flatten().collect();
-    println!("           publishes {}", if fixed.is_empty() { "its best global address".into() } else { fixed.join(", ") });
+    out::line(format_args!("           publishes {}", if fixed.is_empty() { "its best global address".into() } else { fixed.join(", ") }))?;
+    Ok(())
 }
 
 fn join<T: ToString>(values: &[T]) -> String {

@@ -1,14 +1,15 @@
 //! Writing configurations and keys: never over what is there, and for the user who will read them.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::Path;
 
 use rustix::process::geteuid;
 
 use super::CliError;
 use crate::accounts;
+use crate::store::make_directory;
 
 /// The user of the systemd unit.
 const USER: &str = "fourward";
@@ -40,7 +41,7 @@ pub(super) fn state_directory(path: &Path) -> Result<(), CliError> {
     if path.is_dir() {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o750).create(path).map_err(|source| CliError::file(path, source))?;
+    make_directory(path).map_err(|source| CliError::file(path, source))?;
     if let (true, Some((user, group))) = (geteuid().is_root(), accounts::user(USER)) {
         chown(path, Some(user), Some(group)).map_err(|source| CliError::file(path, source))?;
     }

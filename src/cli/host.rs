@@ -3,59 +3,63 @@
 use fourward_core::api::{HostDetails, HostEntry, LinkStatus, Reply, Request, Secrets};
 use fourward_core::host::{AddressFrom, Edit, Settings};
 
-use super::client::{ask, print_json};
+use super::client::ask;
 use super::table::columns;
-use super::{CliError, HostCommand, ServerArgs};
+use super::{CliError, HostCommand, ServerArgs, out};
 
 pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
     match command {
         HostCommand::Add { name, settings, reuse, server } => {
-            check(&settings)?;
-            let aliases =
-                settings.iter().filter_map(|setting| setting.strip_prefix("alias=")).map(str::to_owned).collect::<Vec<_>>().join(",");
+            let wanted = check(&settings)?;
             let secrets = secrets(&server, Request::HostAdd { host: name, edits: settings, reuse }).await?;
             let Some(secrets) = secrets else { return Ok(()) };
-            println!("{} is added.\n", secrets.names.dual);
-            print_names(&secrets);
-            for alias in aliases.split(',').filter(|alias| !alias.is_empty()) {
-                println!("\nAt the registrar of your own domain, for {alias} to lead here:\n  {alias}.  CNAME  {}.", secrets.names.dual);
+            out::line(format_args!("{} is added.\n", secrets.names.dual))?;
+            print_names(&secrets)?;
+            for alias in &wanted.alias {
+                out::line(format_args!(
+                    "\nAt the registrar of your own domain, for {alias} to lead here:\n  {alias}.  CNAME  {}.",
+                    secrets.names.dual
+                ))?;
             }
-            print_join(&secrets);
+            print_join(&secrets)?;
             Ok(())
         }
         HostCommand::Token { name, server } => {
             let secrets = secrets(&server, Request::HostToken { host: name }).await?;
             let Some(secrets) = secrets else { return Ok(()) };
-            println!("{}: a new join string and a new update password; the old ones are void.", secrets.names.dual);
-            println!("An agent that joined before stays linked until another one joins.");
-            print_join(&secrets);
+            out::line(format_args!("{}: a new join string and a new update password; the old ones are void.", secrets.names.dual))?;
+            out::line(format_args!("An agent that joined before stays linked until another one joins."))?;
+            print_join(&secrets)?;
             Ok(())
         }
         HostCommand::Set { name, settings, server } => {
             check(&settings)?;
             let Some(host) = details(&server, Request::HostSet { host: name, edits: settings }).await? else { return Ok(()) };
-            println!("{} is changed.\n{}", host.names.dual, describe(&host));
+            out::line(format_args!("{} is changed.\n{}", host.names.dual, describe(&host)))?;
             Ok(())
         }
         HostCommand::Show { name, server } => {
             let Some(host) = details(&server, Request::HostShow { host: name }).await? else { return Ok(()) };
-            print!("{}", describe(&host));
+            out::text(format_args!("{}", describe(&host)))?;
             Ok(())
         }
         HostCommand::Remove { name, server } => {
             let Some(host) = details(&server, Request::HostRemove { host: name }).await? else { return Ok(()) };
-            println!("{} is removed; its agent is shut out.", host.names.dual);
-            println!("Its name is kept from new owners: give it out again with `fourward host add {} --reuse`.", host.entry.host);
+            out::line(format_args!("{} is removed; its agent is shut out.", host.names.dual))?;
+            out::line(format_args!(
+                "Its name is kept from new owners: give it out again with `fourward host add {} --reuse`.",
+                host.entry.host
+            ))?;
             Ok(())
         }
         HostCommand::List { server } => match ask(&server, &Request::HostList).await? {
-            Reply::Hosts(hosts) if server.json => print_json(&hosts),
+            Reply::Hosts(hosts) if server.json => out::json(&hosts),
             Reply::Hosts(hosts) if hosts.is_empty() => {
-                println!("There is no host yet. Create one: fourward host add cloud");
+                out::line(format_args!("There is no host yet. Create one: fourward host add cloud"))?;
                 Ok(())
             }
             Reply::Hosts(hosts) => {
-                print!("{}", list(&hosts));
+                out::text(format_args!("{}", list(&hosts)))?;
                 Ok(())
             }
             _ => Err(CliError::OutOfTurn),
@@ -63,18 +67,21 @@ pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
     }
 }
 
-/// Finds what is wrong with the settings by themselves before the server is asked: that is an error of usage.
-fn check(settings: &[String]) -> Result<(), CliError> {
+/// Finds misspelt settings and values before the server is asked: those are errors of usage. What the server has is its own word.
+/// Returns what they come to on a new host.
+fn check(settings: &[String]) -> Result<Settings, CliError> {
+    let mut blank = Settings::default();
     for setting in settings {
-        Settings::default().edit(&setting.parse::<Edit>()?)?;
+        let edit: Edit = setting.parse()?;
+        blank.edit(&edit)?;
     }
-    Ok(())
+    Ok(blank)
 }
 
 /// `None` if it was printed as JSON.
 async fn secrets(server: &ServerArgs, request: Request) -> Result<Option<Secrets>, CliError> {
     match ask(server, &request).await? {
-        Reply::Secrets(secrets) if server.json => print_json(&secrets).map(|()| None),
+        Reply::Secrets(secrets) if server.json => out::json(&secrets).map(|()| None),
         Reply::Secrets(secrets) => Ok(Some(secrets)),
         _ => Err(CliError::OutOfTurn),
     }
@@ -83,24 +90,29 @@ async fn secrets(server: &ServerArgs, request: Request) -> Result<Option<Secrets
 /// `None` if it was printed as JSON.
 async fn details(server: &ServerArgs, request: Request) -> Result<Option<HostDetails>, CliError> {
     match ask(server, &request).await? {
-        Reply::Host(host) if server.json => print_json(&host).map(|()| None),
+        Reply::Host(host) if server.json => out::json(&host).map(|()| None),
         Reply::Host(host) => Ok(Some(*host)),
         _ => Err(CliError::OutOfTurn),
     }
 }
 
-fn print_names(secrets: &Secrets) {
+fn print_names(secrets: &Secrets) -> Result<(), CliError> {
     let rows = [
         vec!["  for everyone".into(), secrets.names.dual.to_string(), "A = this gateway, AAAA = the home once it is linked".into()],
         vec!["  IPv6 alone".into(), secrets.names.twin.to_string(), "AAAA = the home".into()],
     ];
-    print!("{}", columns(&rows));
+    out::text(format_args!("{}", columns(&rows)))?;
+    Ok(())
 }
 
-fn print_join(secrets: &Secrets) {
-    println!("\nAt home, within 24 hours and once, run `fourward join -` and paste this line:\n\n{}\n", secrets.join);
-    println!("Routers and update clients (FRITZ!Box, ddclient, inadyn): this version does not take their updates yet.");
-    println!("For the version that does: {} user {} password {}", secrets.update.url, secrets.update.user, secrets.update.password);
+fn print_join(secrets: &Secrets) -> Result<(), CliError> {
+    out::line(format_args!("\nAt home, within 24 hours and once, run `fourward join -` and paste this line:\n\n{}\n", secrets.join))?;
+    out::line(format_args!("Routers and update clients (FRITZ!Box, ddclient, inadyn): this version does not take their updates yet."))?;
+    out::line(format_args!(
+        "For the version that does: {} user {} password {}",
+        secrets.update.url, secrets.update.user, secrets.update.password
+    ))?;
+    Ok(())
 }
 
 /// A table of hosts for people.

@@ -5,8 +5,7 @@ use std::fmt::Write;
 use fourward_core::name::DnsName;
 use serde_json::json;
 
-use super::client::print_json;
-use super::{CliError, InitArgs, files};
+use super::{CliError, InitArgs, files, out};
 use crate::config::{Config, DEFAULT_CONFIG};
 
 pub(super) fn run(args: InitArgs) -> Result<(), CliError> {
@@ -20,6 +19,9 @@ pub(super) fn run(args: InitArgs) -> Result<(), CliError> {
         Some(name) => name.parse().map_err(|error| CliError::Usage(format!("--name: {error}")))?,
         None => zone.child("gw").map_err(|error| CliError::Usage(format!("--zone: {error}")))?,
     };
+    // What is relative to this shell is not to the service.
+    let state = std::path::absolute(&args.state).map_err(|source| CliError::file(&args.state, source))?;
+    let args = InitArgs { state, ..args };
     let text = config(&args, &zone, &name);
     // What we write must be what we read: anything that is wrong with the arguments is found here, before the file is there.
     Config::parse(&text, &args.config)?;
@@ -84,7 +86,7 @@ fn records(args: &InitArgs, zone: &DnsName, name: &DnsName) -> Vec<String> {
 fn report(args: &InitArgs, zone: &DnsName, name: &DnsName) -> Result<(), CliError> {
     let records = records(args, zone, name);
     if args.json {
-        return print_json(&json!({ "config": args.config, "state": args.state, "zone": zone, "name": name, "records": records }));
+        return out::json(&json!({ "config": args.config, "state": args.state, "zone": zone, "name": name, "records": records }));
     }
     let mut text = format!("{} is written.\n\n", args.config.display());
     let parent = zone.as_str().split_once('.').map_or(zone.as_str(), |(_, parent)| parent);
@@ -108,6 +110,6 @@ fn report(args: &InitArgs, zone: &DnsName, name: &DnsName) -> Result<(), CliErro
     if args.email.is_some() && !args.no_acme {
         let _ = writeln!(text, "\n--email is noted in the file, as a comment: this version orders no certificates yet.");
     }
-    print!("{text}");
+    out::text(format_args!("{text}"))?;
     Ok(())
 }

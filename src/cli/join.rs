@@ -1,7 +1,7 @@
 //! `join`: the home's key and configuration, from the one line that `host add` printed.
 //!
 //! Nothing is lost whenever it stops: the key waits in a file of its own until the gateway has taken it, and the same join string is good
-//! for the same key again.
+//! for the same key again. Each join string has its own waiting key, so that a wrong one in between spoils nothing.
 
 use std::fs;
 use std::io::{self, IsTerminal, Read};
@@ -12,8 +12,7 @@ use fourward_core::link::Service;
 use serde::Serialize;
 use serde_json::json;
 
-use super::client::print_json;
-use super::{CliError, JoinArgs, files};
+use super::{CliError, JoinArgs, files, out};
 use crate::agent::{RegisterError, register};
 use crate::config::{AGENT_KEY, DEFAULT_CONFIG};
 use crate::crypto;
@@ -21,8 +20,14 @@ use crate::crypto;
 /// More than any join string, so that pasting a wrong file ends.
 const INPUT_LIMIT: u64 = 64 * 1024;
 
+/// Of a secret's digest so many digits tell join strings apart; nobody has more than a few.
+const WAITING_MARK: usize = 16;
+
 pub(super) async fn run(args: JoinArgs) -> Result<(), CliError> {
     let join: JoinString = read(&args.string)?.parse()?;
+    // What is relative to this shell is not to the service.
+    let state = std::path::absolute(&args.state).map_err(|source| CliError::file(&args.state, source))?;
+    let args = JoinArgs { state, ..args };
     let key_file = args.state.join(AGENT_KEY);
     for path in [&args.config, &key_file] {
         if path.exists() {
@@ -31,7 +36,7 @@ pub(super) async fn run(args: JoinArgs) -> Result<(), CliError> {
         }
     }
     files::state_directory(&args.state)?;
-    let waiting = args.state.join(format!("{AGENT_KEY}.new"));
+    let waiting = args.state.join(waiting_name(&join));
     let key = waiting_key(&waiting)?;
     let registered = match register(&join, &key).await {
         Err(error @ RegisterError::Refused(_)) => {
@@ -40,19 +45,24 @@ pub(super) async fn run(args: JoinArgs) -> Result<(), CliError> {
         }
         registered => registered?,
     };
-    files::create(&args.config, 0o644, config(&args.state, &join)?.as_bytes(), "move it away and join again")?;
+    // The configuration first under another name: whenever this stops, either the same command goes on, or all is there.
+    let text = config(&args.state, &join)?;
+    let written = args.config.with_extension("toml.new");
+    let _ = fs::remove_file(&written);
+    files::create(&written, 0o644, text.as_bytes(), "another `fourward join` is running; wait for it")?;
+    files::give_to_owner_of_folder(&waiting)?;
     fs::rename(&waiting, &key_file).map_err(|source| CliError::file(&key_file, source))?;
-    files::give_to_owner_of_folder(&key_file)?;
+    fs::rename(&written, &args.config).map_err(|source| CliError::file(&args.config, source))?;
     if args.json {
-        return print_json(
+        return out::json(
             &json!({ "host": join.host, "names": { "dual": registered.dual, "twin": registered.twin }, "config": args.config }),
         );
     }
-    println!("This home is {} now ({} for IPv6 alone).", registered.dual, registered.twin);
-    println!("{} and the key are written. Start the agent:", args.config.display());
+    out::line(format_args!("This home is {} now ({} for IPv6 alone).", registered.dual, registered.twin))?;
+    out::line(format_args!("{} and the key are written. Start the agent:", args.config.display()))?;
     let option = if args.config.as_os_str() == DEFAULT_CONFIG { String::new() } else { format!(" --config {}", args.config.display()) };
-    println!("  systemctl enable --now fourward      (or, in the foreground: fourward run{option})");
-    println!("In the home router's IPv6 firewall, open TCP 80 and 443 to this machine.");
+    out::line(format_args!("  systemctl enable --now fourward      (or, in the foreground: fourward run{option})"))?;
+    out::line(format_args!("In the home router's IPv6 firewall, open TCP 80 and 443 to this machine."))?;
     Ok(())
 }
 
@@ -70,6 +80,11 @@ fn read(argument: &str) -> Result<String, CliError> {
     let mut text = String::new();
     input.take(INPUT_LIMIT).read_to_string(&mut text)?;
     Ok(text)
+}
+
+fn waiting_name(join: &JoinString) -> String {
+    let digest = crypto::sha256(join.secret.reveal()).to_string();
+    format!("{AGENT_KEY}.{}.new", digest.get(..WAITING_MARK).unwrap_or(&digest))
 }
 
 /// The key of a join that was interrupted, or a new one.

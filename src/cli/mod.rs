@@ -9,6 +9,7 @@ mod files;
 mod host;
 mod init;
 mod join;
+mod out;
 mod status;
 mod table;
 

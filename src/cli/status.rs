@@ -2,15 +2,15 @@
 
 use fourward_core::api::{Reply, Request, Status};
 
-use super::client::{ask, print_json};
-use super::{CliError, ServerArgs, host};
+use super::client::ask;
+use super::{CliError, ServerArgs, host, out};
 
 pub(super) async fn run(server: ServerArgs) -> Result<(), CliError> {
     let Reply::Status(status) = ask(&server, &Request::Status).await? else { return Err(CliError::OutOfTurn) };
     if server.json {
-        return print_json(&status);
+        return out::json(&status);
     }
-    print!("{}", describe(&status));
+    out::text(format_args!("{}", describe(&status)))?;
     Ok(())
 }
 

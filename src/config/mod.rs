@@ -108,8 +108,8 @@ pub struct Timeouts {
 /// The agent at home.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Agent {
-    /// The host that it speaks for, as the gateway knows it.
-    pub host: String,
+    /// The dual name of the host that it speaks for.
+    pub host: DnsName,
     /// Where its gateways are, and how to know them.
     pub gateways: Vec<fourward_core::join::Peer>,
     /// What the gateway may open here.
@@ -128,6 +128,12 @@ pub enum ConfigError {
         path: PathBuf,
         /// Why not.
         source: std::io::Error,
+    },
+    /// The file is there and not for this user.
+    #[error("{path}: permission denied; run this as root, or as the user that the file belongs to")]
+    NotPermitted {
+        /// The file.
+        path: PathBuf,
     },
     /// It is no TOML, or has a key that no version knows, or a value of the wrong kind.
     #[error("{path}: {message}")]
@@ -167,7 +173,10 @@ impl Config {
     /// # Errors
     /// The file cannot be read, or its text is refused.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::PermissionDenied => ConfigError::NotPermitted { path: path.into() },
+            _ => ConfigError::Read { path: path.into(), source },
+        })?;
         Self::parse(&text, path)
     }
 

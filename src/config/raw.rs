@@ -31,8 +31,14 @@ const IDLE_SECONDS: u64 = 3_600;
 /// One direction closed: the other has something to say or is forgotten.
 const HALF_CLOSED_SECONDS: u64 = 300;
 
+/// A week: longer waits are mistakes of the keyboard.
+const LONGEST_SECONDS: u64 = 7 * 86_400;
+
 /// What systemd waits by itself is 90 s.
 const DRAIN_SECONDS: u64 = 30;
+
+/// More would not fit into the link's hello, nor into anybody's head.
+const SERVICES: usize = 64;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -199,6 +205,10 @@ fn server(public: Option<RawPublic>, dns: Option<RawDns>, gateway: Option<RawGat
     };
     let zones = dns.as_ref().map_or(&[][..], |dns| &dns.zones);
     let zones = zones.iter().map(|zone| name("dns.zones", zone)).collect::<Result<Vec<_>, _>>()?;
+    // Before the own name is taken from the first of them: that there is none is what is wrong.
+    if dns.is_some() && zones.is_empty() {
+        return Err(value("dns.zones", "empty: name the zone that was delegated to this server"));
+    }
     let public = public.parse(zones.first())?;
     let dns = dns.map(|dns| dns.parse(zones, &public)).transpose()?;
     let gateway = gateway.map(RawGateway::parse).transpose()?;
@@ -213,6 +223,12 @@ impl RawPublic {
         if self.ipv6.is_empty() {
             return Err(value("public.ipv6", "missing: homes are reached over IPv6; give this server's own IPv6 address"));
         }
+        if let Some(address) = self.ipv4.iter().find(|a| a.is_unspecified() || a.is_multicast() || a.is_broadcast()) {
+            return Err(value("public.ipv4", &format!("{address} is no address that a client could come to")));
+        }
+        if let Some(address) = self.ipv6.iter().find(|a| a.is_unspecified() || a.is_multicast() || a.is_unicast_link_local()) {
+            return Err(value("public.ipv6", &format!("{address} is no address that a home could come to")));
+        }
         unique("public.ipv4", &self.ipv4)?;
         unique("public.ipv6", &self.ipv6)?;
         let name = match (self.name, first_zone) {
@@ -226,11 +242,11 @@ impl RawPublic {
 
 impl RawDns {
     fn parse(self, zones: Vec<DnsName>, public: &Public) -> Result<Dns, ConfigError> {
-        if zones.is_empty() {
-            return Err(value("dns.zones", "empty: name the zone that was delegated to this server"));
-        }
         unique("dns.zones", &zones)?;
         unique("dns.listen", &self.listen)?;
+        if let Some(address) = self.listen.iter().find(|address| address.port() == 0) {
+            return Err(value("dns.listen", &format!("{address}: 0 is no port that a resolver could ask")));
+        }
         if let Some((inner, outer)) = nested(&zones) {
             return Err(value("dns.zones", &format!("{inner} is inside {outer}: its hosts would be in two zones; keep one of them")));
         }
@@ -257,6 +273,9 @@ impl RawDns {
 impl RawGateway {
     fn parse(self) -> Result<Gateway, ConfigError> {
         let (tls, http) = (self.tls.unwrap_or(443), self.http.unwrap_or(80));
+        if tls == 0 || http == 0 {
+            return Err(value("gateway.tls, gateway.http", "0 is no port that a client could come to"));
+        }
         if tls == http {
             return Err(value("gateway.http", &format!("port {http} is gateway.tls already")));
         }
@@ -271,10 +290,9 @@ impl RawGateway {
 
 impl RawTimeouts {
     fn parse(self) -> Result<Timeouts, ConfigError> {
-        let seconds = |key: &str, given: Option<u64>, default: u64| match given {
-            Some(0) => Err(value(&format!("gateway.timeouts.{key}"), "0 would wait for nothing; give seconds from 1 on")),
-            Some(seconds) => Ok(Duration::from_secs(seconds)),
-            None => Ok(Duration::from_secs(default)),
+        let seconds = |key: &str, given: Option<u64>, default: u64| match given.unwrap_or(default) {
+            seconds @ 1..=LONGEST_SECONDS => Ok(Duration::from_secs(seconds)),
+            _ => Err(value(&format!("gateway.timeouts.{key}"), &format!("expected seconds from 1 to {LONGEST_SECONDS}"))),
         };
         Ok(Timeouts {
             hello: seconds("hello", self.hello, HELLO_SECONDS)?,
@@ -290,10 +308,17 @@ fn agent(raw: RawAgent) -> Result<Agent, ConfigError> {
     if raw.gateways.is_empty() {
         return Err(value("agent.gateways", "empty: `fourward join -` writes it from the join string"));
     }
+    if let Some(peer) = raw.gateways.iter().find(|peer| peer.addresses.is_empty() || peer.pins.is_empty()) {
+        return Err(value("agent.gateways", &format!("{} has no addresses or no pins; `fourward join -` writes both", peer.name)));
+    }
+    let host = name("agent.host", &raw.host)?;
     let services = raw.services.unwrap_or_else(Service::defaults);
     unique("agent.services", &services)?;
+    if services.len() > SERVICES {
+        return Err(value("agent.services", &format!("{} services; {SERVICES} is the most", services.len())));
+    }
     let wish = Wish { target: raw.target, interface: raw.interface, suffix: raw.suffix };
-    Ok(Agent { host: raw.host, gateways: raw.gateways, services, wish })
+    Ok(Agent { host, gateways: raw.gateways, services, wish })
 }
 
 fn name(key: &str, text: &str) -> Result<DnsName, ConfigError> {

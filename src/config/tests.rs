@@ -79,6 +79,17 @@ fn what_is_no_name_or_stands_there_twice_is_refused() {
 }
 
 #[test]
+fn what_nobody_can_mean_is_refused() {
+    for seconds in ["0", "604801", "9223372036854775807"] {
+        refused(&format!("{SERVER}timeouts = {{ dial = {seconds} }}\n"), &["gateway.timeouts.dial", "604800"]);
+    }
+    refused(&format!("{SERVER}tls = 0\n"), &["gateway.tls", "no port"]);
+    refused(&SERVER.replace("[gateway]", "listen = [\"127.0.0.1:0\"]\n[gateway]"), &["dns.listen", "no port"]);
+    refused(&SERVER.replace("192.0.2.11", "0.0.0.0"), &["public.ipv4", "0.0.0.0"]);
+    refused(&SERVER.replace("2001:db8:a::11", "fe80::1"), &["public.ipv6", "fe80::1"]);
+}
+
+#[test]
 fn what_is_missing_is_named_with_the_reason() {
     refused("", &["no role"]);
     refused("[dns]\nzones = [\"dyn.example.org\"]\n", &["[public]", "missing"]);

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fourward_core::api::{GatewayStatus, HostDetails, HostEntry, LinkStatus, Names, Reply, Request, Secrets, Status, Update, ZoneStatus};
+use fourward_core::change::Change;
 use fourward_core::host::{AddressFrom, Digest, Edit, Host, JoinSecret};
 use fourward_core::join::{JoinString, Peer, Secret};
 use fourward_core::name::{HostName, NameError};
-use fourward_core::state::{Change, State};
+use fourward_core::state::State;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::config::Server;
@@ -93,8 +94,11 @@ impl Control {
         }
     }
 
+    /// The host that `text` names. One whose zone is served no longer goes by its whole name.
     fn host(&self, text: &str) -> Result<HostName, NameError> {
-        HostName::parse(text, self.server.zones())
+        let kept = |(label, zone): (&str, &str)| HostName::new(label, zone.parse().ok()?).ok();
+        let kept = text.split_once('.').and_then(kept).filter(|host| self.store.snapshot().host(host).is_some());
+        kept.map_or_else(|| HostName::parse(text, self.server.zones()), Ok)
     }
 
     /// Makes new secrets for `host` and commits them.

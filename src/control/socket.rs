@@ -50,7 +50,8 @@ pub enum SocketError {
 pub struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
-    group: u32,
+    /// Whose members may come in, where there is that group.
+    group: Option<u32>,
 }
 
 impl ControlSocket {
@@ -65,12 +66,13 @@ impl ControlSocket {
                 _ => {}
             }
             let listener = UnixListener::bind(path)?;
-            if let Some(group) = accounts::group(GROUP) {
-                // Only root, or a member, may give the file to the group; others keep it to themselves.
-                let _ = std::os::unix::fs::chown(path, None, Some(group));
+            // Until the group is known to be the right one, nobody else.
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+            let group = accounts::group(GROUP).filter(|group| is_given_to(path, *group));
+            if group.is_some() {
+                fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
             }
-            fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
-            Ok((listener, fs::metadata(path)?.gid()))
+            Ok((listener, group))
         };
         let (listener, group) = bind().map_err(|source| SocketError::Bind { path: path.into(), source })?;
         Ok(Self { listener, path: path.into(), group })
@@ -93,6 +95,7 @@ impl ControlSocket {
                 }
             };
             if !self.permits(&stream) {
+                turn_away(&stream);
                 continue;
             }
             let control = Arc::clone(&control);
@@ -109,12 +112,26 @@ impl ControlSocket {
     fn permits(&self, stream: &UnixStream) -> bool {
         let Ok(peer) = stream.peer_cred() else { return false };
         let own = rustix::process::geteuid().as_raw();
-        let permitted = peer.uid() == 0 || peer.uid() == own || peer.gid() == self.group || in_group(peer.pid(), self.group);
+        let permitted =
+            peer.uid() == 0 || peer.uid() == own || self.group.is_some_and(|group| peer.gid() == group || in_group(peer.pid(), group));
         if !permitted {
             warn!(uid = peer.uid(), gid = peer.gid(), "a control client was turned away");
         }
         permitted
     }
+}
+
+/// Says why, if that can be said at once: the answer fits the socket's buffer, and a stranger is not waited for.
+fn turn_away(stream: &UnixStream) {
+    let answer = serde_json::to_vec(&Reply::NotPermitted).unwrap_or_default();
+    let _ = stream.try_write(&[answer.as_slice(), b"\n"].concat());
+}
+
+/// Whether the file at `path` belongs to `group`, or could be given to it: under the systemd unit it does from the start, and the
+/// call would not be permitted.
+fn is_given_to(path: &Path, group: u32) -> bool {
+    let belongs = || fs::metadata(path).is_ok_and(|file| file.gid() == group);
+    belongs() || (std::os::unix::fs::chown(path, None, Some(group)).is_ok() && belongs())
 }
 
 /// Whether the process has `group` among its supplementary groups.

@@ -4,6 +4,7 @@
 //! other. An answer that the kernel cannot take at once is dropped; whoever asked asks again.
 
 use std::io::{self, IoSliceMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use fourward_core::answer::{Transport, UDP_LIMIT};
@@ -74,7 +75,10 @@ fn answer_all(socket: &Socket, source: &Source, buffer: &[u8], meta: &RecvMeta, 
         return;
     }
     for message in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
-        let answer = source.answer(message, Transport::Udp, out).and_then(|length| out.get(..length));
+        // A defect that one datagram meets must cost that datagram, not the process: anybody can send it again.
+        let answered = catch_unwind(AssertUnwindSafe(|| source.answer(message, Transport::Udp, out)));
+        let Ok(answered) = answered else { continue };
+        let answer = answered.and_then(|length| out.get(..length));
         if let Some(answer) = answer {
             socket.send(answer, meta);
         }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fourward_core::host::AddressFrom;
+use fourward_core::link::Service;
 use fourward_core::name::HostName;
 use fourward_core::policy::Forbidden;
 use fourward_core::state::State;
@@ -49,6 +50,9 @@ pub(super) enum DialError {
     /// Its link is down or silent.
     #[error("{0} does not answer on its link; is its line up?")]
     NoLink(HostName),
+    /// Its agent does not permit it.
+    #[error("{host} does not offer {service}: its agent's configuration (agent.services) leaves it out")]
+    NotOffered { host: HostName, service: Service },
     /// Its address may not be dialled.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
@@ -77,19 +81,31 @@ enum Try {
 }
 
 impl Dialer<'_> {
-    /// A connection to `port` of `host`'s home. No byte was written on it.
-    pub(super) async fn dial(&self, host: &HostName, port: u16) -> Result<Home, DialError> {
+    /// A connection to `port` of `host`'s home, for `service`. No byte was written on it.
+    pub(super) async fn dial(&self, host: &HostName, service: Service, port: u16) -> Result<Home, DialError> {
+        self.check_offer(host, service)?;
         let deadline = Instant::now() + self.patience;
         let mut view = View::new(host, self.store.watch());
         let mut aim = view.seen.ok_or_else(|| DialError::NoAddress(host.clone()))?;
         for _ in 0..TRIES {
             let tried = timeout_at(deadline.into(), self.attempt(aim, port, &mut view, deadline)).await;
             match tried.map_err(|_| DialError::Late(host.clone()))?? {
-                Try::Stands(home) => return Ok(home),
+                Try::Stands(home) => {
+                    // A link that came up meanwhile has not been asked yet.
+                    self.check_offer(host, service)?;
+                    return Ok(home);
+                }
                 Try::Moved(to) => aim = to,
             }
         }
         Err(DialError::Restless(host.clone()))
+    }
+
+    fn check_offer(&self, host: &HostName, service: Service) -> Result<(), DialError> {
+        match self.leases.presence(host) {
+            Some(presence) if !presence.services.contains(&service) => Err(DialError::NotOffered { host: host.clone(), service }),
+            _ => Ok(()),
+        }
     }
 
     async fn attempt(&self, aim: Aim, port: u16, view: &mut View<'_>, deadline: Instant) -> Result<Try, DialError> {

@@ -42,6 +42,12 @@ pub(super) fn not_found(head: &HttpHead, name: &DnsName) -> Vec<u8> {
     page(head, "404 Not Found", "", &text)
 }
 
+/// The host is known, but whoever comes over IPv6 is to go to it directly.
+pub(super) fn misdirected(head: &HttpHead, host: &HostName) -> Vec<u8> {
+    let text = format!("{host} is reached over IPv6 at its own address, not here; ask for its AAAA record again.\n");
+    page(head, "421 Misdirected Request", "", &text)
+}
+
 /// There is no one name in `head`.
 pub(super) fn bad_request(head: &HttpHead, reason: &str) -> Vec<u8> {
     page(
@@ -57,7 +63,7 @@ pub(super) fn away(head: &HttpHead, host: &HostName) -> Vec<u8> {
     let text = format!(
         "{host} is known here, but its home is not connected at the moment.\n\n\
          It may be restarting, or its line may be down; try again in a minute.\n\
-         If it is yours, `fourward check {host}` says what is wrong.\n"
+         If it is yours, `fourward host show {host}` on this gateway says more.\n"
     );
     page(head, "503 Service Unavailable", &format!("Retry-After: {RETRY_AFTER}\r\n"), &text)
 }

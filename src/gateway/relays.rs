@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::net::Ipv6Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use fourward_core::change::Key;
 use fourward_core::name::HostName;
-use fourward_core::state::{Key, State};
+use fourward_core::state::State;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;

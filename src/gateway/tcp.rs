@@ -8,9 +8,11 @@ use std::net::SocketAddr;
 
 use fourward_core::client_hello::{self, ClientHello};
 use fourward_core::http_head::{self, HttpHead};
+use fourward_core::link::Protocol::Tcp;
+use fourward_core::link::Service;
 use fourward_core::name::{DnsName, HostName};
 use fourward_core::peek::{Asked, Peek, Refusal};
-use fourward_core::route::{Target, route};
+use fourward_core::route;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
@@ -23,6 +25,18 @@ use super::{OwnConnection, Protocol, Reason, Shared};
 
 /// A ClientHello of today fits in one read of this size.
 const FIRST_READ: usize = 2048;
+
+/// Where a connection goes.
+enum Target {
+    /// To this host's home.
+    Host(HostName),
+    /// Nowhere from here: it came over IPv6 and belongs to this host's own address.
+    Direct(HostName),
+    /// To ourselves.
+    Own,
+    /// Nobody here is called so.
+    Unknown,
+}
 
 /// A client and its home, connected; nothing has gone to the home yet.
 pub(super) struct Carried {
@@ -49,10 +63,11 @@ async fn tls(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Car
         Asked::Nothing | Asked::Refused(_) => Target::Unknown,
     };
     match target {
-        Target::Host(host) => match shared.home(&host, shared.config.home_ports.tls).await {
+        Target::Host(host) => match shared.home(&host, 443, shared.config.home_ports.tls).await {
             Some(home) => return Some(shared.carried(host, stream, home, read)),
             None => refuse::say(stream, &Alert::InternalError.record()).await,
         },
+        Target::Direct(_) => refuse::say(stream, &Alert::InternalError.record()).await,
         Target::Own => {
             if shared.own.try_send(OwnConnection { stream, peer, read }).is_err() {
                 shared.traffic.refuse(Reason::Busy);
@@ -76,10 +91,11 @@ async fn http(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Ca
             refuse::bad_request(&head, &reason)
         }
         Ok(name) => match shared.target(&stream, name) {
-            Target::Host(host) => match shared.home(&host, shared.config.home_ports.http).await {
+            Target::Host(host) => match shared.home(&host, 80, shared.config.home_ports.http).await {
                 Some(home) => return Some(shared.carried(host, stream, home, read)),
                 None => refuse::away(&head, &host),
             },
+            Target::Direct(host) => refuse::misdirected(&head, &host),
             Target::Own => refuse::redirect(&head, name, shared.config.tls),
             Target::Unknown => {
                 debug!(%peer, %name, "unknown name");
@@ -141,15 +157,22 @@ impl Shared {
     /// Where a client of `stream` goes that asks for `name`. Over IPv6 only to ourselves: a home's AAAA is the home's.
     fn target(&self, stream: &TcpStream, name: &DnsName) -> Target {
         let over_v6 = stream.local_addr().is_ok_and(|local| local.is_ipv6());
-        match route(&self.store.snapshot(), &self.own_names, name) {
-            Target::Host(_) if over_v6 => Target::Unknown,
-            target => target,
+        match route::route(&self.store.snapshot(), &self.own_names, name) {
+            route::Target::Host(host) if over_v6 => {
+                self.traffic.refuse(Reason::Unknown);
+                Target::Direct(host)
+            }
+            route::Target::Host(host) => Target::Host(host),
+            route::Target::Own => Target::Own,
+            route::Target::Unknown => Target::Unknown,
         }
     }
 
-    async fn home(&self, host: &HostName, port: u16) -> Option<Home> {
+    /// The home of `host`, for what is called `tcp/{service}`, at `port`.
+    async fn home(&self, host: &HostName, service: u16, port: u16) -> Option<Home> {
+        let service = Service { protocol: Tcp, port: service };
         let dialer = Dialer { store: &self.store, leases: &self.leases, relays: &self.relays, patience: self.config.timeouts.dial };
-        match dialer.dial(host, port).await {
+        match dialer.dial(host, service, port).await {
             Ok(home) => Some(home),
             Err(error) => {
                 debug!(%host, %error, "away");

@@ -8,11 +8,17 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use aws_lc_rs::{hmac, rand};
 use fourward_core::demux::{OWN_ID_LENGTH, Owner, owner};
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, UdpPoller};
+use tokio::time::sleep;
+use tracing::warn;
+
+/// Out of memory, or an interface in trouble: long enough not to spin.
+const RECEIVE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Of the bytes of a connection ID so many are random: enough that two connections never meet, while the rest says "ours" but for one in
 /// sixteen million.
@@ -96,7 +102,19 @@ impl AsyncUdpSocket for Demux {
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> Poll<io::Result<usize>> {
-        let received = ready!(self.socket.poll_recv(cx, bufs, meta))?;
+        let received = match ready!(self.socket.poll_recv(cx, bufs, meta)) {
+            Ok(received) => received,
+            Err(error) => {
+                // The endpoint would take it for its end. It costs a pause.
+                warn!(%error, "receive on the link's socket failed");
+                let waker = cx.waker().clone();
+                tokio::spawn(async move {
+                    sleep(RECEIVE_PAUSE).await;
+                    waker.wake();
+                });
+                return Poll::Pending;
+            }
+        };
         for (buffer, meta) in bufs.iter_mut().zip(meta.iter_mut()).take(received) {
             self.sift(buffer, meta);
         }
@@ -123,6 +141,46 @@ impl AsyncUdpSocket for Demux {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A socket that fails to receive, always.
+    #[derive(Debug)]
+    struct Broken(Arc<dyn AsyncUdpSocket>);
+
+    impl AsyncUdpSocket for Broken {
+        fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+            Arc::clone(&self.0).create_io_poller()
+        }
+
+        fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+            self.0.try_send(transmit)
+        }
+
+        fn poll_recv(&self, _: &mut Context<'_>, _: &mut [IoSliceMut<'_>], _: &mut [RecvMeta]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()))
+        }
+
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            self.0.local_addr()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_receive_costs_a_pause_and_not_the_endpoint() {
+        let real = std::net::UdpSocket::bind("[::1]:0").expect("socket");
+        let real = quinn::Runtime::wrap_udp_socket(&quinn::TokioRuntime, real).expect("wrapped");
+        let demux = Demux::new(Arc::new(Broken(real)), OwnIds::new(&[7; 32]));
+        let began = tokio::time::Instant::now();
+        let mut polls = 0;
+        std::future::poll_fn(|cx| {
+            polls += 1;
+            let mut buffer = [0; 64];
+            let polled = demux.poll_recv(cx, &mut [IoSliceMut::new(&mut buffer)], &mut [RecvMeta::default()]);
+            assert!(polled.is_pending(), "{polled:?}");
+            if polls == 4 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        assert_eq!(began.elapsed(), RECEIVE_PAUSE * 3);
+    }
 
     #[test]
     fn our_ids_are_known_after_a_restart_and_others_are_not() {

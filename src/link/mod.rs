@@ -14,10 +14,10 @@ use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::Instant;
 
+use fourward_core::change::{Change, Identity, Key};
 use fourward_core::host::AddressFrom;
 use fourward_core::lease::LEASE;
 use fourward_core::name::HostName;
-use fourward_core::state::{Change, Identity, Key};
 use futures_util::StreamExt;
 use quinn::{Endpoint, Incoming, Runtime, TokioRuntime, VarInt};
 use tokio::sync::broadcast::error::RecvError;

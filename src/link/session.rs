@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fourward_core::change::{Change, Refused};
 use fourward_core::host::{AddressFrom, Digest};
 use fourward_core::lease::{ECHO_TIMEOUT, Echo, LEASE, Path, Prover, Verdict};
-use fourward_core::link::{FromAgent, FromGateway};
+use fourward_core::link::{FromAgent, FromGateway, Service};
 use fourward_core::name::{DnsName, HostName};
-use fourward_core::state::{Change, Refused, State};
+use fourward_core::state::State;
 use jiff::Timestamp;
 use quinn::{Connection, Incoming, VarInt};
 use tokio::time::{sleep_until, timeout};
@@ -94,7 +95,7 @@ async fn introduce(links: &Links, incoming: Incoming) -> Result<Option<Introduce
     let first = timeout(PATIENCE, receiver.receive::<FromAgent>()).await??;
     let answer = match first {
         FromAgent::Register { host, secret } => register(links, &host, crypto::sha256(secret.reveal()), key).await?,
-        FromAgent::Hello { version, instance, services: _ } => match welcome(links, key, instance, &connection).await {
+        FromAgent::Hello { version, instance, services } => match welcome(links, key, (instance, services), &connection).await {
             Ok(stay) => {
                 let remote = connection.remote_address().ip();
                 info!(host = %stay.host, %remote, ?version, epoch = stay.presence.epoch, "linked");
@@ -121,7 +122,7 @@ async fn register(links: &Links, host: &DnsName, secret: Digest, key: Digest) ->
             Ok(FromGateway::Registered { dual: name.dual(), twin: name.twin() })
         }
         Err(CommitError::Refused(refused)) => {
-            info!(host = %name, reason = %refused, "join refused");
+            debug!(host = %name, reason = %refused, "join refused");
             refusal(refused.to_string())
         }
         Err(stopped) => Err(stopped.into()),
@@ -133,7 +134,12 @@ fn host_by_dual_name(state: &State, name: &DnsName) -> Option<HostName> {
 }
 
 /// Lets the holder of `key` in as the newest link of its host, or says why not.
-async fn welcome<'a>(links: &'a Links, key: Digest, instance: u64, connection: &Connection) -> Result<Stay<'a>, FromGateway> {
+async fn welcome<'a>(
+    links: &'a Links,
+    key: Digest,
+    (instance, services): (u64, Vec<Service>),
+    connection: &Connection,
+) -> Result<Stay<'a>, FromGateway> {
     let refused = |reason: String, again| Err(FromGateway::Refused { reason, again });
     let Some(host) = links.store.snapshot().agent(&key).cloned() else {
         let reason = "this gateway does not know the key: the host was removed, or its agent joined elsewhere since; \
@@ -148,7 +154,7 @@ async fn welcome<'a>(links: &'a Links, key: Digest, instance: u64, connection: &
         let reason = format!("another agent with this key is linked for {host}; stop one of them");
         return refused(reason, true);
     }
-    let presence = links.leases.arrive(&host, instance, key, connection.remote_address().ip(), Timestamp::now());
+    let presence = links.leases.arrive(&host, instance, key, services, connection.remote_address().ip(), Timestamp::now());
     let stay = Stay { links, host, presence };
     // The key may have become void while we waited: whoever made it so has not seen this link.
     links.check_key(&stay.host).await;
@@ -188,7 +194,7 @@ impl<'a> Session<'a> {
         self.say(&FromGateway::Welcome { dual: self.stay.host.dual(), epoch: presence.epoch }).await?;
         loop {
             let now = Instant::now();
-            let silent_at = self.prover.silent_at().filter(|_| !*presence.silent.borrow());
+            let silent_at = self.prover.silent_at(self.connection.rtt()).filter(|_| !*presence.silent.borrow());
             let pause = self.pace.pause(now);
             tokio::select! {
                 message = receiver.receive::<FromAgent>(), if pause.is_none() => {

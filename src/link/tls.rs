@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
+use fourward_core::change::Identity;
 use fourward_core::link::ALPN;
-use fourward_core::state::Identity;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{EndpointConfig, ServerConfig};
 use rustls::client::danger::HandshakeSignatureValid;

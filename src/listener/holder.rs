@@ -11,11 +11,17 @@ use super::Protocol;
 /// The state of a listening TCP socket in the kernel's table.
 const TCP_LISTEN: &str = "0A";
 
+/// What `systemd-resolved` is called in /proc, which keeps 15 bytes of a name.
+pub(super) const RESOLVED: &str = "systemd-resolve";
+
+/// Where `systemd-resolved` listens, and nobody else: a service without root cannot look into that process, but knows it by these.
+const STUBS: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::new(127, 0, 0, 53)), IpAddr::V4(Ipv4Addr::new(127, 0, 0, 54))];
+
 /// A process that holds a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
-    /// Its process ID.
-    pub pid: u32,
+    /// Its process ID, if that can be seen from here.
+    pub pid: Option<u32>,
     /// Its name, at most 15 bytes of it.
     pub program: String,
 }
@@ -27,19 +33,24 @@ pub fn holder_of(protocol: Protocol, address: SocketAddr) -> Option<Holder> {
         Protocol::Udp => ["/proc/net/udp", "/proc/net/udp6"],
     };
     let texts = tables.iter().filter_map(|table| fs::read_to_string(table).ok());
-    let inodes: Vec<String> = texts.flat_map(|text| inodes(&text, protocol, address)).collect();
-    process_with(&inodes)
+    let sockets: Vec<(SocketAddr, String)> = texts.flat_map(|text| sockets(&text, protocol, address)).collect();
+    process_with(&sockets).or_else(|| stub_among(&sockets))
 }
 
-/// The inodes of the sockets in `table` that stand in the way of `address`.
-fn inodes(table: &str, protocol: Protocol, address: SocketAddr) -> Vec<String> {
+fn stub_among(sockets: &[(SocketAddr, String)]) -> Option<Holder> {
+    let stub = sockets.iter().any(|(local, _)| local.port() == 53 && STUBS.contains(&local.ip()));
+    stub.then(|| Holder { pid: None, program: RESOLVED.into() })
+}
+
+/// The sockets in `table` that stand in the way of `address`: where they are, and their inodes.
+fn sockets(table: &str, protocol: Protocol, address: SocketAddr) -> Vec<(SocketAddr, String)> {
     let row = |line: &str| {
         let mut columns = line.split_ascii_whitespace();
         let local = parse_address(columns.nth(1)?)?;
         let state = columns.nth(1)?;
         let inode = columns.nth(5)?;
         let listens = protocol == Protocol::Udp || state == TCP_LISTEN;
-        (listens && conflict(local, address)).then(|| inode.to_owned())
+        (listens && conflict(local, address)).then(|| (local, inode.to_owned()))
     };
     table.lines().skip(1).filter_map(row).collect()
 }
@@ -63,13 +74,13 @@ fn parse_address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
 }
 
-fn process_with(inodes: &[String]) -> Option<Holder> {
-    let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+fn process_with(sockets: &[(SocketAddr, String)]) -> Option<Holder> {
+    let wanted: Vec<String> = sockets.iter().map(|(_, inode)| format!("socket:[{inode}]")).collect();
     fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
         let pid: u32 = process.file_name().to_str()?.parse().ok()?;
         has_open(&process.path(), &wanted).then_some(())?;
         let program = fs::read_to_string(process.path().join("comm")).ok()?;
-        Some(Holder { pid, program: program.trim_end().to_owned() })
+        Some(Holder { pid: Some(pid), program: program.trim_end().to_owned() })
     })
 }
 
@@ -90,6 +101,18 @@ mod tests {
    1: 0100007F:D431 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4712 1 0000000000000000 100 0 0 10 0
    2: 0100007F:D431 0100007F:0050 01 00000000:00000000 00:00000000 00000000     0        0 4713 1 0000000000000000 100 0 0 10 0
 ";
+
+    fn inodes(table: &str, protocol: Protocol, address: SocketAddr) -> Vec<String> {
+        sockets(table, protocol, address).into_iter().map(|(_, inode)| inode).collect()
+    }
+
+    #[test]
+    fn resolved_is_known_by_its_address_where_its_process_is_unseen() {
+        let held = sockets(TABLE, Protocol::Udp, "0.0.0.0:53".parse().expect("an address"));
+        assert_eq!(stub_among(&held), Some(Holder { pid: None, program: RESOLVED.into() }));
+        let other = sockets(TABLE, Protocol::Tcp, "127.0.0.1:54321".parse().expect("an address"));
+        assert_eq!(stub_among(&other), None);
+    }
 
     #[test]
     fn a_wildcard_conflicts_with_every_address_of_the_port() {

@@ -14,7 +14,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use fourward_core::state::{Key, State};
+use fourward_core::change::Key;
+use fourward_core::state::State;
 use fourward_core::stored::{self, Table};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition, TableHandle as _};
@@ -112,7 +113,7 @@ fn definition(table: Table) -> TableDefinition<'static, &'static str, &'static [
     TableDefinition::new(table.name())
 }
 
-fn encoded(record: &fourward_core::state::Record) -> Result<Vec<u8>, redb::Error> {
+fn encoded(record: &fourward_core::change::Record) -> Result<Vec<u8>, redb::Error> {
     stored::encode(record).map_err(|error| redb::Error::Io(io::Error::other(error)))
 }
 
@@ -152,7 +153,8 @@ fn initialise(disk: impl StorageBackend) -> Result<(), redb::Error> {
 }
 
 /// Makes the directory `state` where there is none, so that a power cut cannot take it away again.
-pub(super) fn make_directory(state: &Path) -> io::Result<()> {
+/// Makes the state directory, for its owner and its group, if it is not there.
+pub(crate) fn make_directory(state: &Path) -> io::Result<()> {
     if state.is_dir() {
         return Ok(());
     }

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use fourward_core::change::{Change, Key, Refused};
 use fourward_core::policy::Policy;
-use fourward_core::state::{Change, Key, Refused, State};
+use fourward_core::state::State;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 mod embedded;
@@ -17,6 +18,7 @@ mod lock;
 mod writer;
 
 use embedded::Embedded;
+pub(crate) use embedded::make_directory;
 use lock::Lock;
 use writer::{BATCH_LIMIT, Outlets, Wish, Writer};
 
@@ -131,7 +133,15 @@ pub enum StoreError {
 impl StoreError {
     /// Whether it is a right to the file or its folder that is missing.
     pub fn is_permission(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied)
+        let source = match self {
+            Self::Io { source, .. } => Some(source.as_ref()),
+            Self::Create { source, .. } => match source.as_ref() {
+                redb::Error::Io(source) => Some(source),
+                _ => None,
+            },
+            _ => None,
+        };
+        source.is_some_and(|source| source.kind() == std::io::ErrorKind::PermissionDenied)
     }
 }
 
@@ -141,7 +151,7 @@ impl Store {
     /// # Errors
     /// Another process has it, the disk refuses, or what is there is not understood; then it is left as it is.
     pub fn open(state: &Path, policy: Policy) -> Result<Store, StoreError> {
-        embedded::make_directory(state).map_err(|source| StoreError::Io { path: state.into(), source: Arc::new(source) })?;
+        make_directory(state).map_err(|source| StoreError::Io { path: state.into(), source: Arc::new(source) })?;
         let lock = Lock::take(state)?;
         let path = state.join(FILE);
         let (db, state) = Embedded::open(&path)?;

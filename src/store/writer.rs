@@ -9,8 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use fourward_core::change::{Change, Key, Refused};
 use fourward_core::policy::Policy;
-use fourward_core::state::{Change, Key, Refused, State};
+use fourward_core::state::State;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::embedded::Embedded;

@@ -46,6 +46,14 @@ async fn a_link_that_answers_from_elsewhere_lets_no_byte_through() {
 }
 
 #[tokio::test]
+async fn what_the_agent_does_not_offer_is_not_dialled() {
+    let rig = Rig::start().await;
+    let _link = rig.link_offering(&host("cloud"), vec!["tcp/80".parse().expect("service")]);
+    assert_eq!(answer(rig.client(Protocol::Tls, &cloud()).await).await, INTERNAL_ERROR);
+    assert!(tokio::time::timeout(Duration::from_millis(200), rig.accept()).await.is_err(), "nobody was dialled");
+}
+
+#[tokio::test]
 async fn a_late_echo_lets_the_bytes_through_once_it_has_come() {
     let rig = Rig::start().await;
     let link = rig.link(&host("cloud"));

@@ -204,10 +204,13 @@ async fn settings_that_do_not_move_a_host_leave_its_relays_alone() {
     let (mut client, mut home) = rig.relayed("still").await;
     for edit in ["ttl=30", "alias=still.example.org", "ttl=60"] {
         let edits = vec![edit.parse().expect("edit")];
-        rig.store.commit(fourward_core::state::Change::Set { host: host("still"), edits }).await.expect("set");
+        rig.store.commit(fourward_core::change::Change::Set { host: host("still"), edits }).await.expect("set");
         assert_alive(&mut client, &mut home).await;
     }
-    rig.store.commit(fourward_core::state::Change::Remove { host: host("still"), at: jiff::Timestamp::UNIX_EPOCH }).await.expect("removed");
+    rig.store
+        .commit(fourward_core::change::Change::Remove { host: host("still"), at: jiff::Timestamp::UNIX_EPOCH })
+        .await
+        .expect("removed");
     assert_reset(&mut client).await;
 }
 

@@ -11,11 +11,12 @@ use fourward::config::{self, HomePorts, Public, Timeouts};
 use fourward::gateway::{self, Gateway, GatewayError, OwnConnection, Protocol, Traffic};
 use fourward::leases::{Leases, Presence};
 use fourward::store::Store;
+use fourward_core::change::Change;
 use fourward_core::host::{Digest, JoinSecret};
 use fourward_core::lease::Echo;
+use fourward_core::link::Service;
 use fourward_core::name::{DnsName, HostName};
 use fourward_core::policy::{AddressPolicy, Policy};
-use fourward_core::state::Change;
 use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -150,7 +151,12 @@ impl Rig {
 
     /// The link of `host`, up and saying nothing.
     pub(crate) fn link(&self, host: &HostName) -> Arc<Presence> {
-        self.leases.arrive(host, 1, fourward_core::host::Digest([0; 32]), IpAddr::V6(HERE), Timestamp::UNIX_EPOCH)
+        self.link_offering(host, Service::defaults())
+    }
+
+    /// The same, of an agent that lets `services` be opened.
+    pub(crate) fn link_offering(&self, host: &HostName, services: Vec<Service>) -> Arc<Presence> {
+        self.leases.arrive(host, 1, Digest([0; 32]), services, IpAddr::V6(HERE), Timestamp::UNIX_EPOCH)
     }
 
     /// The link of `host`, which claims `address` whenever it is asked.

@@ -19,6 +19,8 @@ use crate::topology::{Node, VPS4, VPS6};
 pub(crate) const ZONE: &str = "dyn.example.org";
 /// The host of the figure: both families, IPv6 alone, and the user's own domain.
 pub(crate) const DUAL: &str = "cloud.dyn.example.org";
+/// The gateway itself.
+pub(crate) const OWN: &str = "gw.dyn.example.org";
 pub(crate) const TWIN: &str = "cloud-ip6only.dyn.example.org";
 pub(crate) const ALIAS: &str = "owncloud.example.org";
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use fourward::agent::register;
 use fourward::crypto;
+use fourward_core::change::Change;
 use fourward_core::lease::LEASE;
-use fourward_core::state::Change;
 use jiff::Timestamp;
 
 use super::puppet::{Puppet, hello};

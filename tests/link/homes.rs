@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use fourward_core::change::Change;
 use fourward_core::link::{FromAgent, FromGateway};
-use fourward_core::state::Change;
 use jiff::Timestamp;
 
 use super::puppet::{Puppet, hello};

@@ -2,10 +2,10 @@
 
 use fourward::agent::{RegisterError, register};
 use fourward::crypto;
+use fourward_core::change::Change;
 use fourward_core::host::Digest;
 use fourward_core::join::Secret;
 use fourward_core::link::{FromAgent, FromGateway};
-use fourward_core::state::Change;
 use jiff::{SignedDuration, Timestamp};
 
 use super::puppet::{Puppet, hello};

@@ -13,12 +13,12 @@ use fourward::link::Links;
 use fourward::store::Store;
 use fourward::{config, crypto};
 use fourward_core::address::{Candidate, Wish};
+use fourward_core::change::{Change, Identity, Serial};
 use fourward_core::host::{Digest, JoinSecret};
 use fourward_core::join::{JoinString, Peer, Secret};
 use fourward_core::link::Service;
 use fourward_core::name::{DnsName, HostName};
 use fourward_core::policy::{AddressPolicy, Policy};
-use fourward_core::state::{Change, Identity, Serial};
 use jiff::{SignedDuration, Timestamp};
 use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
@@ -271,7 +271,7 @@ pub(crate) struct Running {
 impl Home {
     pub(crate) fn start(&self, addresses: &[Ipv6Addr]) -> Running {
         let (sender, receiver) = watch::channel(candidates(addresses));
-        let host = host(&self.host).dual().to_string();
+        let host = host(&self.host).dual();
         let config = config::Agent { host, gateways: vec![self.peer.clone()], services: Service::defaults(), wish: Wish::default() };
         let key = self.key.clone();
         let process = Process::start(move |cancel| async move {

@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
+use crate::change::Change;
 use crate::host::{Digest, JoinSecret};
 use crate::name::HostName;
 use crate::policy::Policy;
-use crate::state::Change;
 
 const CLOUD: &[&[u8]] = &[b"cloud", b"dyn", b"example", b"org"];
 const APEX: &[&[u8]] = &[b"dyn", b"example", b"org"];

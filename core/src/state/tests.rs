@@ -1,6 +1,8 @@
 //! What `apply` does, refuses and leaves alone.
 
 use super::*;
+use crate::host::{Digest, JoinSecret};
+use crate::policy::Forbidden;
 
 fn zone() -> DnsName {
     "dyn.example.org".parse().expect("zone")
@@ -171,6 +173,28 @@ fn a_zone_starts_from_the_clock_and_follows_its_configuration() {
     assert_eq!(serial(&state), 1000, "nothing changed");
     state.apply(&Change::Serve { zone: zone(), apex: digest(1), at: at(2000) }, &policy()).expect("served");
     assert_eq!(serial(&state), 1001);
+}
+
+#[test]
+fn a_host_cannot_take_the_gateways_name() {
+    let mut own = policy();
+    own.own_names.push("edge.dyn.example.org".parse().expect("name"));
+    assert!(matches!(started().apply(&add("edge", &[]), &own), Err(Refused::OwnName(_))));
+}
+
+#[test]
+fn a_retired_zone_keeps_its_hosts_and_can_be_cleared() {
+    let mut state = with_cloud();
+    let retire = Change::Retire { zone: zone() };
+    assert_eq!(state.apply(&retire, &policy()), Ok(vec![Key::Zone(zone())]));
+    assert_eq!(state.apply(&retire, &policy()), Ok(vec![]));
+    assert_eq!(refused(&state, &home("2001:db8:1::11")), Refused::UnknownZone(zone()));
+    assert_eq!(state.host_of(&"cloud.dyn.example.org".parse().expect("name")), None);
+    let mut back = state.clone();
+    back.apply(&Change::Serve { zone: zone(), apex: digest(0), at: at(9_000) }, &policy()).expect("served");
+    assert!(back.host(&host("cloud")).is_some() && serial(&back) == 9_000);
+    state.apply(&Change::Remove { host: host("cloud"), at: at(9) }, &policy()).expect("removed");
+    assert!(state.host(&host("cloud")).is_none());
 }
 
 #[test]

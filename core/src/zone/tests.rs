@@ -1,10 +1,10 @@
 use jiff::Timestamp;
 
 use super::*;
+use crate::change::Change;
 use crate::host::{Digest, JoinSecret};
 use crate::name::HostName;
 use crate::policy::Policy;
-use crate::state::Change;
 
 fn name(text: &str) -> DnsName {
     text.parse().expect("a name")

@@ -3,13 +3,13 @@
 use crate::clock::figure;
 use crate::lab::Lab;
 use crate::probe::{Reply, Speech};
-use crate::roles::{ALIAS, DUAL, TWIN};
+use crate::roles::{ALIAS, DUAL, OWN, TWIN};
 use crate::topology::Node::{Inet, Laptop, Phone4, Phone6, Router};
 use crate::topology::{PHONE6, VPS4, VPS6};
 use crate::web::PAGE;
 
 /// What the gateway may keep in memory when nobody uses it, in KiB.
-const RESTING: u64 = 15_000;
+const RESTING: u64 = 15_000_000 / 1024;
 
 #[test]
 fn both_names_answer_as_in_the_figure() {
@@ -98,4 +98,20 @@ fn a_resting_gateway_is_small() {
     figure("gateway at rest", format_args!("{memory} KiB"));
     // A build with debug assertions is bigger and is nobody's gateway.
     assert!(cfg!(debug_assertions) || memory < RESTING, "the gateway keeps {memory} KiB");
+}
+
+#[test]
+fn the_gateways_own_name_shows_a_page_of_its_own_to_both_families() {
+    let lab = Lab::new();
+    let _figure = lab.start_figure();
+    for client in [Phone4, Phone6] {
+        let url = format!("https://{OWN}/");
+        let distrusted = lab.fetch(client, &url, &[]).expect_err("the certificate is self-signed");
+        assert!(distrusted.contains("self-signed"), "{client:?}: {distrusted}");
+        let page = lab.fetch(client, &url, &["--insecure"]).expect("the page");
+        assert_eq!(page.code, 200, "{client:?}");
+        assert!(page.body.contains(OWN) && page.body.contains("It works"), "{client:?}: {}", page.body);
+        let redirect = lab.fetch(client, &format!("http://{OWN}/x"), &[]).expect("a redirect");
+        assert_eq!((redirect.code, redirect.body.trim()), (308, format!("{url}x").as_str()), "{client:?}");
+    }
 }

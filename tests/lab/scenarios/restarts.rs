@@ -1,5 +1,6 @@
 //! Gateway and agent each survive the other's end, polite or not, and the home is served again by itself.
 
+use std::fs;
 use std::time::Duration;
 
 use crate::clock::{figure, wait_for, wait_for_some};
@@ -99,4 +100,26 @@ fn a_home_that_says_goodbye_is_answered_for_at_once() {
     assert_eq!(lab.fetch(Phone4, &format!("http://{DUAL}/"), &[]).expect("a page of the gateway's").code, 503);
     home.daemon.start_again();
     wait_until_served(&lab, "a goodbye", AGAIN);
+}
+
+#[test]
+fn a_download_ends_well_though_the_gateway_is_told_to_end() {
+    let lab = Lab::new();
+    let (mut vps, _home) = lab.start_figure();
+    let file = lab.dir().join("eight-mebibytes");
+    let contents: Vec<u8> = (0..8_u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    fs::write(&file, &contents).expect("a file");
+    let path = file.to_str().expect("text");
+    lab.fetch(Phone4, &format!("https://{DUAL}/dav/big"), &["--upload-file", path]).expect("uploaded");
+
+    let back = lab.dir().join("back");
+    let mut download = lab.ns(Phone4).command("curl");
+    download.args(["-sS", "--insecure", "--limit-rate", "3M", "--max-time", "20", "-o"]).arg(&back).arg(format!("https://{DUAL}/dav/big"));
+    let mut download = download.spawn().expect("curl");
+    wait_for("the download flows", AGAIN, || fs::metadata(&back).is_ok_and(|file| file.len() > 0));
+    let status = vps.daemon.terminate();
+    assert!(status.success(), "{status}");
+    // The gateway ended by itself, and did so only after its last relay.
+    assert!(download.wait().expect("curl").success());
+    assert!(fs::read(&back).expect("the download") == contents, "every byte arrived");
 }

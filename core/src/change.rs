@@ -1,0 +1,253 @@
+//! What can be wished of the state, why it may be refused, and what it touches: the words of `state`.
+//!
+//! A change carries its time and its entropy with it, so that applying it twice gives the same. What becomes of it is `apply`'s.
+
+use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::host::{Digest, Edit, EditError, Host, JoinSecret};
+use crate::name::{DnsName, HostName};
+use crate::policy::Forbidden;
+
+/// A zone's version (RFC 1035 §3.3.13). It wraps (RFC 1982): compare with [`Serial::precedes`], never `<`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serial(pub u32);
+
+impl Serial {
+    /// The serial of the zone's next version.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+
+    /// Whether `other` is the newer of the two (RFC 1982 §3.2).
+    pub fn precedes(self, other: Self) -> bool {
+        other.0.wrapping_sub(self.0).cast_signed() > 0
+    }
+}
+
+/// A zone: its version, and what its apex was made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zone {
+    /// The version that is being served.
+    pub serial: Serial,
+    /// Digest of what the configuration gives to the zone: a change of it is a new version.
+    pub apex: Digest,
+}
+
+/// The secrets by which agents and clients know this server again. Never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Identity {
+    /// The private key of the link (PKCS #8), whose public key join strings pin.
+    pub link_key: Vec<u8>,
+    /// What stateless resets (RFC 9000 §10.3) and our connection IDs are made with, kept so that agents notice a restart at once.
+    pub reset_key: [u8; 32],
+    /// The private key of the self-signed certificate of our own name (PKCS #8).
+    pub certificate_key: Vec<u8>,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Identity(secret)")
+    }
+}
+
+/// A wish to change the state. Time and entropy come with it, so that applying it twice gives the same.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Serve a zone, with what the configuration gives to it.
+    Serve {
+        /// The zone.
+        zone: DnsName,
+        /// Digest of the apex's contents.
+        apex: Digest,
+        /// Now; a new zone's serial starts from it, so that a lost store never serves an older one.
+        at: Timestamp,
+    },
+    /// Serve a zone no longer. Its hosts are kept, and are back with it.
+    Retire {
+        /// The zone.
+        zone: DnsName,
+    },
+    /// Create a host.
+    Add {
+        /// Its name.
+        host: HostName,
+        /// Its settings.
+        edits: Vec<Edit>,
+        /// Its join string's secret.
+        join: JoinSecret,
+        /// Its update password.
+        update: Digest,
+        /// Whether a removed host's name may be given out again.
+        reuse: bool,
+    },
+    /// Change a host's settings: all of the edits or none.
+    Set {
+        /// Its name.
+        host: HostName,
+        /// What to change.
+        edits: Vec<Edit>,
+    },
+    /// Remove a host; its name stays behind as a tombstone.
+    Remove {
+        /// Its name.
+        host: HostName,
+        /// Now.
+        at: Timestamp,
+    },
+    /// New secrets for a host; the old ones end.
+    Token {
+        /// Its name.
+        host: HostName,
+        /// The new join string's secret.
+        join: JoinSecret,
+        /// The new update password.
+        update: Digest,
+    },
+    /// Trade a join string's secret for an agent's key.
+    Register {
+        /// The host that the join string names.
+        host: HostName,
+        /// Digest of the secret.
+        secret: Digest,
+        /// Digest of the agent's public key.
+        key: Digest,
+        /// Now.
+        at: Timestamp,
+    },
+    /// A link proved that the home is at `address`.
+    Move {
+        /// The host.
+        host: HostName,
+        /// Its home address.
+        address: Ipv6Addr,
+        /// Now.
+        at: Timestamp,
+    },
+    /// The lease on `address` ended. No effect if the host has moved on since.
+    Withdraw {
+        /// The host.
+        host: HostName,
+        /// The address that is no longer proven.
+        address: Ipv6Addr,
+    },
+    /// Replace the values of `_acme-challenge` TXT.
+    Challenge {
+        /// The host.
+        host: HostName,
+        /// All values from now on.
+        values: BTreeSet<String>,
+    },
+    /// The secrets of this server, made once.
+    Identify(Identity),
+}
+
+/// Why a change is refused. The state is then as it was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// No such host.
+    #[error("there is no host {0}; `fourward host list` shows those that are")]
+    UnknownHost(HostName),
+    /// No such zone.
+    #[error("{0} is not served here; the configuration's dns.zones lists the zones that are")]
+    UnknownZone(DnsName),
+    /// The name is taken.
+    #[error("{0} exists already; change it with `fourward host set`")]
+    Exists(HostName),
+    /// The name is the gateway's.
+    #[error("{0} is this gateway's own name (public.name); choose another for the host")]
+    OwnName(DnsName),
+    /// The name was somebody's before.
+    #[error(
+        "{host} was removed on {removed:.0}: whoever trusted that name would reach its new owner; if that is meant, add it with --reuse"
+    )]
+    Tombstone {
+        /// The name.
+        host: HostName,
+        /// When it was removed.
+        removed: Timestamp,
+    },
+    /// A setting does not fit.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The address may not be a home's.
+    #[error(transparent)]
+    Address(#[from] Forbidden),
+    /// `address-from=static` with nothing to publish, or the other way round.
+    #[error("{0}: address-from=static and address=… go together: give both or neither")]
+    StaticAddress(HostName),
+    /// An alias is for a name of the user's own.
+    #[error("alias {alias} is in {zone}, which is served here: an alias is a name in another domain that leads to the host by CNAME")]
+    AliasInZone {
+        /// The alias.
+        alias: DnsName,
+        /// The zone.
+        zone: DnsName,
+    },
+    /// An alias may not be the gateway.
+    #[error("alias {0} is this gateway's own name: connections to it would go round in a circle")]
+    AliasOwn(DnsName),
+    /// Two hosts cannot share an alias.
+    #[error("alias {alias} already leads to {host}; take it off there first")]
+    AliasTaken {
+        /// The alias.
+        alias: DnsName,
+        /// Whose it is.
+        host: HostName,
+    },
+    /// The join string is not good here.
+    #[error("the join string does not fit {0}: it was cut, altered or replaced by a newer one; `fourward host token` makes a new one")]
+    WrongSecret(HostName),
+    /// The join string was used.
+    #[error("the join string for {0} was used already; it is good for one home, once: `fourward host token` makes a new one")]
+    SpentSecret(HostName),
+    /// The join string is too old.
+    #[error("the join string for {host} ended on {expired:.0}; `fourward host token` makes a new one")]
+    ExpiredSecret {
+        /// The host.
+        host: HostName,
+        /// When it ended.
+        expired: Timestamp,
+    },
+    /// A key speaks for one host.
+    #[error("this key already speaks for {0}; an agent makes a new key for each join")]
+    KeyTaken(HostName),
+    /// The address has another authority.
+    #[error("the address of {0} is set by its owner (address-from=static), not by its agent")]
+    NotByLink(HostName),
+    /// The secrets are there already; new ones would lock every agent out.
+    #[error("this server has an identity already")]
+    Identified,
+}
+
+/// What a change touched, and so what must be written and looked at again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// A zone's version.
+    Zone(DnsName),
+    /// A host.
+    Host(HostName),
+    /// A tombstone.
+    Tombstone(HostName),
+    /// The server's secrets.
+    Identity,
+}
+
+/// What is kept under a [`Key`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// Under [`Key::Zone`].
+    Zone(DnsName, Zone),
+    /// Under [`Key::Host`].
+    Host(HostName, Arc<Host>),
+    /// Under [`Key::Tombstone`].
+    Tombstone(HostName, Timestamp),
+    /// Under [`Key::Identity`].
+    Identity(Arc<Identity>),
+}
