@@ -1,0 +1,230 @@
+//! Commands that touch files only: `init`, `config check`, `--help`; and what is said where no server runs.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::program::{FOURWARD, Said, fourward, has};
+
+fn init(folder: &Path, more: &[&str]) -> Said {
+    let (config, state) = (folder.join("fourward.toml"), folder.join("state"));
+    let (config, state) = (config.to_str().expect("UTF-8"), state.to_str().expect("UTF-8"));
+    let fixed =
+        ["init", "--zone", "dyn.example.org", "--ipv4", "192.0.2.11", "--ipv6", "2001:db8:a::11", "--config", config, "--state", state];
+    fourward(&[&fixed, more].concat())
+}
+
+fn check(file: &Path) -> Said {
+    fourward(&["config", "check", file.to_str().expect("UTF-8")])
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let commands: [&[&str]; 16] = [
+        &[],
+        &["demo"],
+        &["init"],
+        &["run"],
+        &["join"],
+        &["host"],
+        &["host", "add"],
+        &["host", "set"],
+        &["host", "list"],
+        &["host", "show"],
+        &["host", "remove"],
+        &["host", "token"],
+        &["status"],
+        &["config"],
+        &["config", "check"],
+        &["help"],
+    ];
+    for command in commands {
+        if command == ["help"] {
+            assert!(fourward(command).ok().out.contains("Usage:"));
+            continue;
+        }
+        let said = fourward(&[command, &["--help"]].concat()).ok();
+        let first = said.out.lines().next().unwrap_or_default();
+        assert!(first.split_whitespace().count() >= 3, "{command:?} begins with \"{first}\"");
+        assert!(said.out.contains("Usage: fourward") && said.err.is_empty(), "{command:?}: {said:?}");
+        assert!(!said.out.contains("--node") && !said.out.contains("loopback-demo"), "what is hidden stays hidden");
+        for line in said.out.lines().filter(|line| line.trim_start().starts_with("--")) {
+            assert!(line.split_whitespace().count() >= 2, "{command:?}: an option without a word: {line}");
+        }
+    }
+    assert!(fourward(&["--version"]).ok().out.starts_with("fourward "));
+}
+
+#[test]
+fn init_writes_what_config_check_accepts_and_says_what_to_enter_at_the_registrar() {
+    let folder = TempDir::new().expect("folder");
+    let said = init(folder.path(), &[]).ok();
+    for line in [
+        "At the registrar of example.org, enter:",
+        "dyn.example.org.  NS    gw.dyn.example.org.",
+        "gw.dyn.example.org.  A     192.0.2.11",
+        "gw.dyn.example.org.  AAAA  2001:db8:a::11",
+        "glue",
+        "--name gw.example.org",
+        "53/udp",
+        "443/udp",
+        "fourward run --config",
+        "fourward host add cloud --config",
+    ] {
+        assert!(said.out.contains(line), "no \"{line}\" in:\n{}", said.out);
+    }
+    let checked = check(&folder.path().join("fourward.toml")).ok().out;
+    assert!(checked.contains("is good") && checked.contains("gw.dyn.example.org") && checked.contains("192.0.2.11"), "{checked}");
+    let options = fs::read_to_string(folder.path().join("fourward.toml")).expect("written");
+    let written_out =
+        options.replace("# ttl", "ttl").replace("# tls", "tls").replace("# http", "http").replace("# nameservers", "nameservers");
+    let written_out = written_out.replace("# limits", "limits").replace("# timeouts", "timeouts");
+    let defaults = folder.path().join("defaults.toml");
+    fs::write(&defaults, written_out).expect("written");
+    let with_defaults = check(&defaults).ok().out;
+    assert_eq!(
+        with_defaults.lines().skip(1).collect::<Vec<_>>(),
+        checked.lines().skip(1).collect::<Vec<_>>(),
+        "every default, written out"
+    );
+}
+
+#[test]
+fn init_with_a_name_outside_the_zone_needs_no_glue() {
+    let folder = TempDir::new().expect("folder");
+    let said = init(folder.path(), &["--name", "gw.example.org", "--ipv4", "192.0.2.12"]).ok();
+    for line in ["dyn.example.org.  NS    gw.example.org.", "gw.example.org.  A     192.0.2.12", "no glue is needed"] {
+        assert!(said.out.contains(line), "no \"{line}\" in:\n{}", said.out);
+    }
+    check(&folder.path().join("fourward.toml")).ok();
+    let folder = TempDir::new().expect("folder");
+    let json = init(folder.path(), &["--json"]).json();
+    has(&json, &["config", "state", "zone", "name", "records"]);
+    assert_eq!(json["records"].as_array().expect("records").len(), 3);
+}
+
+#[test]
+fn init_overwrites_nothing_and_refuses_what_cannot_be_served() {
+    let folder = TempDir::new().expect("folder");
+    let file = folder.path().join("fourward.toml");
+    fs::write(&file, "mine").expect("written");
+    init(folder.path(), &[]).failed(1, &["fourward.toml", "exists already", "move it away"]);
+    assert_eq!(fs::read_to_string(&file).expect("there"), "mine");
+    fs::remove_file(&file).expect("removed");
+    init(folder.path(), &["--acme-directory", "https://acme.example"]).failed(2, &["--acme-directory", "not yet"]);
+    init(folder.path(), &["--ipv4", "192.0.2.11"]).failed(2, &["192.0.2.11", "twice"]);
+    init(folder.path(), &["--name", "no_name..x"]).failed(2, &["--name"]);
+    fourward(&["init", "--zone", "dyn.example.org", "--ipv4", "2001:db8::1", "--ipv6", "2001:db8::1"])
+        .failed(2, &["--ipv4", "invalid IPv4"]);
+    fourward(&["init", "--ipv4", "192.0.2.1", "--ipv6", "2001:db8::1"]).failed(2, &["--zone"]);
+    assert!(!file.exists(), "nothing was written");
+}
+
+#[test]
+fn every_example_is_accepted() {
+    let examples = fs::read_dir("examples").expect("examples").map(|entry| entry.expect("entry").path());
+    let examples: Vec<_> = examples.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
+    assert!(examples.len() >= 3, "{examples:?}");
+    for example in examples {
+        let said = check(&example).ok();
+        assert!(said.out.lines().count() > 3, "explained: {}", said.out);
+        let json = fourward(&["config", "check", "--json", example.to_str().expect("UTF-8")]).json();
+        assert_eq!(json["ok"], true);
+        assert!(!json["roles"].as_array().expect("roles").is_empty());
+    }
+}
+
+#[test]
+fn a_config_that_is_refused_is_a_matter_of_usage() {
+    let folder = TempDir::new().expect("folder");
+    let file = folder.path().join("fourward.toml");
+    let refused = |text: &str, parts: &[&str]| {
+        fs::write(&file, text).expect("written");
+        check(&file).failed(2, parts);
+    };
+    let public = "[public]\nipv4 = [\"192.0.2.11\"]\nipv6 = [\"2001:db8:a::11\"]\n";
+    let dns = "[dns]\nzones = [\"dyn.example.org\"]\n";
+    refused(&format!("{public}{dns}colour = \"red\"\n"), &["colour", "line 6"]);
+    refused(&format!("{public}[dns]\nzones = [\"no zone\"]\n"), &["dns.zones"]);
+    refused(
+        "[public]\nipv4 = [\"192.0.2.11\", \"192.0.2.11\"]\nipv6 = [\"2001:db8:a::11\"]\n[dns]\nzones = [\"a.org\"]\n",
+        &["public.ipv4", "twice"],
+    );
+    refused("", &["[dns]", "[agent]"]);
+    let later = [
+        ("[store]\netcd = [\"https://10.0.0.1:2379\"]", "store.etcd"),
+        ("[dns]\nzones = [\"a.org\"]\ndnssec = true", "dns.dnssec"),
+        ("[dns]\nzones = [\"a.org\"]\nsecondaries = []", "dns.secondaries"),
+        ("[dns]\nzones = [\"a.org\"]\nkeys = []", "dns.keys"),
+        ("[gateway]\nresolver = []", "gateway.resolver"),
+        ("[gateway]\nsource-prefix = \"2001:db8::/64\"", "gateway.source-prefix"),
+        ("[gateway]\nlimits = { half-open = 5 }", "gateway.limits.half-open"),
+        ("[gateway]\nlimits = { per-network = 5 }", "gateway.limits.per-network"),
+        ("[control]\nhttp-updates = true", "control.http-updates"),
+        ("[control]\nmetrics = true", "control.metrics"),
+        ("[acme]\nemail = \"me@example.org\"", "acme.email"),
+    ];
+    for (text, key) in later {
+        refused(&format!("{public}{text}\n"), &[key, "not yet"]);
+    }
+    check(Path::new("/nowhere/fourward.toml")).failed(2, &["/nowhere/fourward.toml", "fourward init", "fourward join"]);
+}
+
+#[test]
+fn without_a_server_the_owner_is_told_what_to_start() {
+    let folder = TempDir::new().expect("folder");
+    init(folder.path(), &[]).ok();
+    let config = folder.path().join("fourward.toml");
+    let config = config.to_str().expect("UTF-8");
+    for command in [&["status"][..], &["host", "list"], &["host", "add", "cloud"]] {
+        let said = fourward(&[command, &["--config", config]].concat());
+        said.failed(1, &["no server answers at", "control.sock", "is it running?", "fourward run"]);
+    }
+    // A socket that a killed server left behind.
+    fs::create_dir_all(folder.path().join("state")).expect("folder");
+    drop(std::os::unix::net::UnixListener::bind(folder.path().join("state/control.sock")).expect("socket"));
+    fourward(&["status", "--config", config]).failed(1, &["no server answers at", "is it running?"]);
+    fourward(&["status", "--config", "examples/home.toml"]).failed(2, &["home.toml", "no server runs by it", "--config"]);
+    fourward(&["status", "--config", "/nowhere.toml"]).failed(2, &["/nowhere.toml"]);
+}
+
+#[test]
+fn misspelt_commands_are_a_matter_of_usage() {
+    let all: [&[&str]; 6] =
+        [&["dance"], &["host"], &["host", "add"], &["host", "set", "cloud"], &["join"], &["host", "add", "cloud", "--colour"]];
+    for arguments in all {
+        assert_eq!(fourward(arguments).code, 2, "{arguments:?}");
+    }
+    for (setting, part) in [("mode=terminate", "mode=terminate: not yet"), ("colour=red", "no such setting"), ("alias", "KEY=VALUE")] {
+        fourward(&["host", "add", "cloud", setting]).failed(2, &[part]);
+        fourward(&["host", "set", "cloud", setting]).failed(2, &[part]);
+    }
+}
+
+#[test]
+fn what_is_not_permitted_is_told_from_what_failed() {
+    let folder = TempDir::new().expect("folder");
+    init(folder.path(), &[]).ok();
+    fs::create_dir_all(folder.path().join("state")).expect("folder");
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("state/control.sock")).expect("socket");
+    let program = folder.path().join("fourward-copy");
+    fs::copy(FOURWARD, &program).expect("copied");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("mode");
+    let as_nobody = |arguments: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).args(arguments);
+        Said::of(command.stdin(Stdio::null()).output().expect("setpriv"))
+    };
+    let config = folder.path().join("fourward.toml");
+    let config = config.to_str().expect("UTF-8");
+    as_nobody(&["status", "--config", config]).failed(3, &["control.sock", "permission denied", "group fourward"]);
+    let elsewhere = folder.path().join("new.toml");
+    let elsewhere = elsewhere.to_str().expect("UTF-8");
+    let init = ["init", "--zone", "a.org", "--ipv4", "192.0.2.1", "--ipv6", "2001:db8::1", "--config", elsewhere];
+    as_nobody(&init).failed(3, &["new.toml", "permission denied"]);
+    fs::set_permissions(config, fs::Permissions::from_mode(0o600)).expect("mode");
+    as_nobody(&["config", "check", config]).failed(3, &["fourward.toml", "ermission denied"]);
+}

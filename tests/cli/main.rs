@@ -1,0 +1,9 @@
+//! The real program, by its command line: what it prints, for people and as JSON, and how it ends.
+//!
+//! Where a server runs, it does so in a network namespace of its own, on its real ports, so root runs these tests.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking, its helpers too
+
+mod demo;
+mod files;
+mod hosts;
+mod program;
