@@ -5,6 +5,7 @@
 //! seen by its outer name. The record layer is [`read`]'s; QUIC, which has none, begins at [`message`].
 
 use crate::peek::{Asked, Peek, Refusal};
+use crate::reader::Reader;
 
 /// Records, headers and all. A post-quantum hello is below 2 KiB; this is room for those to come, and a cap on what a stranger can
 /// make us hold.
@@ -162,44 +163,6 @@ fn alpn(mut content: Reader<'_>) -> Option<Vec<Vec<u8>>> {
         protocols.push(list.vec8().filter(|name| !name.0.is_empty())?.0.to_vec());
     }
     Some(protocols)
-}
-
-/// Takes from the front what is there, or nothing.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    /// A number of at most four bytes, in network order.
-    fn number(&mut self, bytes: usize) -> Option<usize> {
-        Some(self.take(bytes)?.iter().fold(0, |number, byte| number << 8 | usize::from(*byte)))
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.take(1)?.first().copied()
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.number(2)?.try_into().ok()
-    }
-
-    fn u24(&mut self) -> Option<usize> {
-        self.number(3)
-    }
-
-    fn vec8(&mut self) -> Option<Reader<'a>> {
-        let length = self.number(1)?;
-        self.take(length).map(Reader)
-    }
-
-    fn vec16(&mut self) -> Option<Reader<'a>> {
-        let length = self.number(2)?;
-        self.take(length).map(Reader)
-    }
 }
 
 #[cfg(test)]

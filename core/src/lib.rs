@@ -21,6 +21,7 @@ pub mod link;
 pub mod name;
 pub mod peek;
 pub mod policy;
+mod reader;
 pub mod route;
 pub mod state;
 pub mod stored;

@@ -7,6 +7,7 @@
 mod writer;
 
 use crate::name::DnsName;
+use crate::reader::Reader;
 
 pub use writer::{Full, Suffix, Writer};
 
@@ -139,15 +140,15 @@ impl<'a> Query<'a> {
     /// Reads what follows the header, keeping what it finds. `None` if it is not as a query should be.
     fn body(&mut self, reader: &mut Reader<'a>, counts: Counts) -> Option<()> {
         for _ in 0..counts.questions {
-            let question = reader.question()?;
+            let question = question(reader)?;
             self.question = (counts.questions == 1).then_some(question);
         }
         for _ in 0..u32::from(counts.answers).saturating_add(counts.authority.into()) {
-            reader.record()?;
+            record(reader)?;
         }
         let mut options = 0_u32;
         for _ in 0..counts.additional {
-            let record = reader.record()?;
+            let record = record(reader)?;
             if record.kind == Type::OPT {
                 self.edns = Some(record.edns()?);
                 options = options.saturating_add(1);
@@ -228,71 +229,43 @@ impl Record<'_> {
     }
 }
 
-/// Bytes that were not read yet. Every method is `None` where they do not suffice.
-#[derive(Clone, Copy)]
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.array().map(u8::from_be_bytes)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_be_bytes)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_be_bytes)
-    }
-
-    /// A name without compression: the first name of a message has nothing to point to.
-    fn name(&mut self) -> Option<Name<'a>> {
-        let start = *self;
-        loop {
-            match self.u8()? {
-                0 => break,
-                length @ 1..=63 => drop(self.take(length.into())?),
-                _ => return None,
-            }
+/// A name without compression: the first name of a message has nothing to point to.
+fn name<'a>(reader: &mut Reader<'a>) -> Option<Name<'a>> {
+    let start = *reader;
+    loop {
+        match reader.u8()? {
+            0 => break,
+            length @ 1..=63 => drop(reader.take(length.into())?),
+            _ => return None,
         }
-        let length = start.0.len().checked_sub(self.0.len())?;
-        (length <= NAME_LIMIT).then_some(())?;
-        start.0.get(..length).map(Name)
     }
+    let length = start.0.len().checked_sub(reader.0.len())?;
+    (length <= NAME_LIMIT).then_some(())?;
+    start.0.get(..length).map(Name)
+}
 
-    fn question(&mut self) -> Option<Question<'a>> {
-        let start = self.0;
-        let name = self.name()?;
-        let (kind, class) = (Type(self.u16()?), self.u16()?);
-        let wire = start.get(..start.len().checked_sub(self.0.len())?)?;
-        Some(Question { wire, name, kind, class })
-    }
+fn question<'a>(reader: &mut Reader<'a>) -> Option<Question<'a>> {
+    let start = reader.0;
+    let name = name(reader)?;
+    let (kind, class) = (Type(reader.u16()?), reader.u16()?);
+    let wire = start.get(..start.len().checked_sub(reader.0.len())?)?;
+    Some(Question { wire, name, kind, class })
+}
 
-    fn record(&mut self) -> Option<Record<'a>> {
-        let of_root = self.0.first() == Some(&0);
-        self.skip_name()?;
-        let (kind, class, ttl, length) = (Type(self.u16()?), self.u16()?, self.u32()?, self.u16()?);
-        Some(Record { of_root, kind, class, ttl, data: self.take(length.into())? })
-    }
+fn record<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
+    let of_root = reader.0.first() == Some(&0);
+    skip_name(reader)?;
+    let (kind, class, ttl, length) = (Type(reader.u16()?), reader.u16()?, reader.u32()?, reader.u16()?);
+    Some(Record { of_root, kind, class, ttl, data: reader.take(length.into())? })
+}
 
-    fn skip_name(&mut self) -> Option<()> {
-        loop {
-            match self.u8()? {
-                0 => return Some(()),
-                length @ 1..=63 => drop(self.take(length.into())?),
-                192.. => return self.u8().map(drop),
-                _ => return None,
-            }
+fn skip_name(reader: &mut Reader<'_>) -> Option<()> {
+    loop {
+        match reader.u8()? {
+            0 => return Some(()),
+            length @ 1..=63 => drop(reader.take(length.into())?),
+            192.. => return reader.u8().map(drop),
+            _ => return None,
         }
     }
 }
