@@ -117,11 +117,6 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     let pin = crypto::pin_of(&*crypto::raw_key(&identity.link_key)?);
     let control = Control::new(server.clone(), pin, store.clone(), Arc::clone(&leases), Arc::clone(&traffic));
     let socket = ControlSocket::bind(&config.control_socket())?;
-    let end = roles.end_token();
-    roles.start("control", async move {
-        socket.run(control, end).await;
-        Ok::<_, io::Error>(())
-    });
     if let (Some(dns), Some(sockets)) = (server.dns.as_ref(), dns_sockets) {
         let params = dns::params(dns, &server.public);
         for zone in store.snapshot().zones().map(|(zone, _)| zone).filter(|zone| !dns.zones.contains(zone)) {
@@ -134,6 +129,12 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         }
         roles.start("dns", dns::run(sockets, params, store.watch(), roles.end_token()));
     }
+    // Not before the zones are there: until then a command waits, and is not told that its zone is not served.
+    let end = roles.end_token();
+    roles.start("control", async move {
+        socket.run(control, end).await;
+        Ok::<_, io::Error>(())
+    });
     if let (Some(gateway), Some(sockets), Some(link_sockets)) = (server.gateway.clone(), gateway_sockets, link_sockets) {
         let (own, visitors) = mpsc::channel(OWN_QUEUE);
         let page = OwnPage::new(&server.public.name, &identity.certificate_key)?;

@@ -30,6 +30,9 @@ use crate::{crypto, quic};
 /// soon after it is back.
 const STAGGER: Duration = Duration::from_millis(700);
 
+/// So many rounds through all addresses: a hello that was lost is sent again by QUIC after a second only, then two.
+const ROUNDS: usize = 3;
+
 /// How long one attempt may take: several round trips of the slowest lines.
 const ATTEMPT: Duration = Duration::from_secs(4);
 
@@ -90,7 +93,8 @@ pub(crate) struct Dialled {
 pub(crate) async fn dial(gateways: &[Peer], key: &[u8], source: Option<Ipv6Addr>) -> Result<Dialled, DialError> {
     let key = crypto::raw_key(key)?;
     let mut attempts = FuturesUnordered::new();
-    let mut targets = targets(gateways).into_iter();
+    let targets = targets(gateways);
+    let mut targets = std::iter::repeat_n(targets, ROUNDS).flatten();
     let mut last = String::from("no address of that kind on this machine");
     let mut impostor = None;
     loop {

@@ -135,7 +135,7 @@ fn a_gateway_that_was_killed_has_its_homes_back_within_two_seconds() {
         let mut times = Vec::new();
         for killed in [true, true, true, false, false] {
             let epoch = server.epoch("cloud").expect("epoch");
-            server = if killed { server.killed_and_restarted() } else { server.restarted() };
+            server = if killed { server.killed_and_restarted(Duration::ZERO).await } else { server.restarted() };
             assert_eq!(server.published("cloud"), Some(OLD), "kept for one lease");
             let echoed = || server.link("cloud").is_some_and(|link| link.echo.borrow().is_some());
             times.push(within(Duration::from_secs(4), "back", echoed).await);
@@ -144,6 +144,23 @@ fn a_gateway_that_was_killed_has_its_homes_back_within_two_seconds() {
         println!("figure: after a restart of the gateway the agent is back and proven in {times:?} (three kills, two stops)");
         assert!(times.iter().all(|took| *took <= Duration::from_secs(2)), "{times:?}");
         assert_eq!(server.serial(), serial, "nothing moved");
+    });
+}
+
+#[test]
+fn a_gateway_that_was_away_for_a_while_is_found_soon_after() {
+    in_namespace(|| async {
+        let mut server = Server::start().await;
+        let _agent = server.joined("cloud").await.start(&[OLD]);
+        until("published", || server.published("cloud") == Some(OLD)).await;
+        let mut times = Vec::new();
+        for away in [1_200, 2_500, 4_300, 6_000].map(Duration::from_millis) {
+            server = server.killed_and_restarted(away).await;
+            let echoed = || server.link("cloud").is_some_and(|link| link.echo.borrow().is_some());
+            times.push(within(Duration::from_secs(8), "back", echoed).await);
+        }
+        println!("figure: once a gateway is up again after 1.2, 2.5, 4.3 and 6 s, the agent is back in {times:?}");
+        assert!(times.iter().all(|took| *took <= Duration::from_secs(2)), "{times:?}");
     });
 }
 

@@ -166,11 +166,12 @@ impl Server {
         Self { store, leases, address, process, state }
     }
 
-    /// Kills it and starts it again, from its store, on the same port.
-    pub(crate) fn killed_and_restarted(self) -> Self {
+    /// Kills it and starts it again after `away`, from its store, on the same port.
+    pub(crate) async fn killed_and_restarted(self, away: Duration) -> Self {
         let Self { store, address, process, state, .. } = self;
         process.kill();
         drop(store);
+        tokio::time::sleep(away).await;
         let store = open(&state);
         Self::on(state, store, UdpSocket::bind(address).expect("port"))
     }
