@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fourward_core::host::Digest;
-use fourward_core::lease::{ECHO_TIMEOUT, Echo, LEASE, admits};
+use fourward_core::lease::{ECHO_TIMEOUT, Echo, LEASE, admits, asked_from};
 use fourward_core::link::Service;
 use fourward_core::name::HostName;
 use jiff::Timestamp;
@@ -55,6 +55,8 @@ pub struct Presence {
     /// Rung when somebody needs an echo now. The nonce must leave, and be dated, after the ring was heard.
     pub ask: Notify,
     asked: Mutex<Option<Instant>>,
+    /// How long an answer may take on this line.
+    patience: Mutex<Duration>,
     /// When the agent last answered a nonce, whatever the answer was worth.
     pub heard: watch::Sender<Option<Instant>>,
     /// The last proof.
@@ -125,6 +127,7 @@ impl Leases {
             conflict: Mutex::new(None),
             ask: Notify::new(),
             asked: Mutex::new(None),
+            patience: Mutex::new(ECHO_TIMEOUT),
             heard: watch::Sender::new(None),
             echo: watch::Sender::new(None),
             silent: watch::Sender::new(false),
@@ -189,11 +192,6 @@ impl Leases {
         let due: Vec<_> = running.iter().filter(|(_, lease)| lease.until <= now).map(|(host, _)| host.clone()).collect();
         running.retain(|_, lease| lease.until > now);
         (due, running.values().map(|lease| lease.until).min())
-    }
-
-    /// Whether this server started so lately that agents may not be back yet.
-    pub fn is_settling(&self, now: Instant) -> bool {
-        now < self.started + LEASE
     }
 
     /// When leases of before this server's start end.
@@ -274,9 +272,21 @@ impl Presence {
         *lock(&self.asked)
     }
 
-    /// Notes that a nonce leaves now.
-    pub fn note_asked(&self, now: Instant) {
+    /// Notes that a nonce leaves now, the answer to which may take as long as `patience`.
+    pub fn note_asked(&self, now: Instant, patience: Duration) {
         *lock(&self.asked) = Some(now);
+        *lock(&self.patience) = patience;
+    }
+
+    /// How long an answer may take on this line.
+    pub fn patience(&self) -> Duration {
+        *lock(&self.patience)
+    }
+
+    /// Notes that the agent answers, whatever its answer is worth.
+    pub fn note_heard(&self, now: Instant) {
+        self.heard.send_replace(Some(now));
+        self.silent.send_if_modified(|silent| std::mem::replace(silent, false));
     }
 
     /// Where the link comes from now.
@@ -295,7 +305,7 @@ impl Presence {
         let mut silent = self.silent.subscribe();
         let fits = |echo: &Option<Echo>| echo.filter(|e| e.address != address && e.sent >= began || admits(e, address, began, connected));
         // The nonce of the dial's beginning is mostly still under way; another would prove no more.
-        let under_way = self.asked().is_some_and(|asked| asked >= began && connected.saturating_duration_since(asked) < ECHO_TIMEOUT);
+        let under_way = self.asked().is_some_and(|asked| asked >= asked_from(began, connected));
         if fits(&echo.borrow()).is_none() && !under_way {
             self.ask.notify_one();
         }

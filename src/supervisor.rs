@@ -4,10 +4,11 @@
 //! and systemd starts it anew. SIGTERM ends it in order: first what drains, then the rest.
 
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::time::Duration;
 
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
@@ -16,6 +17,9 @@ use tracing::{info, warn};
 
 /// What is not done by then after its turn to end will not be.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How long the service manager may hear nothing of a process that is ending.
+const STILL_THERE: Duration = Duration::from_secs(30);
 
 /// Any role's error.
 pub type RoleError = Box<dyn Error + Send + Sync>;
@@ -91,11 +95,12 @@ impl Roles {
             self.drain.cancel();
             self.end.cancel();
         }
-        let patience = if ended.is_ok() { None } else { Some(LAST_WORDS) };
+        let last_words = async { if ended.is_ok() { pending().await } else { sleep(LAST_WORDS).await } };
         tokio::select! {
             () = self.wind_down() => {}
             name = signals.end() => warn!(signal = name, "ending at once"),
-            () = sleep(patience.unwrap_or(Duration::MAX)), if patience.is_some() => {}
+            () = last_words => {}
+            () = keep_waiting() => {}
         }
         ended
     }
@@ -108,6 +113,15 @@ impl Roles {
         if timeout(LAST_WORDS, rest).await.is_err() {
             warn!("a role did not end in time");
         }
+    }
+}
+
+/// Tells the service manager that this process is ending, and again and again that it is not stuck: relays may take long.
+async fn keep_waiting() {
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    loop {
+        let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(STILL_THERE.as_micros().try_into().unwrap_or(u32::MAX))]);
+        sleep(STILL_THERE / 3).await;
     }
 }
 

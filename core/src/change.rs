@@ -13,7 +13,7 @@ use crate::host::{Digest, Edit, EditError, Host, JoinSecret};
 use crate::name::{DnsName, HostName};
 use crate::policy::Forbidden;
 
-/// A zone's version (RFC 1035 §3.3.13). It wraps (RFC 1982): compare with [`Serial::precedes`], never `<`.
+/// A zone's version (RFC 1035 §3.3.13). It wraps (RFC 1982), so it has no order by `<`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Serial(pub u32);
 
@@ -22,11 +22,6 @@ impl Serial {
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.wrapping_add(1))
-    }
-
-    /// Whether `other` is the newer of the two (RFC 1982 §3.2).
-    pub fn precedes(self, other: Self) -> bool {
-        other.0.wrapping_sub(self.0).cast_signed() > 0
     }
 }
 

@@ -26,6 +26,9 @@ const ROUND_TRIPS: u32 = 3;
 /// …but no longer than this, which is a dial's whole time.
 const LONGEST_ECHO: Duration = Duration::from_secs(5);
 
+/// When a SYN without an answer is sent again at the earliest (RFC 6298 §2.1).
+const SYN_SENT_ANEW: Duration = Duration::from_secs(1);
+
 /// More nonces than this are never under way at once. The newest gives way then, to one newer still that proves all that it would
 /// have: were it the oldest, a home that is asked often enough from far enough would never prove anything.
 const UNDER_WAY_LIMIT: usize = 64;
@@ -122,17 +125,27 @@ impl Prover {
 
     /// When the link, on which a round trip takes `rtt`, becomes silent unless an echo comes: the oldest nonce under way is overdue then.
     pub fn silent_at(&self, rtt: Duration) -> Option<Instant> {
-        let patience = (rtt * ROUND_TRIPS).clamp(ECHO_TIMEOUT, LONGEST_ECHO);
-        self.under_way.iter().map(|sent| sent.at + patience).min()
+        self.under_way.iter().map(|sent| sent.at + echo_patience(rtt)).min()
     }
 }
 
 /// Whether `echo` lets a dial go on that began at `began`, to `address`, and stood at `connected`.
 ///
 /// The nonce left no earlier than the SYN, so that the home held the address when it answered; and the connection stood within a
-/// second of the nonce, so that no SYN sent anew reached somebody else after the home was gone.
+/// second of the SYN, before one could be sent anew that finds somebody else after the home was gone. Where it took longer, only a nonce that
+/// left afterwards counts.
 pub fn admits(echo: &Echo, address: Ipv6Addr, began: Instant, connected: Instant) -> bool {
-    echo.address == address && echo.sent >= began && connected.saturating_duration_since(echo.sent) < ECHO_TIMEOUT
+    echo.address == address && echo.sent >= asked_from(began, connected)
+}
+
+/// How long an echo is waited for where a round trip takes `rtt`.
+pub fn echo_patience(rtt: Duration) -> Duration {
+    rtt.saturating_mul(ROUND_TRIPS).clamp(ECHO_TIMEOUT, LONGEST_ECHO)
+}
+
+/// From when on a nonce counts for a dial that began at `began` and stood at `connected`.
+pub fn asked_from(began: Instant, connected: Instant) -> Instant {
+    if connected.saturating_duration_since(began) < SYN_SENT_ANEW { began } else { connected }
 }
 
 #[cfg(test)]
@@ -225,5 +238,9 @@ mod tests {
         assert!(!admits(&echo, NEW, t0 + ms(10), t0 + ms(30)), "another address");
         assert!(!admits(&echo, OLD, t0 + ms(11), t0 + ms(30)), "the nonce left before the SYN");
         assert!(!admits(&echo, OLD, t0 + ms(10), t0 + ms(1_040)), "a second SYN may have found somebody else");
+        let of_another_dial = Echo { sent: t0 + ms(500), came: t0 + ms(520), ..echo };
+        assert!(!admits(&of_another_dial, OLD, t0, t0 + ms(1_020)), "whoever's nonce it was");
+        let afterwards = Echo { sent: t0 + ms(1_050), came: t0 + ms(1_070), ..echo };
+        assert!(admits(&afterwards, OLD, t0, t0 + ms(1_040)));
     }
 }

@@ -26,7 +26,7 @@ const GLOBAL_UNICAST: (Ipv6Addr, u8) = (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 
 pub struct Policy {
     /// Which addresses may be a home's.
     pub addresses: AddressPolicy,
-    /// The gateway's own names: no alias.
+    /// The gateway's own names: no host's, and no alias.
     pub own_names: Vec<DnsName>,
 }
 
@@ -93,11 +93,6 @@ impl AddressPolicy {
             Some(net) => Err(Forbidden::OnLink { address, net: net.trunc() }),
             None => Ok(()),
         }
-    }
-
-    /// Whether `address` is the gateway's own.
-    pub fn is_own(&self, address: IpAddr) -> bool {
-        self.own.contains(&address)
     }
 }
 

@@ -121,7 +121,7 @@ impl State {
                 let credentials = Credentials { join: *join, agent: None, update: *update };
                 let blank = Host { settings: Settings::default(), credentials, proven: None, challenge: BTreeSet::new() };
                 let new = self.edited(host, &blank, edits, policy)?;
-                let mut touched = self.publish(host, Some(new))?;
+                let mut touched = self.publish(host, Some(new));
                 if self.tombstones.remove_mut(host) {
                     touched.push(Key::Tombstone(host.clone()));
                 }
@@ -129,11 +129,11 @@ impl State {
             }
             Change::Set { host, edits } => {
                 let new = self.edited(host, self.known(host)?, edits, policy)?;
-                self.publish(host, Some(new))
+                Ok(self.publish(host, Some(new)))
             }
             Change::Remove { host, at } => {
                 self.known(host)?;
-                let mut touched = self.publish(host, None)?;
+                let mut touched = self.publish(host, None);
                 self.tombstones.insert_mut(host.clone(), *at);
                 touched.push(Key::Tombstone(host.clone()));
                 Ok(touched)
@@ -213,11 +213,14 @@ impl State {
     fn with_host(&mut self, host: &HostName, alter: impl FnOnce(&mut Host)) -> Result<Vec<Key>, Refused> {
         let mut new = Host::clone(self.known(host)?);
         alter(&mut new);
-        self.publish(host, Some(new))
+        Ok(self.publish(host, Some(new)))
     }
 
     /// `host` as it would be after `edits`, checked against everything else in the state.
     fn edited(&self, name: &HostName, host: &Host, edits: &[Edit], policy: &Policy) -> Result<Host, Refused> {
+        if !self.zones.contains_key(name.zone()) {
+            return Err(Refused::UnknownZone(name.zone().clone()));
+        }
         let mut new = host.clone();
         for edit in edits {
             new.settings.edit(edit)?;
@@ -251,14 +254,11 @@ impl State {
     }
 
     /// Puts `new` in the place of `host`; the zone gets a new version if the world can see the difference.
-    fn publish(&mut self, name: &HostName, new: Option<Host>) -> Result<Vec<Key>, Refused> {
+    fn publish(&mut self, name: &HostName, new: Option<Host>) -> Vec<Key> {
         let zone = self.zones.get(name.zone()).copied();
-        if zone.is_none() && new.is_some() {
-            return Err(Refused::UnknownZone(name.zone().clone()));
-        }
         let old = self.hosts.get(name);
         if old.map(Arc::as_ref) == new.as_ref() {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let mut touched = vec![Key::Host(name.clone())];
         if let Some(zone) = zone.filter(|_| old.map(|host| visible(host)) != new.as_ref().map(visible)) {
@@ -269,7 +269,7 @@ impl State {
         if let Some(new) = new {
             self.put(name, Arc::new(new));
         }
-        Ok(touched)
+        touched
     }
 
     fn put(&mut self, name: &HostName, host: Arc<Host>) {

@@ -36,8 +36,11 @@ const SHORT_PAUSE: Duration = Duration::from_millis(600);
 /// …then they grow: a provider's thousand homes must not all knock every second for a day.
 const LONG_PAUSE: Duration = Duration::from_secs(15);
 
-/// What the gateway refused will be refused again until somebody does something.
+/// A conflict with another agent may be over by then.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
+
+/// A key that is not known will not be known again until somebody does something.
+const FINAL_PAUSE: Duration = Duration::from_secs(300);
 
 /// Why the agent ends.
 #[derive(Debug, thiserror::Error)]
@@ -73,8 +76,13 @@ pub(crate) enum Ended {
     #[error("IPv6 works now")]
     Better(dial::Dialled),
     /// The gateway refuses.
-    #[error("the gateway refuses: {0}")]
-    Refused(String),
+    #[error("the gateway refuses: {reason}")]
+    Refused {
+        /// Why.
+        reason: String,
+        /// Whether that may change by itself.
+        again: bool,
+    },
     /// Whatever else.
     #[error("{0}")]
     Lost(String),
@@ -112,9 +120,9 @@ impl Agent {
                     ready = Some(dialled);
                     continue;
                 }
-                Ended::Refused(reason) => {
+                Ended::Refused { reason, again } => {
                     warn!(%reason, "the gateway refuses the link");
-                    jitter(REFUSED_PAUSE)
+                    jitter(if again { REFUSED_PAUSE } else { FINAL_PAUSE })
                 }
                 Ended::Lost(reason) => {
                     outage.tell(&reason);

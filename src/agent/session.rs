@@ -131,7 +131,7 @@ impl<'a> Session<'a> {
                 warn!(%claim, %seen, "the gateway sees another address than this machine has: something on the way translates, or IPv6 fails");
             }
             FromGateway::Forbidden { claim, reason } => warn!(%claim, %reason, "the gateway does not publish this address"),
-            FromGateway::Refused { reason, .. } => return Err(Ended::Refused(reason)),
+            FromGateway::Refused { reason, again } => return Err(Ended::Refused { reason, again }),
             FromGateway::Registered { .. } => return Err(Ended::Lost("the gateway answered out of turn".into())),
         }
         Ok(())

@@ -29,11 +29,10 @@ const COPY: usize = 64 * 1024;
 /// After so many bytes without a wait, other connections have their turn.
 const TURN: usize = 1024 * 1024;
 
-/// NATs forget a silent connection after minutes, some after two; a dead peer that nothing is sent to is noticed within two.
+/// NATs forget a silent connection after minutes, some after two; a dead peer that nothing is sent to is noticed within two. One that
+/// something is sent to is given up by the kernel after about fifteen: a bound of ours (TCP_USER_TIMEOUT) would also cut clients that only
+/// pause, with a full window.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
-
-/// A peer that does not acknowledge what was sent, by then, is dead too (RFC 5482): the kernel's own patience is a quarter of an hour.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(120);
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; COPY]);
@@ -239,9 +238,7 @@ fn prepare(stream: &TcpStream) {
     let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(tries);
     // Refused only on a socket that is dead already, which the first read will tell.
     let _ = stream.set_nodelay(true);
-    let socket = SockRef::from(stream);
-    let _ = socket.set_tcp_keepalive(&keepalive);
-    let _ = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }
 
 impl Drop for Side {

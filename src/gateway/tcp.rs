@@ -67,7 +67,10 @@ async fn tls(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Car
             Some(home) => return Some(shared.carried(host, stream, home, read)),
             None => refuse::say(stream, &Alert::InternalError.record()).await,
         },
-        Target::Direct(_) => refuse::say(stream, &Alert::InternalError.record()).await,
+        Target::Direct(_) => {
+            shared.traffic.refuse(Reason::Direct);
+            refuse::say(stream, &Alert::InternalError.record()).await;
+        }
         Target::Own => {
             if shared.own.try_send(OwnConnection { stream, peer, read }).is_err() {
                 shared.traffic.refuse(Reason::Busy);
@@ -95,7 +98,10 @@ async fn http(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Ca
                 Some(home) => return Some(shared.carried(host, stream, home, read)),
                 None => refuse::away(&head, &host),
             },
-            Target::Direct(host) => refuse::misdirected(&head, &host),
+            Target::Direct(host) => {
+                shared.traffic.refuse(Reason::Direct);
+                refuse::misdirected(&head, &host)
+            }
             Target::Own => refuse::redirect(&head, name, shared.config.tls),
             Target::Unknown => {
                 debug!(%peer, %name, "unknown name");
@@ -158,10 +164,7 @@ impl Shared {
     fn target(&self, stream: &TcpStream, name: &DnsName) -> Target {
         let over_v6 = stream.local_addr().is_ok_and(|local| local.is_ipv6());
         match route::route(&self.store.snapshot(), &self.own_names, name) {
-            route::Target::Host(host) if over_v6 => {
-                self.traffic.refuse(Reason::Unknown);
-                Target::Direct(host)
-            }
+            route::Target::Host(host) if over_v6 => Target::Direct(host),
             route::Target::Host(host) => Target::Host(host),
             route::Target::Own => Target::Own,
             route::Target::Unknown => Target::Unknown,

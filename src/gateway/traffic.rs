@@ -12,7 +12,12 @@ pub struct Traffic {
     total: AtomicU64,
     to_homes: AtomicU64,
     to_clients: AtomicU64,
-    refused: [AtomicU64; 5],
+    silent: AtomicU64,
+    foreign: AtomicU64,
+    unknown: AtomicU64,
+    direct: AtomicU64,
+    away: AtomicU64,
+    busy: AtomicU64,
 }
 
 /// Why a connection was not carried.
@@ -24,6 +29,8 @@ pub enum Reason {
     Foreign,
     /// Nobody is called so here, or no name was given.
     Unknown,
+    /// It came over IPv6, where a home is reached at its own address.
+    Direct,
     /// The home is away.
     Away,
     /// It is for ourselves, who have too much to do.
@@ -47,6 +54,8 @@ pub struct Counts {
     pub foreign: u64,
     /// Refused: [`Reason::Unknown`].
     pub unknown: u64,
+    /// Refused: [`Reason::Direct`].
+    pub direct: u64,
     /// Refused: [`Reason::Away`].
     pub away: u64,
     /// Refused: [`Reason::Busy`].
@@ -57,17 +66,17 @@ impl Traffic {
     /// The counters now.
     pub fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let [silent, foreign, unknown, away, busy] = &self.refused;
         Counts {
             open: read(&self.open),
             total: read(&self.total),
             to_homes: read(&self.to_homes),
             to_clients: read(&self.to_clients),
-            silent: read(silent),
-            foreign: read(foreign),
-            unknown: read(unknown),
-            away: read(away),
-            busy: read(busy),
+            silent: read(&self.silent),
+            foreign: read(&self.foreign),
+            unknown: read(&self.unknown),
+            direct: read(&self.direct),
+            away: read(&self.away),
+            busy: read(&self.busy),
         }
     }
 
@@ -78,13 +87,13 @@ impl Traffic {
     }
 
     pub(super) fn refuse(&self, reason: Reason) {
-        let [silent, foreign, unknown, away, busy] = &self.refused;
         let counter = match reason {
-            Reason::Silent => silent,
-            Reason::Foreign => foreign,
-            Reason::Unknown => unknown,
-            Reason::Away => away,
-            Reason::Busy => busy,
+            Reason::Silent => &self.silent,
+            Reason::Foreign => &self.foreign,
+            Reason::Unknown => &self.unknown,
+            Reason::Direct => &self.direct,
+            Reason::Away => &self.away,
+            Reason::Busy => &self.busy,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }

@@ -6,7 +6,7 @@
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use aws_lc_rs::{hmac, rand};
 use fourward_core::demux::{OWN_ID_LENGTH, Owner, owner};
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, UdpPoller};
-use tokio::time::sleep;
+use tokio::time::{Sleep, sleep};
 use tracing::warn;
 
 /// Out of memory, or an interface in trouble: long enough not to spin.
@@ -68,11 +68,17 @@ impl ConnectionIdGenerator for OwnIds {
 pub(super) struct Demux {
     socket: Arc<dyn AsyncUdpSocket>,
     ids: OwnIds,
+    /// After a failed receive, until the next.
+    pause: Mutex<Option<Pin<Box<Sleep>>>>,
 }
 
 impl Demux {
     pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>, ids: OwnIds) -> Self {
-        Self { socket, ids }
+        Self { socket, ids, pause: Mutex::new(None) }
+    }
+
+    fn pause(&self) -> MutexGuard<'_, Option<Pin<Box<Sleep>>>> {
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps the datagrams of `buffer` that are ours; `meta` tells what is left.
@@ -102,16 +108,17 @@ impl AsyncUdpSocket for Demux {
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> Poll<io::Result<usize>> {
+        if let Some(pause) = self.pause().as_mut() {
+            ready!(pause.as_mut().poll(cx));
+        }
+        *self.pause() = None;
         let received = match ready!(self.socket.poll_recv(cx, bufs, meta)) {
             Ok(received) => received,
             Err(error) => {
                 // The endpoint would take it for its end. It costs a pause.
                 warn!(%error, "receive on the link's socket failed");
-                let waker = cx.waker().clone();
-                tokio::spawn(async move {
-                    sleep(RECEIVE_PAUSE).await;
-                    waker.wake();
-                });
+                *self.pause() = Some(Box::pin(sleep(RECEIVE_PAUSE)));
+                cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
         };

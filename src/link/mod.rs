@@ -4,6 +4,7 @@
 //! core; the dials that wait for one are the gateway's. A link never touches a zone itself: all it does is commit changes.
 
 mod demux;
+mod door;
 mod pace;
 mod session;
 mod strangers;
@@ -30,6 +31,7 @@ use crate::crypto::KeyError;
 use crate::leases::Leases;
 use crate::store::{CommitError, Store};
 
+use pace::Paces;
 use strangers::Strangers;
 
 /// Addresses withdrawn at once: commits that go to disk together.
@@ -61,6 +63,7 @@ pub struct Links {
     leases: Arc<Leases>,
     cancel: CancellationToken,
     sessions: TaskTracker,
+    paces: Paces,
 }
 
 impl Links {
@@ -68,7 +71,7 @@ impl Links {
     pub fn new(store: Store, leases: Arc<Leases>, cancel: CancellationToken) -> Arc<Self> {
         // A child: the links can end by themselves, and nothing else with them.
         let cancel = cancel.child_token();
-        Arc::new(Self { store, leases, cancel, sessions: TaskTracker::new() })
+        Arc::new(Self { store, leases, cancel, sessions: TaskTracker::new(), paces: Paces::default() })
     }
 
     /// Serves links on `sockets` until cancelled.
@@ -117,7 +120,7 @@ impl Links {
         }
         let (links, stranger) = (Arc::clone(self), strangers.admit(remote.ip(), &self.cancel));
         self.sessions.spawn(async move {
-            if let Err(error) = session::serve(&links, incoming, stranger).await {
+            if let Err(error) = door::serve(&links, incoming, stranger).await {
                 debug!(%remote, %error, "link ended");
             }
         });

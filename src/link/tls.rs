@@ -19,7 +19,7 @@ use super::LinkError;
 use super::demux::OwnIds;
 use crate::{crypto, quic};
 
-/// Handshakes that nobody has taken up yet; beyond, strangers must show that they can receive.
+/// Beginnings of connections that wait to be taken up, which happens at once; more are dropped, and their senders try again.
 const INCOMING_LIMIT: usize = 256;
 
 /// What an endpoint needs that shows `identity`.

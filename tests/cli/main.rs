@@ -7,3 +7,4 @@ mod demo;
 mod files;
 mod hosts;
 mod program;
+mod service;

@@ -73,7 +73,7 @@ impl Running {
         Self::spawn(Command::new(FOURWARD).arg("run").arg("--config").arg(config))
     }
 
-    fn spawn(command: &mut Command) -> Self {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         Self(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("run"))
     }
 

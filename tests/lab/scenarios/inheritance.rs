@@ -36,6 +36,7 @@ fn an_heir_hears_nothing_while_the_agent_lives() {
         http.first_byte_from(moved.new, moved.at, BACK).expect("the home is reached after it moved");
         assert_silence(&notes);
     }
+    assert!(!notes.visits().is_empty(), "nobody was led into temptation");
     figure("connections to an heir, all without a byte", notes.visits().len());
 }
 
@@ -59,6 +60,9 @@ fn an_heir_hears_nothing_though_the_agent_is_killed_in_that_moment() {
         http.first_byte_from(moved.new, moved.at, BACK).expect("the home is reached again");
     }
     assert_silence(&notes);
+    for port in [80, 443] {
+        assert!(notes.visits().iter().any(|visit| visit.port == port), "nobody was led into temptation at port {port}");
+    }
     figure("connections to an heir, all without a byte", notes.visits().len());
 }
 

@@ -31,6 +31,22 @@ fn a_host_told_to_publish_the_gateways_own_address_is_refused() {
     assert!(!listed.contains("trap"), "a refused host leaves nothing behind: {listed}");
 }
 
+/// The address was a home's when it was set; the gateway got it later.
+#[test]
+fn an_address_that_becomes_the_gateways_own_is_not_dialled_any_more() {
+    let lab = Lab::new();
+    let (vps, _home) = lab.start_figure();
+    const TRAP: &str = "2001:db8:7ab::1";
+    vps.add_host("trap", &["address-from=static", &format!("address={TRAP}")]);
+    lab.ns(Vps).ip(&format!("addr add {TRAP}/128 dev lo nodad"));
+    wait_for("the gateway knows its new address", SETTLED, || {
+        std::fs::read_to_string(lab.log("fourward-vps")).is_ok_and(|log| log.contains("the address policy follows"))
+    });
+    let base = base_of(&lab, &vps);
+    try_trap(&lab, "trap.dyn.example.org", &[Reply::Gateway]);
+    assert_unharmed(&lab, &vps, base);
+}
+
 #[test]
 fn an_agent_on_the_gateway_itself_gets_no_address_published() {
     let lab = Lab::new();
