@@ -183,7 +183,8 @@ mod tests {
             let mut buffer = [0; 64];
             let polled = demux.poll_recv(cx, &mut [IoSliceMut::new(&mut buffer)], &mut [RecvMeta::default()]);
             assert!(polled.is_pending(), "{polled:?}");
-            if polls == 4 { Poll::Ready(()) } else { Poll::Pending }
+            // Each failure is followed by one poll that finds the pause.
+            if polls == 7 { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
         assert_eq!(began.elapsed(), RECEIVE_PAUSE * 3);
