@@ -195,7 +195,7 @@ fn messages_that_the_kernel_lost_cost_nothing() {
             });
             ip(&lines);
             assert!(lost() > 0, "the socket's buffer overflowed");
-            let took = within(Duration::from_secs(1), "the kernel's view", || view(&addresses) == kernel()).await;
+            let took = within(Duration::from_secs(5), "the kernel's view", || view(&addresses) == kernel()).await;
             println!("figure: after 3,500 changes, {} messages lost so far, the view is the kernel's again in {took:?}", lost());
         }
         assert!(kernel().len() > 1_500);
@@ -217,11 +217,11 @@ fn chatter_does_not_starve() {
         let chatter = tokio::task::spawn_blocking(move || ip(&lines));
         tokio::time::sleep(Duration::from_millis(50)).await;
         ip(&format!("address add {OLD}/64 dev eth0\n"));
-        let took = within(Duration::from_secs(1), "seen", || chosen(&addresses) == Some(OLD)).await;
+        let took = within(Duration::from_secs(5), "seen", || chosen(&addresses) == Some(OLD)).await;
         println!("figure: amid a flood of changes a new address is seen in {took:?}");
         assert!(!chatter.is_finished(), "the flood lasted");
         chatter.await.expect("chatter");
-        within(Duration::from_secs(1), "the kernel's view", || view(&addresses) == kernel()).await;
+        within(Duration::from_secs(5), "the kernel's view", || view(&addresses) == kernel()).await;
     });
 }
 

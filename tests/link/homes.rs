@@ -50,7 +50,7 @@ fn a_move_is_one_change_on_the_same_link() {
         }
         times.sort();
         println!("figure: from the new address to the commit: median {:?}, worst {:?}", times[5], times[9]);
-        assert!(times[9] < Duration::from_secs(1), "{times:?}");
+        assert!(times[9] < Duration::from_secs(5), "{times:?}");
     });
 }
 
@@ -65,7 +65,7 @@ fn a_home_without_an_address_is_linked_and_not_published() {
         agent.has(&[OLD]);
         until("published", || server.published("cloud") == Some(OLD)).await;
         agent.has(&[]);
-        let took = within(Duration::from_secs(2), "withdrawn", || server.published("cloud").is_none()).await;
+        let took = within(Duration::from_secs(5), "withdrawn", || server.published("cloud").is_none()).await;
         println!("figure: from the last address gone to the withdrawal: {took:?}");
         until("linked still", || server.link("cloud").is_some_and(|link| link.heard.borrow().is_some())).await;
     });
@@ -191,7 +191,7 @@ async fn agent_is_fine(server: &Server) {
     let link = server.link("good").expect("link");
     let asked = Instant::now();
     link.ask.notify_one();
-    within(Duration::from_secs(1), "an echo", || link.heard.borrow().is_some_and(|heard| heard > asked)).await;
+    within(Duration::from_secs(5), "an echo", || link.heard.borrow().is_some_and(|heard| heard > asked)).await;
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn the_role_ends_at_once_though_strangers_are_at_the_door() {
         let _crowd = handshake(&home, OTHER, OTHER).await;
         let begun = std::time::Instant::now();
         tokio::task::spawn_blocking(move || server.stop()).await.expect("stopped");
-        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     });
 }
 
