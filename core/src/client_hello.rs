@@ -86,9 +86,9 @@ fn is_whole(handshake: &[u8]) -> bool {
 
 /// The length that a record's header tells, 0 while it is cut; `None` if it is no handshake record's.
 fn payload_length(header: &[u8]) -> Option<usize> {
-    let fits = |at: usize, good: fn(u8) -> bool| header.get(at).is_none_or(|byte| good(*byte));
-    // The minor version is frozen at 1 or 3 and means nothing (RFC 8446 §5.1).
-    if !(fits(0, |kind| kind == RECORD_HANDSHAKE) && fits(1, |major| major == 3) && fits(2, |minor| minor <= 4)) {
+    let fits = |at: usize, good: u8| header.get(at).is_none_or(|byte| *byte == good);
+    // The minor version means nothing and must be ignored (RFC 8446 §5.1), as homes do.
+    if !(fits(0, RECORD_HANDSHAKE) && fits(1, 3)) {
         return None;
     }
     let (Some(high), Some(low)) = (header.get(3), header.get(4)) else {

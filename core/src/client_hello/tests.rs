@@ -128,13 +128,21 @@ fn other_protocols_are_foreign_from_the_first_byte_that_tells() {
         b"\x15\x03\x03\x00\x02\x02\x28",
         b"\x17",
         b"\x16\x02",
-        b"\x16\x03\x09",
         b"\x16\x03\x01\x00\x00",
         b"\x16\x03\x01\x40\x01",
         b"\x16\x03\x01\x00\x04\x02",
         b"\x16\x03\x01\x00\x04\x01\x01\x00\x00",
     ] {
         assert_eq!(read(bytes), Peek::Foreign, "{bytes:x?}");
+    }
+}
+
+#[test]
+fn a_records_minor_version_means_nothing() {
+    let mut hello = one_record(&handshake(&named("a.org")));
+    for minor in [0, 1, 3, 4, 9, 255] {
+        hello[2] = minor;
+        assert_eq!(asked(&hello), Asked::Name("a.org".parse().expect("name")), "3.{minor}");
     }
 }
 
