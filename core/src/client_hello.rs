@@ -100,12 +100,12 @@ fn payload_length(header: &[u8]) -> Option<usize> {
 }
 
 fn body_of(mut body: Reader<'_>) -> Option<ClientHello> {
-    let version = body.u16()?;
+    body.u16()?; // the version, which counts only without supported_versions (RFC 8446 §4.2.1), and for the home to judge
     body.take(32)?; // random
     let session = body.vec8()?;
     let suites = body.vec16()?;
     let compression = body.vec8()?;
-    if version >> 8 != 3 || session.0.len() > 32 || suites.0.len() < 2 || suites.0.len() % 2 != 0 || compression.0.is_empty() {
+    if session.0.len() > 32 || suites.0.len() < 2 || suites.0.len() % 2 != 0 || compression.0.is_empty() {
         return None;
     }
     let mut hello = ClientHello { name: Asked::Nothing, alpn: Vec::new() };

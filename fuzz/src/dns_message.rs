@@ -80,4 +80,3 @@ fn state() -> State {
     apply(Change::Challenge { host: host("away"), values: [String::new(), "x".repeat(300)].into() });
     state
 }
-

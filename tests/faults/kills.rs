@@ -34,8 +34,7 @@ fn no_acknowledged_change_is_lost_by_a_thousand_kills() {
 
 fn kill(kills: u32) {
     let site = Site::new();
-    let mut hosts: Vec<Host> =
-        (0..WRITERS * HOSTS_EACH).map(|n| Host { label: format!("h{n}"), sent: 1, acknowledged: 1 }).collect();
+    let mut hosts: Vec<Host> = (0..WRITERS * HOSTS_EACH).map(|n| Host { label: format!("h{n}"), sent: 1, acknowledged: 1 }).collect();
     let mut server = site.start(&[]);
     assert!(server.is_up(), "{}", server.said());
     for host in &hosts {

@@ -25,7 +25,9 @@ const ADDRESS6: &str = "2001:db8:a::11";
 pub(crate) fn in_namespaces(test: impl FnOnce() + Send + 'static) {
     let run = move || {
         unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("namespaces; these tests want root");
-        sh(&format!("mount --make-rprivate /; ip link set lo up; ip address add {ADDRESS}/32 dev lo; ip address add {ADDRESS6}/128 dev lo"));
+        sh(&format!(
+            "mount --make-rprivate /; ip link set lo up; ip address add {ADDRESS}/32 dev lo; ip address add {ADDRESS6}/128 dev lo"
+        ));
         test();
     };
     if let Err(panic) = thread::spawn(run).join() {

@@ -137,7 +137,10 @@ async fn session(base: Vec<u8>, batches: Vec<Vec<Change>>) -> Session {
 /// Hosts that come, move and go, alone and many at once, and records that make the file grow.
 fn workload() -> Vec<Vec<Change>> {
     let served = Change::Serve { zone: zone(), apex: Digest([0; 32]), at: Timestamp::UNIX_EPOCH };
-    let long = |label: &str, fill: &str| Change::Challenge { host: host(label), values: (0..40).map(|n| fill.repeat(800) + &n.to_string()).collect() };
+    let long = |label: &str, fill: &str| Change::Challenge {
+        host: host(label),
+        values: (0..40).map(|n| fill.repeat(800) + &n.to_string()).collect(),
+    };
     let gone = Change::Remove { host: host("cloud"), at: Timestamp::UNIX_EPOCH };
     let many = |name: &str| (0..30).map(|n| add(&format!("{name}{n}"))).collect::<Vec<_>>();
     vec![
