@@ -1,5 +1,7 @@
 //! The corpora of the fuzz targets through the same checks, without a fuzzer: what was found once is not lost again.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that fails says where")]
+
 #[path = "../fuzz/src/lib.rs"]
 mod checks;
 

@@ -85,8 +85,14 @@ fn keys(state: &State) -> Vec<Key> {
     zones.chain(hosts).chain(tombstones).chain(state.identity().map(|_| Key::Identity)).collect()
 }
 
+/// Whose each alias is, and each agent's key.
+type Indexes = (Vec<(DnsName, HostName)>, Vec<(Digest, HostName)>);
+
+/// What the world sees of a host.
+type Seen = (HostName, Option<Ipv6Addr>, Option<u32>, BTreeSet<String>);
+
 /// Both indexes, as they follow from the hosts.
-fn derived(state: &State) -> (Vec<(DnsName, HostName)>, Vec<(Digest, HostName)>) {
+fn derived(state: &State) -> Indexes {
     let aliases = state.hosts().flat_map(|(name, host)| host.settings.alias.iter().map(|alias| (alias.clone(), name.clone())));
     let agents = state.hosts().filter_map(|(name, host)| Some((host.credentials.agent?, name.clone())));
     let (mut aliases, mut agents): (Vec<_>, Vec<_>) = (aliases.collect(), agents.collect());
@@ -95,13 +101,12 @@ fn derived(state: &State) -> (Vec<(DnsName, HostName)>, Vec<(Digest, HostName)>)
     (aliases, agents)
 }
 
-fn indexes(state: &State) -> (Vec<(DnsName, HostName)>, Vec<(Digest, HostName)>) {
+fn indexes(state: &State) -> Indexes {
     let pair = |(alias, host): (&DnsName, &HostName)| (alias.clone(), host.clone());
     (state.aliases.iter().map(pair).collect(), state.agents.iter().map(|(key, host)| (*key, host.clone())).collect())
 }
 
-/// What the world sees of a zone's hosts.
-fn seen(state: &State, zone: &DnsName) -> Vec<(HostName, Option<Ipv6Addr>, Option<u32>, BTreeSet<String>)> {
+fn seen(state: &State, zone: &DnsName) -> Vec<Seen> {
     let hosts = state.hosts().filter(|(name, _)| name.zone() == zone);
     hosts.map(|(name, host)| (name.clone(), host.home(), host.settings.ttl, host.challenge.clone())).collect()
 }
