@@ -26,8 +26,9 @@ fn is_the_only_name(name: &str, mut records: &[u8]) -> bool {
         handshake.extend_from_slice(payload);
         records = next;
     }
-    let length = u8::try_from(name.len()).expect("a name");
-    let wanted = [&[0, 0, 0, length + 5, 0, length + 3, 0, 0, length], name.as_bytes()].concat();
+    let length = u16::try_from(name.len()).expect("a name");
+    let [extension, list, entry] = [length + 5, length + 3, length].map(u16::to_be_bytes);
+    let wanted = [&[0, 0], &extension[..], &list, &[0], &entry, name.as_bytes()].concat();
     handshake.windows(wanted.len()).any(|part| part.eq_ignore_ascii_case(&wanted))
 }
 
