@@ -86,9 +86,9 @@ fn is_whole(handshake: &[u8]) -> bool {
 
 /// The length that a record's header tells, 0 while it is cut; `None` if it is no handshake record's.
 fn payload_length(header: &[u8]) -> Option<usize> {
-    let fits = |at: usize, good: fn(u8) -> bool| header.get(at).is_none_or(|byte| good(*byte));
-    // The minor version is frozen at 1 or 3 and means nothing (RFC 8446 §5.1).
-    if !(fits(0, |kind| kind == RECORD_HANDSHAKE) && fits(1, |major| major == 3) && fits(2, |minor| minor <= 4)) {
+    let fits = |at: usize, good: u8| header.get(at).is_none_or(|byte| *byte == good);
+    // The minor version means nothing and must be ignored (RFC 8446 §5.1), as homes do.
+    if !(fits(0, RECORD_HANDSHAKE) && fits(1, 3)) {
         return None;
     }
     let (Some(high), Some(low)) = (header.get(3), header.get(4)) else {
@@ -100,12 +100,12 @@ fn payload_length(header: &[u8]) -> Option<usize> {
 }
 
 fn body_of(mut body: Reader<'_>) -> Option<ClientHello> {
-    let version = body.u16()?;
+    body.u16()?; // the version, which counts only without supported_versions (RFC 8446 §4.2.1), and for the home to judge
     body.take(32)?; // random
     let session = body.vec8()?;
     let suites = body.vec16()?;
     let compression = body.vec8()?;
-    if version >> 8 != 3 || session.0.len() > 32 || suites.0.len() < 2 || suites.0.len() % 2 != 0 || compression.0.is_empty() {
+    if session.0.len() > 32 || suites.0.len() < 2 || suites.0.len() % 2 != 0 || compression.0.is_empty() {
         return None;
     }
     let mut hello = ClientHello { name: Asked::Nothing, alpn: Vec::new() };

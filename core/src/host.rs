@@ -17,7 +17,7 @@ use crate::name::{DnsName, NameError};
 const TTL_RANGE: std::ops::RangeInclusive<u32> = 1..=86_400;
 
 /// A host with more aliases than this is a list that belongs into DNS.
-const ALIAS_LIMIT: usize = 100;
+pub(crate) const ALIAS_LIMIT: usize = 100;
 
 /// Keys of later versions: known, so that the answer can be "not yet" and not "unknown".
 const NOT_YET: [&str; 22] = [

@@ -261,12 +261,12 @@ impl HostName {
             return Err(NameError::NotOneLabel(text.into()));
         };
         if text == APEX {
-            return Ok(Self { zone: first.clone(), label: APEX.into() });
+            return Self::new(APEX, first.clone());
         }
         let name: DnsName = text.parse()?;
         for zone in zones {
             match name.within(zone) {
-                Some("") => return Ok(Self { zone: zone.clone(), label: APEX.into() }),
+                Some("") => return Self::new(APEX, zone.clone()),
                 Some(label) => return Self::new(label, zone.clone()),
                 None => {}
             }
@@ -280,6 +280,7 @@ impl HostName {
     /// The label is none, too long for its twin, or reserved.
     pub fn new(label: &str, zone: DnsName) -> Result<Self, NameError> {
         if label == APEX {
+            zone.child(APEX_TWIN)?;
             return Ok(Self { zone, label: APEX.into() });
         }
         if label.contains('.') {
@@ -390,75 +391,4 @@ impl fmt::Debug for HostName {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn name(text: &str) -> DnsName {
-        text.parse().expect("a good name")
-    }
-
-    #[test]
-    fn a_name_is_lower_case_and_has_no_final_dot() {
-        assert_eq!(name("Cloud.Dyn.Example.ORG.").as_str(), "cloud.dyn.example.org");
-    }
-
-    #[test]
-    fn what_is_no_name_is_refused() {
-        for text in ["", ".", "a..b", "-a.b", "a-.b", "a b.c", "ü.org", "192.0.2.1", "2001:db8::1", "a\0b.c"] {
-            assert!(text.parse::<DnsName>().is_err(), "{text:?}");
-        }
-        assert!(format!("{}.org", "a".repeat(64)).parse::<DnsName>().is_err());
-        assert!(vec!["abcdefg"; 40].join(".").parse::<DnsName>().is_err());
-    }
-
-    #[test]
-    fn within_wants_a_whole_label() {
-        assert_eq!(name("a.b.org").within(&name("b.org")), Some("a"));
-        assert_eq!(name("b.org").within(&name("b.org")), Some(""));
-        assert_eq!(name("ab.org").within(&name("b.org")), None);
-    }
-
-    #[test]
-    fn a_host_is_named_by_label_or_whole_name() {
-        let zones = [name("dyn.example.org"), name("other.org")];
-        let host = HostName::parse("cloud", &zones).expect("host");
-        assert_eq!(host.dual().as_str(), "cloud.dyn.example.org");
-        assert_eq!(host.twin().as_str(), "cloud-ip6only.dyn.example.org");
-        assert_eq!(HostName::parse("Cloud.dyn.example.org.", &zones), Ok(host));
-        assert_eq!(HostName::parse("nas.other.org", &zones).expect("host").zone(), &zones[1]);
-        assert_eq!(HostName::parse("@", &zones).expect("host").twin().as_str(), "ip6only.dyn.example.org");
-    }
-
-    #[test]
-    fn a_key_sorts_as_its_host_does() {
-        let zones = [name("a.org"), name("b.org")];
-        let hosts = ["@", "b", "ba", "c"].map(|label| zones.each_ref().map(|zone| HostName::new(label, zone.clone()).expect("host")));
-        for (one, other) in hosts.iter().flatten().flat_map(|one| hosts.iter().flatten().map(move |other| (one, other))) {
-            let key: &dyn HostKey = &(one.zone(), one.label());
-            assert_eq!(key.cmp(other.borrow()), one.cmp(other), "{one} {other}");
-        }
-    }
-
-    #[test]
-    fn reserved_and_long_hosts_are_refused() {
-        let zones = [name("dyn.example.org")];
-        for text in ["gw", "ip6only", "x-ip6only", "x-router", "_acme-challenge", "a.b", "a.b.dyn.example.org", &"a".repeat(56)] {
-            assert!(HostName::parse(text, &zones).is_err(), "{text}");
-        }
-        assert!(HostName::parse(&"a".repeat(55), &zones).is_ok());
-    }
-
-    #[test]
-    fn roles_follow_the_form_of_the_name() {
-        let zone = name("dyn.example.org");
-        let cloud = HostName::parse("cloud", std::slice::from_ref(&zone)).expect("host");
-        let role = |text: &str| role_in(&name(text), &zone);
-        assert_eq!(role("dyn.example.org"), Some(Role::Apex));
-        assert_eq!(role("cloud.dyn.example.org"), Some(Role::Dual(cloud.clone())));
-        assert_eq!(role("cloud-ip6only.dyn.example.org"), Some(Role::Twin(cloud.clone())));
-        assert_eq!(role("_acme-challenge.cloud.dyn.example.org"), Some(Role::Challenge(cloud)));
-        assert_eq!(role("a.cloud.dyn.example.org"), Some(Role::Other));
-        assert_eq!(role("gw.dyn.example.org"), Some(Role::Other));
-        assert_eq!(role("example.org"), None);
-    }
-}
+mod tests;

@@ -16,6 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use super::Control;
@@ -78,9 +79,11 @@ impl ControlSocket {
         Ok(Self { listener, path: path.into(), group })
     }
 
-    /// Serves requests until cancelled.
+    /// Serves requests until cancelled. Who has asked by then is answered: above all those whose change ends the server, because the
+    /// store cannot take it.
     pub async fn run(self, control: Arc<Control>, cancel: CancellationToken) {
         let clients = Arc::new(Semaphore::new(CLIENTS));
+        let served = TaskTracker::new();
         while let Ok(permit) = Arc::clone(&clients).acquire_owned().await {
             let accepted = tokio::select! {
                 () = cancel.cancelled() => break,
@@ -98,15 +101,17 @@ impl ControlSocket {
                 turn_away(&stream);
                 continue;
             }
-            let control = Arc::clone(&control);
-            tokio::spawn(async move {
-                if let Err(error) = serve(&control, stream).await {
+            let (control, cancel) = (Arc::clone(&control), cancel.clone());
+            served.spawn(async move {
+                if let Err(error) = serve(&control, stream, &cancel).await {
                     warn!(%error, "a control client went away");
                 }
                 drop(permit);
             });
         }
         let _ = fs::remove_file(&self.path);
+        served.close();
+        served.wait().await;
     }
 
     fn permits(&self, stream: &UnixStream) -> bool {
@@ -141,11 +146,15 @@ fn in_group(pid: Option<i32>, group: u32) -> bool {
     groups.split_whitespace().any(|gid| gid.parse() == Ok(group))
 }
 
-async fn serve(control: &Control, stream: UnixStream) -> io::Result<()> {
+async fn serve(control: &Control, stream: UnixStream, cancel: &CancellationToken) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(read).take(REQUEST_LIMIT);
-    timeout(PATIENCE, reader.read_line(&mut line)).await??;
+    tokio::select! {
+        biased;
+        asked = timeout(PATIENCE, reader.read_line(&mut line)) => asked??,
+        () = cancel.cancelled() => return Ok(()),
+    };
     let reply = match serde_json::from_str::<Request>(&line) {
         Ok(request) => control.answer(request).await,
         Err(error) => Reply::Refused(format!("not a request of this version: {error}; is the command of another version than the server?")),

@@ -283,3 +283,5 @@ async fn a_change_of_nothing_waits_for_what_it_rests_on() {
     }
     assert_eq!(good, [true, false, false], "the second move found its work done, but the first never reached the disk");
 }
+
+mod replay;

@@ -128,13 +128,28 @@ fn other_protocols_are_foreign_from_the_first_byte_that_tells() {
         b"\x15\x03\x03\x00\x02\x02\x28",
         b"\x17",
         b"\x16\x02",
-        b"\x16\x03\x09",
         b"\x16\x03\x01\x00\x00",
         b"\x16\x03\x01\x40\x01",
         b"\x16\x03\x01\x00\x04\x02",
         b"\x16\x03\x01\x00\x04\x01\x01\x00\x00",
     ] {
         assert_eq!(read(bytes), Peek::Foreign, "{bytes:x?}");
+    }
+}
+
+#[test]
+fn a_hellos_old_version_field_is_the_homes_to_judge() {
+    let mut hello = handshake(&named("a.org"));
+    hello[MESSAGE_HEADER..MESSAGE_HEADER + 2].copy_from_slice(&[0x81, 0xb2]);
+    assert_eq!(asked(&one_record(&hello)), Asked::Name("a.org".parse().expect("name")));
+}
+
+#[test]
+fn a_records_minor_version_means_nothing() {
+    let mut hello = one_record(&handshake(&named("a.org")));
+    for minor in [0, 1, 3, 4, 9, 255] {
+        hello[2] = minor;
+        assert_eq!(asked(&hello), Asked::Name("a.org".parse().expect("name")), "3.{minor}");
     }
 }
 
@@ -190,6 +205,17 @@ proptest! {
     fn every_split_into_records_reads_alike(wanted in any_wanted(), sizes in prop::collection::vec(1_usize..600, 1..9)) {
         let handshake = handshake(&wanted);
         prop_assert_eq!(read(&records(&handshake, &sizes)), message(&handshake));
+    }
+
+    #[test]
+    fn two_records_may_meet_anywhere(wanted in any_wanted()) {
+        let handshake = handshake(&wanted);
+        let expected = message(&handshake);
+        for (first, second) in (1..handshake.len()).map(|at| handshake.split_at(at)) {
+            let first = one_record(first);
+            prop_assert_eq!(read(&first), Peek::Partial, "cut at {}", first.len());
+            prop_assert_eq!(read(&[first, one_record(second)].concat()), expected.clone());
+        }
     }
 
     #[test]

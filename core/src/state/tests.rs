@@ -219,3 +219,5 @@ fn records_restore_the_state() {
     keys.iter().filter_map(|key| state.record(key)).for_each(|record| restored.restore(record));
     assert_eq!(restored, state);
 }
+
+mod properties;

@@ -1,0 +1,149 @@
+//! What is a name, and what a host's.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn name(text: &str) -> DnsName {
+    text.parse().expect("a good name")
+}
+
+#[test]
+fn a_name_is_lower_case_and_has_no_final_dot() {
+    assert_eq!(name("Cloud.Dyn.Example.ORG.").as_str(), "cloud.dyn.example.org");
+}
+
+#[test]
+fn what_is_no_name_is_refused() {
+    for text in ["", ".", "a..b", "-a.b", "a-.b", "a b.c", "ü.org", "192.0.2.1", "2001:db8::1", "a\0b.c"] {
+        assert!(text.parse::<DnsName>().is_err(), "{text:?}");
+    }
+    assert!(format!("{}.org", "a".repeat(64)).parse::<DnsName>().is_err());
+    assert!(vec!["abcdefg"; 40].join(".").parse::<DnsName>().is_err());
+}
+
+#[test]
+fn within_wants_a_whole_label() {
+    assert_eq!(name("a.b.org").within(&name("b.org")), Some("a"));
+    assert_eq!(name("b.org").within(&name("b.org")), Some(""));
+    assert_eq!(name("ab.org").within(&name("b.org")), None);
+}
+
+#[test]
+fn a_host_is_named_by_label_or_whole_name() {
+    let zones = [name("dyn.example.org"), name("other.org")];
+    let host = HostName::parse("cloud", &zones).expect("host");
+    assert_eq!(host.dual().as_str(), "cloud.dyn.example.org");
+    assert_eq!(host.twin().as_str(), "cloud-ip6only.dyn.example.org");
+    assert_eq!(HostName::parse("Cloud.dyn.example.org.", &zones), Ok(host));
+    assert_eq!(HostName::parse("nas.other.org", &zones).expect("host").zone(), &zones[1]);
+    assert_eq!(HostName::parse("@", &zones).expect("host").twin().as_str(), "ip6only.dyn.example.org");
+}
+
+#[test]
+fn a_key_sorts_as_its_host_does() {
+    let zones = [name("a.org"), name("b.org")];
+    let hosts = ["@", "b", "ba", "c"].map(|label| zones.each_ref().map(|zone| HostName::new(label, zone.clone()).expect("host")));
+    for (one, other) in hosts.iter().flatten().flat_map(|one| hosts.iter().flatten().map(move |other| (one, other))) {
+        let key: &dyn HostKey = &(one.zone(), one.label());
+        assert_eq!(key.cmp(other.borrow()), one.cmp(other), "{one} {other}");
+    }
+}
+
+#[test]
+fn reserved_and_long_hosts_are_refused() {
+    let zones = [name("dyn.example.org")];
+    for text in ["gw", "ip6only", "x-ip6only", "x-router", "_acme-challenge", "a.b", "a.b.dyn.example.org", &"a".repeat(56)] {
+        assert!(HostName::parse(text, &zones).is_err(), "{text}");
+    }
+    assert!(HostName::parse(&"a".repeat(55), &zones).is_ok());
+}
+
+#[test]
+fn roles_follow_the_form_of_the_name() {
+    let zone = name("dyn.example.org");
+    let cloud = HostName::parse("cloud", std::slice::from_ref(&zone)).expect("host");
+    let role = |text: &str| role_in(&name(text), &zone);
+    assert_eq!(role("dyn.example.org"), Some(Role::Apex));
+    assert_eq!(role("cloud.dyn.example.org"), Some(Role::Dual(cloud.clone())));
+    assert_eq!(role("cloud-ip6only.dyn.example.org"), Some(Role::Twin(cloud.clone())));
+    assert_eq!(role("_acme-challenge.cloud.dyn.example.org"), Some(Role::Challenge(cloud)));
+    assert_eq!(role("a.cloud.dyn.example.org"), Some(Role::Other));
+    assert_eq!(role("gw.dyn.example.org"), Some(Role::Other));
+    assert_eq!(role("example.org"), None);
+}
+
+/// Texts that are names, nearly, or not at all.
+fn any_text() -> impl Strategy<Value = String> {
+    let label = "[A-Za-z0-9_-]{1,10}";
+    prop_oneof![
+        4 => prop::collection::vec(label, 1..6).prop_map(|labels| labels.join(".")),
+        2 => prop::collection::vec("[a-z0-9]{1,63}", 1..6).prop_map(|labels| labels.join(".")),
+        1 => prop::collection::vec(any::<u8>(), 4).prop_map(|b| format!("{}.{}.{}.{}", b[0], b[1], b[2], b[3])),
+        1 => "[a-z.]{0,30}",
+        1 => any::<String>(),
+    ]
+}
+
+/// Labels of hosts, with many of those that have a meaning of their own.
+fn any_label() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => "[A-Za-z0-9-]{1,12}",
+        1 => "[a-z]{50,64}",
+        1 => "[a-z]{0,9}(-ip6only|-router)",
+        1 => "_[a-z-]{0,16}",
+        1 => prop::sample::select(vec!["gw", "GW", "ip6only", "Ip6Only", "@", "", "a.b", "-a", "a-", "_acme-challenge"]).prop_map(str::to_owned),
+    ]
+}
+
+/// Zones, up to the longest that can be.
+fn any_zone() -> impl Strategy<Value = DnsName> {
+    prop_oneof!["[a-z]{1,9}\\.[a-z]{2,5}", "([a-z]{40}\\.){4}[a-z]{20,63}", "([a-z]{60}\\.){4}[a-z]{1,9}"]
+        .prop_map(|text| text.parse().expect("a zone"))
+}
+
+proptest! {
+    #[test]
+    fn a_name_survives_its_text(text in any_text()) {
+        let Ok(name) = text.parse::<DnsName>() else { return Ok(()) };
+        let shown = name.to_string();
+        prop_assert_eq!(shown.parse(), Ok(name.clone()));
+        prop_assert_eq!(&shown, &text.strip_suffix('.').unwrap_or(&text).to_ascii_lowercase());
+        prop_assert!(shown.len() <= NAME_LIMIT && name.labels().all(|label| (1..=LABEL_LIMIT).contains(&label.len())));
+        prop_assert_eq!(text.to_ascii_uppercase().parse(), Ok(name.clone()), "case does not count");
+        prop_assert_eq!(name.within(&name), Some(""));
+    }
+
+    #[test]
+    fn a_host_s_names_lead_back_to_it(label in any_label(), zone in any_zone()) {
+        let Ok(host) = HostName::new(&label, zone.clone()) else { return Ok(()) };
+        for name in [host.dual(), host.twin()] {
+            prop_assert_eq!(name.as_str().parse(), Ok(name.clone()), "it is a name, and fits");
+        }
+        let (dual, twin) = (role_in(&host.dual(), &zone), role_in(&host.twin(), &zone));
+        prop_assert_eq!(twin, Some(Role::Twin(host.clone())));
+        prop_assert_eq!(dual, Some(if label == APEX { Role::Apex } else { Role::Dual(host.clone()) }));
+        let zones = [zone.clone()];
+        prop_assert_eq!(HostName::parse(host.dual().as_str(), &zones), Ok(host.clone()));
+        prop_assert_eq!(HostName::parse(&label, &zones), Ok(host.clone()));
+        prop_assert_eq!(HostName::parse(&label.to_ascii_uppercase(), &zones), Ok(host.clone()), "case does not count");
+        prop_assert!(HostName::parse(host.twin().as_str(), &zones).is_err(), "a twin is no host");
+        prop_assert_eq!(HostName::try_from(<(String, DnsName)>::from(host.clone())), Ok(host));
+    }
+
+    #[test]
+    fn what_is_reserved_is_no_host_in_any_case(label in any_label(), zone in any_zone()) {
+        let lower = label.to_ascii_lowercase();
+        let has_a_meaning = lower == "gw" || lower == "ip6only" || lower.starts_with('_') || lower.ends_with("-ip6only") || lower.ends_with("-router");
+        prop_assert!(!has_a_meaning || HostName::new(&label, zone).is_err(), "{}", label);
+    }
+
+    #[test]
+    fn no_two_hosts_share_a_name(one in any_label(), other in any_label(), zone in any_zone()) {
+        let (Ok(one), Ok(other)) = (HostName::new(&one, zone.clone()), HostName::new(&other, zone)) else { return Ok(()) };
+        prop_assume!(one != other);
+        let names = [one.dual(), one.twin(), other.dual(), other.twin()];
+        let distinct: std::collections::BTreeSet<_> = names.iter().collect();
+        prop_assert_eq!(distinct.len(), 4, "{:?}", names);
+    }
+}
