@@ -5,14 +5,14 @@
 //! the original, so that a snapshot costs nothing and a change O(log n). The disk is the store's.
 
 use std::collections::BTreeSet;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use rpds::RedBlackTreeMapSync as OrdMap;
 
 use crate::change::{Change, Identity, Key, Record, Refused, Serial, Zone};
-use crate::host::{AddressFrom, Credentials, Digest, Edit, Host, Proven, Settings};
+use crate::host::{AddressFrom, Credentials, Digest, Edit, Host, Proven, Reported, Settings, Updated};
 use crate::name::{APEX, DnsName, HostKey, HostName};
 use crate::policy::Policy;
 
@@ -119,7 +119,8 @@ impl State {
                     return Err(Refused::Tombstone { host: host.clone(), removed: *removed });
                 }
                 let credentials = Credentials { join: *join, agent: None, update: *update };
-                let blank = Host { settings: Settings::default(), credentials, proven: None, challenge: BTreeSet::new() };
+                let settings = Settings::default();
+                let blank = Host { settings, credentials, proven: None, updated: None, router: None, challenge: BTreeSet::new() };
                 let new = self.edited(host, &blank, edits, policy)?;
                 let mut touched = self.publish(host, Some(new))?;
                 if self.tombstones.remove_mut(host) {
@@ -150,6 +151,7 @@ impl State {
                 }
                 self.with_host(host, |new| new.proven = None)
             }
+            Change::Update { host, v4, v6, at } => self.update(host, *v4, *v6, *at, policy),
             Change::Challenge { host, values } => self.with_host(host, |new| new.challenge.clone_from(values)),
             Change::Identify(identity) => {
                 if self.identity.is_some() {
@@ -191,6 +193,11 @@ impl State {
         self.with_host(host, |new| {
             new.credentials.join.spent_by = Some(key);
             new.credentials.agent = Some(key);
+            // A home that can prove where it is has no need of what somebody says.
+            if new.settings.address_from == AddressFrom::Update {
+                new.settings.address_from = AddressFrom::Link;
+                new.updated = None;
+            }
         })
     }
 
@@ -204,6 +211,41 @@ impl State {
             return Ok(Vec::new());
         }
         self.with_host(host, |new| new.proven = Some(Proven { address, since: at }))
+    }
+
+    fn update(
+        &mut self,
+        host: &HostName,
+        v4: Option<Ipv4Addr>,
+        v6: Option<Ipv6Addr>,
+        at: Timestamp,
+        policy: &Policy,
+    ) -> Result<Vec<Key>, Refused> {
+        let old = self.known(host)?;
+        if let Some(nowhere) = v4.filter(|v4| v4.is_unspecified() || v4.is_loopback() || v4.is_multicast() || v4.is_broadcast()) {
+            return Err(Refused::NoAddress(nowhere.into()));
+        }
+        if let Some(nowhere) =
+            v6.filter(|v6| v6.is_unspecified() || v6.is_multicast() || (v6.is_loopback() && policy.addresses.check(*v6).is_err()))
+        {
+            return Err(Refused::NoAddress(nowhere.into()));
+        }
+        let authority = old.settings.address_from == AddressFrom::Update;
+        if let (Some(v6), true) = (v6, authority) {
+            policy.addresses.check(v6)?;
+        }
+        let (before, updated) = (old.router, old.updated);
+        let now = Reported { v4: v4.or(before.and_then(|b| b.v4)), v6: v6.or(before.and_then(|b| b.v6)), at };
+        self.with_host(host, |new| {
+            new.router = match before {
+                Some(same) if (same.v4, same.v6) == (now.v4, now.v6) => Some(same),
+                _ => Some(now).filter(|now| now.v4.is_some() || now.v6.is_some()),
+            };
+            if let (Some(address), true) = (v6, authority) {
+                let same = updated.filter(|updated| updated.address == address);
+                new.updated = same.or(Some(Updated { address, since: at }));
+            }
+        })
     }
 
     fn known(&self, host: &HostName) -> Result<&Arc<Host>, Refused> {
@@ -230,6 +272,11 @@ impl State {
             policy.addresses.check(address)?;
             // What the link proved is void from here on; when the link is the authority again it proves anew.
             new.proven = None;
+        }
+        match settings.address_from {
+            AddressFrom::Update => new.proven = None,
+            // What an update said counts while updates are the authority, and anew when they are it again.
+            AddressFrom::Link | AddressFrom::Static => new.updated = None,
         }
         for alias in &new.settings.alias {
             self.check_alias(name, alias, policy)?;
@@ -295,8 +342,8 @@ impl State {
 }
 
 /// What of a host shows in its zone.
-fn visible(host: &Host) -> (Option<Ipv6Addr>, Option<u32>, &BTreeSet<String>) {
-    (host.home(), host.settings.ttl, &host.challenge)
+fn visible(host: &Host) -> (Option<Ipv6Addr>, Option<(Option<Ipv4Addr>, Option<Ipv6Addr>)>, Option<u32>, &BTreeSet<String>) {
+    (host.home(), host.router.map(|router| (router.v4, router.v6)), host.settings.ttl, &host.challenge)
 }
 
 #[cfg(test)]
