@@ -157,6 +157,7 @@ fn from(authority: AddressFrom) -> &'static str {
     match authority {
         AddressFrom::Link => "link",
         AddressFrom::Static => "static",
+        AddressFrom::Update => "update",
     }
 }
 

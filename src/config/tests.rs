@@ -56,7 +56,6 @@ fn keys_of_later_versions_are_refused_by_name() {
         ("[store]\netcd = [\"https://10.0.0.1:2379\"]", "store.etcd"),
         ("[acme]\nemail = \"me@example.org\"", "acme.email"),
         ("[control]\nmetrics = true", "control.metrics"),
-        ("[control]\nhttp-updates = true", "control.http-updates"),
         ("[control]\ncertificate = \"/a\"", "control.certificate"),
     ];
     for (lines, key) in later {
