@@ -10,6 +10,7 @@ mod host;
 mod init;
 mod join;
 mod out;
+mod settings;
 mod status;
 mod table;
 

@@ -18,7 +18,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    NameConstraints,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::Acceptor;
@@ -68,12 +71,12 @@ impl OwnPage {
     /// The key is unusable.
     pub fn new(name: &DnsName, key: &[u8], updates: Updates) -> Result<Arc<Self>, PageError> {
         let pair = KeyPair::try_from(key)?;
-        let certificate: CertificateDer<'static> = CertificateParams::new(vec![name.to_string()])?.self_signed(&pair)?.into();
+        let chain = self_signed(name, &pair)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec()));
         let mut tls = ServerConfig::builder_with_provider(crypto::tls_provider())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)?;
+            .with_single_cert(chain, key)?;
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(Self { tls: Arc::new(tls), page: page(name).into(), updates }))
     }
@@ -164,6 +167,23 @@ impl OwnPage {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"));
         response
     }
+}
+
+/// A certificate for `name` and, behind it, the one that signs it, with one key. The second is what clients may be told to trust: both are
+/// made anew at each start, and only an authority is known again by its name and key. It can speak for `name` alone.
+fn self_signed(name: &DnsName, key: &KeyPair) -> Result<Vec<CertificateDer<'static>>, rcgen::Error> {
+    let mut authority = CertificateParams::default();
+    authority.distinguished_name.push(DnType::CommonName, format!("{name} (fourward, self-signed)"));
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let only = GeneralSubtree::DnsName(name.to_string());
+    authority.name_constraints = Some(NameConstraints { permitted_subtrees: vec![only], excluded_subtrees: Vec::new() });
+    let mut own = CertificateParams::new(vec![name.to_string()])?;
+    own.distinguished_name.push(DnType::CommonName, "fourward");
+    own.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let root = authority.self_signed(key)?.into();
+    let leaf = own.signed_by(key, &Issuer::from_params(&authority, key))?.into();
+    Ok(vec![leaf, root])
 }
 
 fn page(name: &DnsName) -> String {
