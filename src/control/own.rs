@@ -77,7 +77,8 @@ impl OwnPage {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // Old update clients speak, and ask for, HTTP/1.0.
+        tls.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
         Ok(Arc::new(Self { tls: Arc::new(tls), page: page(name).into(), updates }))
     }
 
