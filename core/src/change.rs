@@ -230,7 +230,7 @@ pub enum Refused {
     /// A key speaks for one host.
     #[error("this key already speaks for {0}; an agent makes a new key for each join")]
     KeyTaken(HostName),
-    /// Nobody is called so: nothing that could be reported.
+    /// An address that nobody has cannot be reported.
     #[error("{0} is no address that anybody could be reached at")]
     NoAddress(std::net::IpAddr),
     /// The address has another authority.

@@ -5,7 +5,7 @@
 //! the original, so that a snapshot costs nothing and a change O(log n). The disk is the store's.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -151,7 +151,7 @@ impl State {
                 }
                 self.with_host(host, |new| new.proven = None)
             }
-            Change::Update { host, v4, v6, at } => self.update(host, *v4, *v6, *at, policy),
+            Change::Update { host, v4, v6, at } => self.update(host, Reported { v4: *v4, v6: *v6, at: *at }, policy),
             Change::Challenge { host, values } => self.with_host(host, |new| new.challenge.clone_from(values)),
             Change::Identify(identity) => {
                 if self.identity.is_some() {
@@ -213,39 +213,21 @@ impl State {
         self.with_host(host, |new| new.proven = Some(Proven { address, since: at }))
     }
 
-    fn update(
-        &mut self,
-        host: &HostName,
-        v4: Option<Ipv4Addr>,
-        v6: Option<Ipv6Addr>,
-        at: Timestamp,
-        policy: &Policy,
-    ) -> Result<Vec<Key>, Refused> {
-        let old = self.known(host)?;
-        if let Some(nowhere) = v4.filter(|v4| v4.is_unspecified() || v4.is_loopback() || v4.is_multicast() || v4.is_broadcast()) {
-            return Err(Refused::NoAddress(nowhere.into()));
+    fn update(&mut self, name: &HostName, said: Reported, policy: &Policy) -> Result<Vec<Key>, Refused> {
+        let old = self.known(name)?;
+        check_reported(said, policy)?;
+        let mut new = Host::clone(old);
+        if let (Some(address), AddressFrom::Update) = (said.v6, new.settings.address_from) {
+            policy.addresses.check(address)?;
+            let same = new.updated.filter(|updated| updated.address == address);
+            new.updated = same.or(Some(Updated { address, since: said.at }));
         }
-        if let Some(nowhere) =
-            v6.filter(|v6| v6.is_unspecified() || v6.is_multicast() || (v6.is_loopback() && policy.addresses.check(*v6).is_err()))
-        {
-            return Err(Refused::NoAddress(nowhere.into()));
+        let before = new.router.unwrap_or(Reported { v4: None, v6: None, ..said });
+        let now = Reported { v4: said.v4.or(before.v4), v6: said.v6.or(before.v6), ..said };
+        if (now.v4, now.v6) != (before.v4, before.v6) {
+            new.router = Some(now);
         }
-        let authority = old.settings.address_from == AddressFrom::Update;
-        if let (Some(v6), true) = (v6, authority) {
-            policy.addresses.check(v6)?;
-        }
-        let (before, updated) = (old.router, old.updated);
-        let now = Reported { v4: v4.or(before.and_then(|b| b.v4)), v6: v6.or(before.and_then(|b| b.v6)), at };
-        self.with_host(host, |new| {
-            new.router = match before {
-                Some(same) if (same.v4, same.v6) == (now.v4, now.v6) => Some(same),
-                _ => Some(now).filter(|now| now.v4.is_some() || now.v6.is_some()),
-            };
-            if let (Some(address), true) = (v6, authority) {
-                let same = updated.filter(|updated| updated.address == address);
-                new.updated = same.or(Some(Updated { address, since: at }));
-            }
-        })
+        self.publish(name, Some(new))
     }
 
     fn known(&self, host: &HostName) -> Result<&Arc<Host>, Refused> {
@@ -341,9 +323,30 @@ impl State {
     }
 }
 
+/// A hint may be any address that somebody could have: routers report private ones too.
+fn check_reported(said: Reported, policy: &Policy) -> Result<(), Refused> {
+    let nowhere4 = said.v4.filter(|v4| v4.is_unspecified() || v4.is_loopback() || v4.is_multicast() || v4.is_broadcast());
+    // The demo on loopback has its homes there.
+    let loopback = |v6: &Ipv6Addr| v6.is_loopback() && policy.addresses.check(*v6).is_err();
+    let nowhere6 = said.v6.filter(|v6| v6.is_unspecified() || v6.is_multicast() || loopback(v6));
+    match nowhere4.map(IpAddr::V4).or(nowhere6.map(IpAddr::V6)) {
+        Some(nowhere) => Err(Refused::NoAddress(nowhere)),
+        None => Ok(()),
+    }
+}
+
 /// What of a host shows in its zone.
-fn visible(host: &Host) -> (Option<Ipv6Addr>, Option<(Option<Ipv4Addr>, Option<Ipv6Addr>)>, Option<u32>, &BTreeSet<String>) {
-    (host.home(), host.router.map(|router| (router.v4, router.v6)), host.settings.ttl, &host.challenge)
+#[derive(PartialEq)]
+struct Visible<'a> {
+    home: Option<Ipv6Addr>,
+    router: (Option<Ipv4Addr>, Option<Ipv6Addr>),
+    ttl: Option<u32>,
+    challenge: &'a BTreeSet<String>,
+}
+
+fn visible(host: &Host) -> Visible<'_> {
+    let router = host.router.map(|router| (router.v4, router.v6)).unwrap_or_default();
+    Visible { home: host.home(), router, ttl: host.settings.ttl, challenge: &host.challenge }
 }
 
 #[cfg(test)]

@@ -37,13 +37,7 @@ pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
         HostCommand::Set { name, settings, server } => {
             check(&settings)?;
             let Some(host) = details(&server, Request::HostSet { host: name, edits: settings }).await? else { return Ok(()) };
-            out::line(format_args!("{} is changed.\n{}", host.names.dual, describe(&host)))?;
-            if host.entry.address_from == AddressFrom::Update && host.entry.address.is_none() {
-                out::line(format_args!(
-                    "Its address is what the next update says: have the client send one now (`ddclient -force`, `inadyn --force`)."
-                ))?;
-            }
-            Ok(())
+            print_changed(&host)
         }
         HostCommand::Show { name, server } => {
             let Some(host) = details(&server, Request::HostShow { host: name }).await? else { return Ok(()) };
@@ -103,9 +97,19 @@ async fn details(server: &ServerArgs, request: Request) -> Result<Option<HostDet
     }
 }
 
+fn print_changed(host: &HostDetails) -> Result<(), CliError> {
+    out::line(format_args!("{} is changed.\n{}", host.names.dual, describe(host)))?;
+    if host.entry.address_from == AddressFrom::Update && host.entry.address.is_none() {
+        out::line(format_args!(
+            "Its address is what the next update says: have the client send one now (`ddclient -force`, `inadyn --force`)."
+        ))?;
+    }
+    Ok(())
+}
+
 fn print_names(secrets: &Secrets) -> Result<(), CliError> {
     let rows = [
-        vec!["  for everyone".into(), secrets.names.dual.to_string(), "A = this gateway, AAAA = the home once it is linked".into()],
+        vec!["  for everyone".into(), secrets.names.dual.to_string(), "A = this gateway, AAAA = the home once it is known".into()],
         vec!["  IPv6 alone".into(), secrets.names.twin.to_string(), "AAAA = the home".into()],
     ];
     out::text(format_args!("{}", columns(&rows)))?;

@@ -18,7 +18,7 @@ fn hosts_are_added_listed_shown_changed_and_removed() {
         let added = server.json(&["host", "add", "cloud", "alias=owncloud.example.org"]);
         assert_eq!(keys(&added), ["host", "join", "names", "update"]);
         assert_eq!(added["names"], json!({ "dual": "cloud.dyn.example.org", "twin": "cloud-ip6only.dyn.example.org" }));
-        assert_eq!(keys(&added["update"]), ["password", "url", "user"]);
+        assert_eq!(keys(&added["update"]), ["password", "router", "url", "user"]);
         assert_eq!((&added["host"], &added["update"]["user"]), (&json!("cloud"), &json!("cloud")));
         assert!(added["join"].as_str().expect("text").starts_with("fw1."));
         assert!(added["update"]["url"].as_str().expect("text").starts_with("https://gw.dyn.example.org/"));
