@@ -33,7 +33,9 @@ fn a_short_configuration_has_all_defaults() {
     assert_eq!((dns.ttl, dns.nameservers), (60, vec![server.public.name]));
     let gateway = server.gateway.expect("gateway");
     assert_eq!((gateway.tls, gateway.http), (443, 80));
-    assert!(config.agent.is_none());
+    assert!(config.agent.is_none() && !server.control.http_updates);
+    let permitted = parse(&format!("{SERVER}[control]\nhttp-updates = true\n")).expect("good");
+    assert!(permitted.server.expect("server").control.http_updates);
 }
 
 #[test]

@@ -100,7 +100,8 @@ impl Updates {
         match update {
             Ok(update) => (StatusCode::OK, self.lines(&state, &host, &update, peer).await),
             Err(malformed) => {
-                info!(%host, %peer, %malformed, "an update was refused");
+                // Not what is wrong: whoever mixed the parameters up may have put the password there.
+                info!(%host, %peer, "an update was refused: its parameters are none that we understand; the client was told which");
                 (StatusCode::OK, vec![malformed.into()])
             }
         }

@@ -91,6 +91,7 @@ impl Machines {
     }
 
     /// A server that logs all that it ever says.
+    #[allow(dead_code, reason = "for the tests of updates, which share this file")]
     pub(crate) fn server_that_tells_all(&self, config: &Path) -> Role {
         let mut role = self.role(&self.vps, config, "env", &["FOURWARD_LOG=trace", fourward(), "run"]);
         role.wait_until_it_answers();

@@ -84,6 +84,13 @@ fn people_are_told_what_to_do_next() {
         {
             assert!(added.contains(part), "no \"{part}\" in:\n{added}");
         }
+        for part in ["FRITZ!Box", "cloud-router.dyn.example.org", "ddclient", "inadyn", "address-from=update", "no update client is needed"]
+        {
+            assert!(added.contains(part), "no \"{part}\" in:\n{added}");
+        }
+        let by_update = server.ask(&["host", "add", "nas", "address-from=update"]).ok().out;
+        assert!(by_update.contains("nas.dyn.example.org is where updates say"), "{by_update}");
+        server.ask(&["host", "remove", "nas"]).ok();
         let listed = server.ask(&["host", "list"]).ok().out;
         assert!(listed.contains("HOST") && listed.contains("not joined"), "{listed}");
         assert!(server.ask(&["host", "show", "cloud"]).ok().out.contains("good until"));

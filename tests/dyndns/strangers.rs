@@ -33,6 +33,9 @@ fn a_wrong_password_costs_its_network_and_never_the_host() {
     }
     assert_eq!(tried(&right, "192.0.2.5").body, format!("nochg {HOME6}\n"), "the host is served from elsewhere");
     assert_eq!(rig.published(), (VPS4.into(), HOME6.into()));
+    let mixed_up =
+        rig.curl(&["--interface", "192.0.2.5", "--user", &right], &format!("https://{OWN}/nic/update?hostname={DUAL}&myip={CANARY}"));
+    assert!(mixed_up.body.starts_with("dnserr "), "{mixed_up:?}");
     rig.tells_no_secret(&[CANARY, &base64(&right), &base64(&format!("cloud:{CANARY}"))]);
 }
 
