@@ -36,7 +36,7 @@ fn inadyn(rig: &Rig, settings: &str) -> (bool, String) {
 
 #[test]
 fn ddclient_and_inadyn_update_a_host_and_verify_tls() {
-    let mut rig = Rig::new(&["address-from=update"], "");
+    let mut rig = Rig::new(&["address-from=update"]);
     // What clients trust must outlive the server's run.
     rig.server.daemon.kill();
     rig.server.daemon.start_again();
@@ -69,7 +69,7 @@ fn ddclient_and_inadyn_update_a_host_and_verify_tls() {
 
 #[test]
 fn a_fritz_boxs_request_is_understood_and_its_own_check_by_dns_passes() {
-    let rig = Rig::new(&[], "");
+    let rig = Rig::new(&[]);
     let printed = rig.settings_of("FRITZ!Box:");
     let value = |key: &str| {
         let line = printed.lines().find_map(|line| line.trim_start().strip_prefix(key)).unwrap_or_else(|| panic!("no {key} in {printed}"));
@@ -87,7 +87,7 @@ fn a_fritz_boxs_request_is_understood_and_its_own_check_by_dns_passes() {
 
 #[test]
 fn an_update_is_on_disk_before_it_is_acknowledged_and_moves_the_gateways_target() {
-    let mut rig = Rig::new(&["address-from=update"], "");
+    let mut rig = Rig::new(&["address-from=update"]);
     let home = rig.machines.home.thread(|| TcpListener::bind((Ipv6Addr::UNSPECIFIED, 80))).join();
     let home = home.expect("a thread").expect("a listener at home");
     thread::spawn(move || {

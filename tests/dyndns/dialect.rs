@@ -5,7 +5,7 @@ use crate::rig::{OWN, ROUTER, Rig};
 
 #[test]
 fn a_family_is_kept_and_the_a_is_the_gateways() {
-    let rig = Rig::new(&["address-from=update"], "");
+    let rig = Rig::new(&["address-from=update"]);
     assert_eq!(rig.published(), (VPS4.into(), String::new()));
     let updates = [
         (format!("hostname={DUAL}&myip={HOME6}"), format!("good {HOME6}\n")),
@@ -35,7 +35,7 @@ fn a_family_is_kept_and_the_a_is_the_gateways() {
 
 #[test]
 fn each_host_name_has_its_line_and_each_mistake_its_word() {
-    let rig = Rig::new(&["address-from=update", "alias=owncloud.example.org"], "");
+    let rig = Rig::new(&["address-from=update", "alias=owncloud.example.org"]);
     rig.server.tell(&["host", "add", "nas", "address-from=update"]).succeeds();
     let names = format!("{DUAL},nas.dyn.example.org,cloud,owncloud.example.org,nobody.example.org");
     let lines = format!("good {HOME6}\nnohost\nnotfqdn\ngood {HOME6}\nnohost\n");
@@ -62,7 +62,7 @@ fn each_host_name_has_its_line_and_each_mistake_its_word() {
 
 #[test]
 fn a_token_will_do_and_every_path_is_served() {
-    let rig = Rig::new(&["address-from=update"], "");
+    let rig = Rig::new(&["address-from=update"]);
     let bearer = format!("Authorization: Bearer {}", rig.password);
     for path in ["/nic/update", "/v3/update", "/v2/update", "/update"] {
         let answer = rig.curl(&["--header", &bearer], &format!("https://{OWN}{path}?hostname={DUAL}&myip={HOME6}"));
@@ -80,7 +80,7 @@ fn a_token_will_do_and_every_path_is_served() {
 
 #[test]
 fn a_new_token_ends_the_old_password() {
-    let rig = Rig::new(&["address-from=update"], "");
+    let rig = Rig::new(&["address-from=update"]);
     let new = rig.server.ask(&["host", "token", "cloud"])["update"]["password"].as_str().expect("a password").to_owned();
     let url = format!("https://{OWN}/nic/update?hostname={DUAL}&myip={HOME6}");
     assert_eq!(rig.curl(&["--user", &format!("cloud:{}", rig.password)], &url).status, 401);
@@ -90,7 +90,7 @@ fn a_new_token_ends_the_old_password() {
 
 #[test]
 fn the_owner_sees_what_a_router_said_and_who_has_the_word() {
-    let rig = Rig::new(&["address-from=static", "address=2001:db8:100::77"], "");
+    let rig = Rig::new(&["address-from=static", "address=2001:db8:100::77"]);
     assert_eq!(rig.update(&format!("hostname={DUAL}&myip={HOME6}")), format!("good {HOME6}\n"), "so that the client is content");
     assert_eq!(rig.published(), (VPS4.into(), "2001:db8:100::77".into()), "and nothing else moves");
     assert_eq!(rig.dig(ROUTER, "AAAA"), HOME6);

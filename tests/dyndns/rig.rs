@@ -32,12 +32,20 @@ pub(crate) struct Answer {
 }
 
 impl Rig {
-    /// The host has these settings, the server these lines in its config.
-    pub(crate) fn new(settings: &[&str], config: &str) -> Self {
+    /// The host has these settings.
+    pub(crate) fn new(settings: &[&str]) -> Self {
+        Self::with(settings, false)
+    }
+
+    /// The same; `plain` permits plain HTTP, by the line that `init` wrote for it.
+    pub(crate) fn with(settings: &[&str], plain: bool) -> Self {
         let machines = Machines::new();
         let file = machines.init();
         let written = fs::read_to_string(&file).expect("config");
-        fs::write(&file, written + config).expect("config");
+        assert!(written.contains("\n# http-updates = false"), "{written}");
+        if plain {
+            fs::write(&file, written.replace("# http-updates = false", "http-updates = true")).expect("config");
+        }
         let server = machines.server_that_tells_all(&file);
         let printed = server.tell(&[&["host", "add", "cloud"], settings].concat()).succeeds().out;
         let after = printed.split("Password     ").nth(1).expect("a password");

@@ -7,7 +7,7 @@ const CANARY: &str = "canary-in-a-wrong-password";
 
 #[test]
 fn a_wrong_password_costs_its_network_and_never_the_host() {
-    let rig = Rig::new(&["address-from=update"], "");
+    let rig = Rig::new(&["address-from=update"]);
     rig.machines.home.ip("addr add 192.0.2.5/24 dev v");
     let url = format!("https://{OWN}/nic/update?hostname={DUAL}&myip={HOME6}&canary={CANARY}");
     let tried = |user: &str, from: &str| rig.curl(&["--interface", from, "--user", user], &url);
@@ -41,7 +41,7 @@ fn a_wrong_password_costs_its_network_and_never_the_host() {
 
 #[test]
 fn plain_http_is_refused_with_the_reason() {
-    let rig = Rig::new(&["address-from=update"], "");
+    let rig = Rig::new(&["address-from=update"]);
     let user = format!("cloud:{}", rig.password);
     let query = format!("/nic/update?hostname={DUAL}&myip={HOME6}&canary={CANARY}");
     let refused = rig.curl(&["--user", &user], &format!("http://{OWN}{query}"));
@@ -58,7 +58,7 @@ fn plain_http_is_refused_with_the_reason() {
 
 #[test]
 fn plain_http_is_served_where_the_owner_permits_it() {
-    let rig = Rig::new(&["address-from=update"], "\n[control]\nhttp-updates = true\n");
+    let rig = Rig::with(&["address-from=update"], true);
     let user = format!("cloud:{}", rig.password);
     let target = format!("http://{OWN}/nic/update?hostname={DUAL}&myip={HOME6}");
     assert_eq!(rig.curl(&["--http1.0", "--user", &user], &target).body, format!("good {HOME6}\n"));
