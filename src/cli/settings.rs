@@ -16,6 +16,7 @@ fn text(secrets: &Secrets, from: AddressFrom) -> String {
     let (host, dual) = (&secrets.host, &secrets.names.dual);
     let (url, user, password, router) = (&secrets.update.url, &secrets.update.user, &secrets.update.password, &secrets.update.router);
     let server = url.strip_prefix("https://").and_then(|rest| rest.split('/').next()).unwrap_or(url);
+    let (name, port) = server.split_once(':').unwrap_or((server, "443"));
     let when = match from {
         AddressFrom::Update => format!("{dual} is where updates say (address-from=update). For the client at home, one of:"),
         AddressFrom::Link | AddressFrom::Static => format!(
@@ -36,7 +37,7 @@ fn text(secrets: &Secrets, from: AddressFrom) -> String {
     protocol=dyndns2
     use=cmd, cmd='ip -6 -brief address show dev eth0 scope global -temporary -deprecated'
     ssl=yes
-    ssl_ca_file=/etc/{server}.pem
+    ssl_ca_file=/etc/{name}.pem
     server={server}
     login={user}
     password={password}
@@ -44,7 +45,7 @@ fn text(secrets: &Secrets, from: AddressFrom) -> String {
 
   inadyn: /etc/inadyn.conf
     allow-ipv6 = true
-    ca-trust-file = /etc/{server}.pem
+    ca-trust-file = /etc/{name}.pem
     custom fourward {{
         ddns-server    = {server}
         ddns-path      = \"/nic/update?hostname=%h&myip=%i\"
@@ -55,8 +56,8 @@ fn text(secrets: &Secrets, from: AddressFrom) -> String {
         checkip-command = \"ip -6 -brief address show dev eth0 scope global -temporary -deprecated\"
     }}
 
-  /etc/{server}.pem is this server's own certificate, until one of a public authority is there. Make it here, and copy it:
-    openssl s_client -connect {server}:443 -servername {server} -showcerts </dev/null >{server}.pem
+  /etc/{name}.pem is this server's own certificate, until one of a public authority is there. Make it here, and copy it:
+    openssl s_client -connect {name}:{port} -servername {name} -showcerts </dev/null >{name}.pem
 "
     )
 }

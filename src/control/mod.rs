@@ -111,14 +111,16 @@ impl Control {
         let secret = JoinSecret { secret: crypto::sha256(&join), expires: Timestamp::now() + JOIN_LIFE, spent_by: None };
         self.store.commit(change(host.clone(), secret, crypto::sha256(password.as_bytes()))).await?;
         let join = JoinString { gateways: vec![self.peer()], host: host.dual(), secret: Secret::new(join) };
-        let update = Update {
-            url: format!("https://{}/nic/update", self.server.public.name),
-            user: self.short(&host),
-            password,
-            router: host.router(),
-        };
+        let update = Update { url: self.update_url(), user: self.short(&host), password, router: host.router() };
         let names = names(&host);
         Ok(Reply::Secrets(Secrets { host: self.short(&host), names, join: join.reveal(), update }))
+    }
+
+    /// Where routers and update clients go.
+    fn update_url(&self) -> String {
+        let port = self.server.gateway.as_ref().map(|gateway| gateway.tls).filter(|port| *port != 443);
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("https://{}{port}/nic/update", self.server.public.name)
     }
 
     /// This gateway, as a home knows it.
