@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use crate::agent::Agent;
 use crate::cli::RunArgs;
 use crate::config::{self, AGENT_KEY, Config, ConfigError, Server};
-use crate::control::{Control, ControlSocket, OwnPage, PageError, SocketError};
+use crate::control::{Control, ControlSocket, OwnPage, PageError, SocketError, Updates};
 use crate::crypto::{self, KeyError};
 use crate::gateway::{Gateway, Traffic};
 use crate::leases::Leases;
@@ -137,7 +137,7 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     });
     if let (Some(gateway), Some(sockets), Some(link_sockets)) = (server.gateway.clone(), gateway_sockets, link_sockets) {
         let (own, visitors) = mpsc::channel(OWN_QUEUE);
-        let page = OwnPage::new(&server.public.name, &identity.certificate_key)?;
+        let page = OwnPage::new(&server.public.name, &identity.certificate_key, Updates::new(&server, store.clone()))?;
         let end = roles.end_token();
         roles.start("page", async move {
             page.run(visitors, end).await;

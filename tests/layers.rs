@@ -25,7 +25,7 @@ const CORE: &[(&[&str], bool)] = &[
     (&["host", "peek", "policy", "wire"], false),
     (&["address", "api", "change", "client_hello", "http_head", "join"], false),
     (&["link", "state"], false),
-    (&["route", "stored", "zone"], false),
+    (&["dyndns", "route", "stored", "zone"], false),
     (&["answer"], false),
 ];
 

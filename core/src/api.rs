@@ -8,7 +8,7 @@ use std::net::Ipv6Addr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::host::{AddressFrom, Carrier, Settings};
+use crate::host::{AddressFrom, Carrier, Reported, Settings};
 use crate::name::DnsName;
 
 /// The longest line either way. A list of 100,000 hosts fits.
@@ -106,6 +106,8 @@ pub struct Update {
     pub user: String,
     /// The password.
     pub password: String,
+    /// What a router that verifies itself by DNS shall be called: its report is published there.
+    pub router: DnsName,
 }
 
 /// How a host's link is.
@@ -159,6 +161,9 @@ pub struct HostDetails {
     pub link_from: Option<std::net::IpAddr>,
     /// Since when its link is up.
     pub link_since: Option<Timestamp>,
+    /// What an update client last said, if one ever did.
+    #[serde(default)]
+    pub router: Option<Reported>,
     /// Until when its join string is good, if it was not used.
     pub join_until: Option<Timestamp>,
 }

@@ -3,7 +3,7 @@
 //! A change carries its time and its entropy with it, so that applying it twice gives the same. What becomes of it is `apply`'s.
 
 use std::collections::BTreeSet;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -132,6 +132,18 @@ pub enum Change {
         /// The address that is no longer proven.
         address: Ipv6Addr,
     },
+    /// An update client reported where it is. A family that it did not mention is kept. The IPv6 address becomes the home address where
+    /// updates are the authority on it, and is a hint elsewhere.
+    Update {
+        /// The host.
+        host: HostName,
+        /// Its IPv4 address, if it said one. Never the host's A: that is the gateway's.
+        v4: Option<Ipv4Addr>,
+        /// Its IPv6 address, if it said one.
+        v6: Option<Ipv6Addr>,
+        /// Now.
+        at: Timestamp,
+    },
     /// Replace the values of `_acme-challenge` TXT.
     Challenge {
         /// The host.
@@ -213,8 +225,11 @@ pub enum Refused {
     /// A key speaks for one host.
     #[error("this key already speaks for {0}; an agent makes a new key for each join")]
     KeyTaken(HostName),
+    /// An address that nobody has cannot be reported.
+    #[error("{0} is no address that anybody could be reached at")]
+    NoAddress(std::net::IpAddr),
     /// The address has another authority.
-    #[error("the address of {0} is set by its owner (address-from=static), not by its agent")]
+    #[error("the address of {0} is set by its owner (address-from=static) or by updates (address-from=update), not by its agent")]
     NotByLink(HostName),
     /// The secrets are there already; new ones would lock every agent out.
     #[error("this server has an identity already")]

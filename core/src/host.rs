@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -89,6 +89,8 @@ pub enum AddressFrom {
     Link,
     /// Its owner, by `address=`.
     Static,
+    /// Whoever has its update password, by dyndns2.
+    Update,
 }
 
 /// How the gateway reaches the home.
@@ -128,6 +130,28 @@ pub struct Proven {
     pub since: Timestamp,
 }
 
+/// Where an update put a home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Updated {
+    /// The home address.
+    pub address: Ipv6Addr,
+    /// When it was first reported.
+    pub since: Timestamp,
+}
+
+/// What an update client last said. Published under the host's router name, for routers that verify themselves by DNS; never dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Reported {
+    /// Its IPv4 address, if it ever told one.
+    pub v4: Option<Ipv4Addr>,
+    /// Its IPv6 address, if it ever told one.
+    pub v6: Option<Ipv6Addr>,
+    /// When one of them last changed. A report that repeats them costs no write.
+    pub at: Timestamp,
+}
+
 /// One host, as the state keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -138,6 +162,10 @@ pub struct Host {
     pub credentials: Credentials,
     /// Where its agent proved to be; withdrawn when the lease ends.
     pub proven: Option<Proven>,
+    /// Where an update put it, while updates are the authority.
+    pub updated: Option<Updated>,
+    /// What an update client last said.
+    pub router: Option<Reported>,
     /// The values of `_acme-challenge` TXT.
     pub challenge: BTreeSet<String>,
 }
@@ -148,6 +176,7 @@ impl Host {
         match self.settings.address_from {
             AddressFrom::Static => self.settings.address,
             AddressFrom::Link => self.proven.map(|proven| proven.address),
+            AddressFrom::Update => self.updated.map(|updated| updated.address),
         }
     }
 }
@@ -210,8 +239,8 @@ impl Settings {
                 self.address_from = match edit.value.as_str() {
                     "link" => AddressFrom::Link,
                     "static" => AddressFrom::Static,
-                    "update" => return Err(EditError::NotYet("address-from=update".into())),
-                    _ => return Err(edit.bad("expected link or static")),
+                    "update" => AddressFrom::Update,
+                    _ => return Err(edit.bad("expected link, update or static")),
                 };
                 Ok(())
             }

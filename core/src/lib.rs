@@ -13,6 +13,7 @@ pub mod api;
 pub mod change;
 pub mod client_hello;
 pub mod demux;
+pub mod dyndns;
 pub mod host;
 pub mod http_head;
 pub mod join;

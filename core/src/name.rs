@@ -24,6 +24,9 @@ pub const ROUTER_SUFFIX: &str = "-router";
 /// An apex host's twin.
 pub const APEX_TWIN: &str = "ip6only";
 
+/// Where an apex host's router is published: no host's own label, since it is reserved.
+pub const APEX_ROUTER: &str = "ip6only-router";
+
 /// RFC 1035 §2.3.4, in text without the final dot.
 const NAME_LIMIT: usize = 253;
 
@@ -185,6 +188,8 @@ pub enum Role {
     Dual(HostName),
     /// The name with the AAAA alone.
     Twin(HostName),
+    /// What the host's router reported.
+    Router(HostName),
     /// Below `_acme-challenge`, for the host that it proves.
     Challenge(HostName),
     /// Nothing of ours.
@@ -200,6 +205,8 @@ pub enum Form<'a> {
     Dual(&'a str),
     /// As [`Role::Twin`].
     Twin(&'a str),
+    /// As [`Role::Router`].
+    Router(&'a str),
     /// As [`Role::Challenge`].
     Challenge(&'a str),
     /// As [`Role::Other`].
@@ -323,6 +330,14 @@ impl HostName {
         }
         DnsName(format!("{}{TWIN_SUFFIX}.{}", self.label, self.zone).into())
     }
+
+    /// The name of what its router reported.
+    pub fn router(&self) -> DnsName {
+        if &*self.label == APEX {
+            return DnsName(format!("{APEX_ROUTER}.{}", self.zone).into());
+        }
+        DnsName(format!("{}{ROUTER_SUFFIX}.{}", self.label, self.zone).into())
+    }
 }
 
 impl TryFrom<(String, DnsName)> for HostName {
@@ -346,6 +361,7 @@ pub fn role_in(name: &DnsName, zone: &DnsName) -> Option<Role> {
         Form::Apex => Role::Apex,
         Form::Dual(label) => Role::Dual(host(label)),
         Form::Twin(label) => Role::Twin(host(label)),
+        Form::Router(label) => Role::Router(host(label)),
         Form::Challenge(label) => Role::Challenge(host(label)),
         Form::Other => Role::Other,
     })
@@ -356,6 +372,7 @@ pub fn form_of(left: &str) -> Form<'_> {
     match left {
         "" => return Form::Apex,
         APEX_TWIN => return Form::Twin(APEX),
+        APEX_ROUTER => return Form::Router(APEX),
         "_acme-challenge" => return Form::Challenge(APEX),
         _ => {}
     }
@@ -367,6 +384,9 @@ pub fn form_of(left: &str) -> Form<'_> {
     }
     if let Some(label) = left.strip_suffix(TWIN_SUFFIX) {
         return if is_reserved(label) { Form::Other } else { Form::Twin(label) };
+    }
+    if let Some(label) = left.strip_suffix(ROUTER_SUFFIX) {
+        return if is_reserved(label) { Form::Other } else { Form::Router(label) };
     }
     if is_reserved(left) { Form::Other } else { Form::Dual(left) }
 }

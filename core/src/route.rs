@@ -41,7 +41,7 @@ fn dual(state: &State, name: &DnsName) -> Option<HostName> {
     state.zone(&zone)?;
     match role_in(name, &zone)? {
         Role::Dual(host) => Some(host),
-        Role::Apex | Role::Twin(_) | Role::Challenge(_) | Role::Other => None,
+        Role::Apex | Role::Twin(_) | Role::Router(_) | Role::Challenge(_) | Role::Other => None,
     }
 }
 

@@ -5,14 +5,14 @@
 //! the original, so that a snapshot costs nothing and a change O(log n). The disk is the store's.
 
 use std::collections::BTreeSet;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use rpds::RedBlackTreeMapSync as OrdMap;
 
 use crate::change::{Change, Identity, Key, Record, Refused, Serial, Zone};
-use crate::host::{AddressFrom, Credentials, Digest, Edit, Host, Proven, Settings};
+use crate::host::{AddressFrom, Credentials, Digest, Edit, Host, Proven, Reported, Settings, Updated};
 use crate::name::{APEX, DnsName, HostKey, HostName};
 use crate::policy::Policy;
 
@@ -119,7 +119,8 @@ impl State {
                     return Err(Refused::Tombstone { host: host.clone(), removed: *removed });
                 }
                 let credentials = Credentials { join: *join, agent: None, update: *update };
-                let blank = Host { settings: Settings::default(), credentials, proven: None, challenge: BTreeSet::new() };
+                let settings = Settings::default();
+                let blank = Host { settings, credentials, proven: None, updated: None, router: None, challenge: BTreeSet::new() };
                 let new = self.edited(host, &blank, edits, policy)?;
                 let mut touched = self.publish(host, Some(new));
                 if self.tombstones.remove_mut(host) {
@@ -150,6 +151,7 @@ impl State {
                 }
                 self.with_host(host, |new| new.proven = None)
             }
+            Change::Update { host, v4, v6, at } => self.update(host, Reported { v4: *v4, v6: *v6, at: *at }, policy),
             Change::Challenge { host, values } => self.with_host(host, |new| new.challenge.clone_from(values)),
             Change::Identify(identity) => {
                 if self.identity.is_some() {
@@ -191,6 +193,11 @@ impl State {
         self.with_host(host, |new| {
             new.credentials.join.spent_by = Some(key);
             new.credentials.agent = Some(key);
+            // A home that can prove where it is has no need of what somebody says.
+            if new.settings.address_from == AddressFrom::Update {
+                new.settings.address_from = AddressFrom::Link;
+                new.updated = None;
+            }
         })
     }
 
@@ -204,6 +211,23 @@ impl State {
             return Ok(Vec::new());
         }
         self.with_host(host, |new| new.proven = Some(Proven { address, since: at }))
+    }
+
+    fn update(&mut self, name: &HostName, said: Reported, policy: &Policy) -> Result<Vec<Key>, Refused> {
+        let old = self.known(name)?;
+        check_reported(said, policy)?;
+        let mut new = Host::clone(old);
+        if let (Some(address), AddressFrom::Update) = (said.v6, new.settings.address_from) {
+            policy.addresses.check(address)?;
+            let same = new.updated.filter(|updated| updated.address == address);
+            new.updated = same.or(Some(Updated { address, since: said.at }));
+        }
+        let before = new.router.unwrap_or(Reported { v4: None, v6: None, ..said });
+        let now = Reported { v4: said.v4.or(before.v4), v6: said.v6.or(before.v6), ..said };
+        if (now.v4, now.v6) != (before.v4, before.v6) {
+            new.router = Some(now);
+        }
+        Ok(self.publish(name, Some(new)))
     }
 
     fn known(&self, host: &HostName) -> Result<&Arc<Host>, Refused> {
@@ -233,6 +257,11 @@ impl State {
             policy.addresses.check(address)?;
             // What the link proved is void from here on; when the link is the authority again it proves anew.
             new.proven = None;
+        }
+        match settings.address_from {
+            AddressFrom::Update => new.proven = None,
+            // What an update said counts while updates are the authority, and anew when they are it again.
+            AddressFrom::Link | AddressFrom::Static => new.updated = None,
         }
         for alias in &new.settings.alias {
             self.check_alias(name, alias, policy)?;
@@ -294,9 +323,30 @@ impl State {
     }
 }
 
+/// A hint may be any address that somebody could have: routers report private ones too.
+fn check_reported(said: Reported, policy: &Policy) -> Result<(), Refused> {
+    let nowhere4 = said.v4.filter(|v4| v4.is_unspecified() || v4.is_loopback() || v4.is_multicast() || v4.is_broadcast());
+    // The demo on loopback has its homes there.
+    let loopback = |v6: &Ipv6Addr| v6.is_loopback() && policy.addresses.check(*v6).is_err();
+    let nowhere6 = said.v6.filter(|v6| v6.is_unspecified() || v6.is_multicast() || loopback(v6));
+    match nowhere4.map(IpAddr::V4).or(nowhere6.map(IpAddr::V6)) {
+        Some(nowhere) => Err(Refused::NoAddress(nowhere)),
+        None => Ok(()),
+    }
+}
+
 /// What of a host shows in its zone.
-fn visible(host: &Host) -> (Option<Ipv6Addr>, Option<u32>, &BTreeSet<String>) {
-    (host.home(), host.settings.ttl, &host.challenge)
+#[derive(PartialEq)]
+struct Visible<'a> {
+    home: Option<Ipv6Addr>,
+    router: (Option<Ipv4Addr>, Option<Ipv6Addr>),
+    ttl: Option<u32>,
+    challenge: &'a BTreeSet<String>,
+}
+
+fn visible(host: &Host) -> Visible<'_> {
+    let router = host.router.map(|router| (router.v4, router.v6)).unwrap_or_default();
+    Visible { home: host.home(), router, ttl: host.settings.ttl, challenge: &host.challenge }
 }
 
 #[cfg(test)]

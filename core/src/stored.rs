@@ -6,7 +6,7 @@
 //! record back would lose them. Files and transactions are the store's.
 
 use std::collections::BTreeSet;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -171,6 +171,10 @@ struct Host {
     update: Digest,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proven: Option<Proven>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    updated: Option<Proven>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    router: Option<Reported>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     challenge: BTreeSet<String>,
 }
@@ -202,6 +206,16 @@ struct Join {
 struct Proven {
     address: Ipv6Addr,
     since: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Reported {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    v4: Option<Ipv4Addr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    v6: Option<Ipv6Addr>,
+    at: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -244,7 +258,7 @@ impl From<Zone> for change::Zone {
 // Each structure is taken apart whole, so that a field that is new in memory cannot be forgotten here.
 impl From<&host::Host> for Host {
     fn from(host: &host::Host) -> Self {
-        let host::Host { settings, credentials, proven, challenge } = host.clone();
+        let host::Host { settings, credentials, proven, updated, router, challenge } = host.clone();
         let host::Settings { alias, address_from, address, carrier, ttl } = settings;
         let host::Credentials { join, agent, update } = credentials;
         let host::JoinSecret { secret, expires, spent_by } = join;
@@ -254,6 +268,8 @@ impl From<&host::Host> for Host {
             agent,
             update,
             proven: proven.map(|host::Proven { address, since }| Proven { address, since }),
+            updated: updated.map(|host::Updated { address, since }| Proven { address, since }),
+            router: router.map(|host::Reported { v4, v6, at }| Reported { v4, v6, at }),
             challenge,
         }
     }
@@ -268,6 +284,8 @@ impl From<Host> for host::Host {
             settings: host::Settings { alias, address_from, address, carrier, ttl },
             credentials: host::Credentials { join, agent: host.agent, update: host.update },
             proven: host.proven.map(|Proven { address, since }| host::Proven { address, since }),
+            updated: host.updated.map(|Proven { address, since }| host::Updated { address, since }),
+            router: host.router.map(|Reported { v4, v6, at }| host::Reported { v4, v6, at }),
             challenge: host.challenge,
         }
     }
@@ -304,22 +322,28 @@ mod tests {
         let time = || (0i64..4_000_000_000_000).prop_map(|ms| Timestamp::from_millisecond(ms).expect("time"));
         let address = || any::<u128>().prop_map(Ipv6Addr::from);
         let names = prop::collection::btree_set("[a-z][a-z0-9]{0,9}\\.org".prop_map(|text| text.parse().expect("name")), 0..4);
-        let settings = (names, any::<bool>(), prop::option::of(address()), any::<bool>(), prop::option::of(1u32..86_400));
+        let authority = prop::sample::select(vec![AddressFrom::Link, AddressFrom::Static, AddressFrom::Update]);
+        let settings = (names, authority, prop::option::of(address()), any::<bool>(), prop::option::of(1u32..86_400));
         let credentials = (digest(), time(), prop::option::of(digest()), prop::option::of(digest()), digest());
         let proven = prop::option::of((address(), time()));
+        let updated = prop::option::of((address(), time()));
+        let router = prop::option::of((prop::option::of(any::<u32>().prop_map(Ipv4Addr::from)), prop::option::of(address()), time()));
         let challenge = prop::collection::btree_set(any::<String>(), 0..4);
-        (settings, credentials, proven, challenge).prop_map(|(settings, credentials, proven, challenge)| {
-            let (alias, link, address, auto, ttl) = settings;
-            let (secret, expires, spent_by, agent, update) = credentials;
-            let address_from = if link { AddressFrom::Link } else { AddressFrom::Static };
-            let carrier = if auto { Carrier::Auto } else { Carrier::Direct };
-            host::Host {
-                settings: host::Settings { alias, address_from, address, carrier, ttl },
-                credentials: host::Credentials { join: host::JoinSecret { secret, expires, spent_by }, agent, update },
-                proven: proven.map(|(address, since)| host::Proven { address, since }),
-                challenge,
-            }
-        })
+        (settings, credentials, proven, updated, router, challenge).prop_map(
+            |(settings, credentials, proven, updated, router, challenge)| {
+                let (alias, address_from, address, auto, ttl) = settings;
+                let (secret, expires, spent_by, agent, update) = credentials;
+                let carrier = if auto { Carrier::Auto } else { Carrier::Direct };
+                host::Host {
+                    settings: host::Settings { alias, address_from, address, carrier, ttl },
+                    credentials: host::Credentials { join: host::JoinSecret { secret, expires, spent_by }, agent, update },
+                    proven: proven.map(|(address, since)| host::Proven { address, since }),
+                    updated: updated.map(|(address, since)| host::Updated { address, since }),
+                    router: router.map(|(v4, v6, at)| host::Reported { v4, v6, at }),
+                    challenge,
+                }
+            },
+        )
     }
 
     fn arbitrary_record() -> impl Strategy<Value = (Key, Record)> {
@@ -367,6 +391,25 @@ mod tests {
         );
         let record = decode(Table::Hosts, CLOUD, full.as_bytes()).expect("host");
         assert_eq!(String::from_utf8(encode(&record).expect("encoded")), Ok(full));
+    }
+
+    #[test]
+    fn a_record_of_before_updates_opens_and_one_with_them_reads_as_written() {
+        let digest = digest(1);
+        let before = format!(
+            r#"v1 {{"settings":{{"address-from":"link","carrier":"auto"}},"join":{{"secret":"{digest}","expires":"2026-01-02T00:00:00Z"}},"update":"{digest}","proven":{{"address":"2001:db8:1::12","since":"2026-01-01T00:00:00Z"}}}}"#
+        );
+        let record = decode(Table::Hosts, CLOUD, before.as_bytes()).expect("host");
+        let Record::Host(_, host) = &record else { panic!("no host") };
+        assert_eq!((host.updated, host.router), (None, None));
+        assert_eq!(String::from_utf8(encode(&record).expect("encoded")), Ok(before), "and is written as it was");
+        let with = format!(
+            r#"v1 {{"settings":{{"address-from":"update","carrier":"auto"}},"join":{{"secret":"{digest}","expires":"2026-01-02T00:00:00Z"}},"update":"{digest}","updated":{{"address":"2001:db8:1::12","since":"2026-01-01T00:00:00Z"}},"router":{{"v4":"100.64.0.7","v6":"2001:db8:1::12","at":"2026-01-01T00:00:00Z"}}}}"#
+        );
+        let record = decode(Table::Hosts, CLOUD, with.as_bytes()).expect("host");
+        let Record::Host(_, host) = &record else { panic!("no host") };
+        assert_eq!(host.home(), "2001:db8:1::12".parse().ok());
+        assert_eq!(String::from_utf8(encode(&record).expect("encoded")), Ok(with));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::change::Serial;
-use crate::host::Host;
+use crate::host::{Host, Reported};
 use crate::name::{APEX, DnsName, Form, form_of};
 use crate::state::State;
 use crate::wire::Type;
@@ -50,6 +50,7 @@ pub struct Node<'a> {
     ipv4: &'a [Ipv4Addr],
     ipv6: &'a [Ipv6Addr],
     home: Option<Ipv6Addr>,
+    router: Option<&'a Reported>,
     challenge: Option<&'a BTreeSet<String>>,
     ttl: u32,
 }
@@ -168,6 +169,10 @@ impl<'a> ZoneView<'a> {
                 let home = host.home().filter(|home| !self.params.ipv6.contains(home));
                 Node { home, ttl: self.ttl(host), ..Node::default() }
             }),
+            Form::Router(label) => {
+                let host = self.host(label)?;
+                Some(Node { router: Some(host.router.as_ref()?), ttl: self.ttl(host), ..Node::default() })
+            }
             Form::Challenge(label) => {
                 let host = self.host(label).filter(|host| !host.challenge.is_empty())?;
                 Some(Node { challenge: Some(&host.challenge), ttl: self.ttl(host), ..Node::default() })
@@ -210,12 +215,20 @@ impl Node<'_> {
             return Some(Rrset { ttl: apex.ttl, data }).filter(|set| !set.data.is_empty());
         }
         let data = match kind {
-            Type::A => Data::A(self.ipv4),
-            Type::AAAA => Data::Aaaa(if self.home.is_some() { self.home.as_slice() } else { self.ipv6 }),
+            Type::A => Data::A(self.router.map_or(self.ipv4, |router| router.v4.as_slice())),
+            Type::AAAA => Data::Aaaa(self.aaaa()),
             Type::TXT => Data::Txt(self.challenge?),
             _ => return None,
         };
         (!data.is_empty()).then_some(Rrset { ttl: self.ttl, data })
+    }
+
+    fn aaaa(&self) -> &[Ipv6Addr] {
+        match (&self.router, &self.home) {
+            (Some(router), _) => router.v6.as_slice(),
+            (None, Some(home)) => std::slice::from_ref(home),
+            (None, None) => self.ipv6,
+        }
     }
 }
 

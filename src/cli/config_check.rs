@@ -61,6 +61,8 @@ fn explain_server(server: &Server) -> Result<(), CliError> {
             t.half_closed.as_secs(),
             t.drain.as_secs()
         ))?;
+        let plain = if server.control.http_updates { ", and over plain HTTP, where everyone on the way reads the password" } else { "" };
+        out::line(format_args!("control    takes updates of routers at https://{}/nic/update{plain}", server.public.name))?;
     }
     Ok(())
 }

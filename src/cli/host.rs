@@ -1,11 +1,13 @@
 //! `host add|set|list|show|remove|token`.
 
+use std::net::IpAddr;
+
 use fourward_core::api::{HostDetails, HostEntry, LinkStatus, Reply, Request, Secrets};
-use fourward_core::host::{AddressFrom, Edit, Settings};
+use fourward_core::host::{AddressFrom, Edit, Reported, Settings};
 
 use super::client::ask;
 use super::table::columns;
-use super::{CliError, HostCommand, ServerArgs, out};
+use super::{CliError, HostCommand, ServerArgs, out, settings};
 
 pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
     match command {
@@ -22,7 +24,7 @@ pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
                 ))?;
             }
             print_join(&secrets)?;
-            Ok(())
+            settings::print(&secrets, wanted.address_from)
         }
         HostCommand::Token { name, server } => {
             let secrets = secrets(&server, Request::HostToken { host: name }).await?;
@@ -30,13 +32,12 @@ pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
             out::line(format_args!("{}: a new join string and a new update password; the old ones are void.", secrets.names.dual))?;
             out::line(format_args!("An agent that joined before stays linked until another one joins."))?;
             print_join(&secrets)?;
-            Ok(())
+            settings::print(&secrets, AddressFrom::Link)
         }
         HostCommand::Set { name, settings, server } => {
             check(&settings)?;
             let Some(host) = details(&server, Request::HostSet { host: name, edits: settings }).await? else { return Ok(()) };
-            out::line(format_args!("{} is changed.\n{}", host.names.dual, describe(&host)))?;
-            Ok(())
+            print_changed(&host)
         }
         HostCommand::Show { name, server } => {
             let Some(host) = details(&server, Request::HostShow { host: name }).await? else { return Ok(()) };
@@ -96,9 +97,19 @@ async fn details(server: &ServerArgs, request: Request) -> Result<Option<HostDet
     }
 }
 
+fn print_changed(host: &HostDetails) -> Result<(), CliError> {
+    out::line(format_args!("{} is changed.\n{}", host.names.dual, describe(host)))?;
+    if host.entry.address_from == AddressFrom::Update && host.entry.address.is_none() {
+        out::line(format_args!(
+            "Its address is what the next update says: have the client send one now (`ddclient -force`, `inadyn --force`)."
+        ))?;
+    }
+    Ok(())
+}
+
 fn print_names(secrets: &Secrets) -> Result<(), CliError> {
     let rows = [
-        vec!["  for everyone".into(), secrets.names.dual.to_string(), "A = this gateway, AAAA = the home once it is linked".into()],
+        vec!["  for everyone".into(), secrets.names.dual.to_string(), "A = this gateway, AAAA = the home once it is known".into()],
         vec!["  IPv6 alone".into(), secrets.names.twin.to_string(), "AAAA = the home".into()],
     ];
     out::text(format_args!("{}", columns(&rows)))?;
@@ -107,11 +118,6 @@ fn print_names(secrets: &Secrets) -> Result<(), CliError> {
 
 fn print_join(secrets: &Secrets) -> Result<(), CliError> {
     out::line(format_args!("\nAt home, within 24 hours and once, run `fourward join -` and paste this line:\n\n{}\n", secrets.join))?;
-    out::line(format_args!("Routers and update clients (FRITZ!Box, ddclient, inadyn): this version does not take their updates yet."))?;
-    out::line(format_args!(
-        "For the version that does: {} user {} password {}",
-        secrets.update.url, secrets.update.user, secrets.update.password
-    ))?;
     Ok(())
 }
 
@@ -147,16 +153,24 @@ fn describe(host: &HostDetails) -> String {
         row("linked since", time(host.link_since)),
         row("last proof", time(entry.proven_at)),
         row("lease until", time(entry.lease_until)),
+        row("router said", host.router.map_or_else(|| "-".into(), said)),
         row("alias", if aliases.is_empty() { "-".into() } else { aliases.join(",") }),
         row("ttl", host.settings.ttl.map_or_else(|| "the zone's".into(), |ttl| ttl.to_string())),
         row("join string", host.join_until.map_or_else(|| "none open".into(), |at| format!("good until {at:.0}"))),
     ])
 }
 
+fn said(router: Reported) -> String {
+    let addresses = [router.v4.map(IpAddr::V4), router.v6.map(IpAddr::V6)];
+    let addresses: Vec<String> = addresses.into_iter().flatten().map(|address| address.to_string()).collect();
+    format!("{} since {:.0}", addresses.join(", "), router.at)
+}
+
 fn from(authority: AddressFrom) -> &'static str {
     match authority {
         AddressFrom::Link => "link",
         AddressFrom::Static => "static",
+        AddressFrom::Update => "update",
     }
 }
 

@@ -55,6 +55,9 @@ zones = ["{zone}"]
 # limits = {{ connections = 16384 }}
 # timeouts = {{ hello = 5, dial = 5, idle = 3600, half-closed = 300, drain = 30 }}   # seconds
 
+[control]                         # what answers at {name}: a page, and updates of routers by dyndns2
+# http-updates = false            # true: over plain HTTP too, where everyone on the way reads the password
+
 # Certificates are ordered by a later version; until then {name} shows a self-signed one.
 # [acme]
 # email = "{email}"

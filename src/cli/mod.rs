@@ -10,6 +10,7 @@ mod host;
 mod init;
 mod join;
 mod out;
+mod settings;
 mod status;
 mod table;
 
@@ -156,11 +157,11 @@ pub struct JoinArgs {
 /// `host …`.
 #[derive(Debug, Subcommand)]
 pub enum HostCommand {
-    /// Create a host, and print its join string
+    /// Create a host, and print its join string and settings for update clients
     Add {
         /// Its name: one part, like cloud (@ for the zone itself)
         name: String,
-        /// Settings, like alias=cloud.example.org
+        /// Settings, like alias=cloud.example.org, address-from=update
         #[arg(value_name = "KEY=VALUE")]
         settings: Vec<String>,
         /// Give out the name of a removed host again

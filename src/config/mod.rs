@@ -40,6 +40,15 @@ pub struct Server {
     pub dns: Option<Dns>,
     /// The gateway, if it runs.
     pub gateway: Option<Gateway>,
+    /// What answers on our own name.
+    pub control: Control,
+}
+
+/// What answers on our own name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// Whether routers' updates are taken over plain HTTP too, where everyone on the way reads the password.
+    pub http_updates: bool,
 }
 
 /// What the world is told about this server.

@@ -11,7 +11,7 @@ use fourward_core::name::DnsName;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Agent, Config, ConfigError, DEFAULT_STATE, Dns, Gateway, HomePorts, Public, Server, Timeouts};
+use super::{Agent, Config, ConfigError, Control, DEFAULT_STATE, Dns, Gateway, HomePorts, Public, Server, Timeouts};
 
 /// RFC 2308 §5 caps negative answers by the SOA minimum, which is the same 60 s: a move is known everywhere after a minute.
 const TTL: u32 = 60;
@@ -151,7 +151,7 @@ impl TryFrom<Raw> for Config {
         raw.refuse_later_keys()?;
         let server = match (raw.dns, raw.gateway) {
             (None, None) => None,
-            (dns, gateway) => Some(server(raw.public, dns, gateway)?),
+            (dns, gateway) => Some(server(raw.public, dns, gateway, raw.control)?),
         };
         let agent = raw.agent.map(agent).transpose()?;
         if server.is_none() && agent.is_none() {
@@ -181,7 +181,6 @@ impl Raw {
             ("gateway.limits.per-network", limits.is_some_and(|t| t.per_network.is_some())),
             ("control.certificate", control.is_some_and(|t| t.certificate.is_some())),
             ("control.key", control.is_some_and(|t| t.key.is_some())),
-            ("control.http-updates = true", control.is_some_and(|t| t.http_updates == Some(true))),
             ("control.metrics", control.is_some_and(|t| t.metrics.is_some())),
             ("control.sessions", control.is_some_and(|t| t.sessions.is_some())),
             ("acme.email", acme.is_some_and(|t| t.email.is_some())),
@@ -199,7 +198,12 @@ impl Raw {
     }
 }
 
-fn server(public: Option<RawPublic>, dns: Option<RawDns>, gateway: Option<RawGateway>) -> Result<Server, ConfigError> {
+fn server(
+    public: Option<RawPublic>,
+    dns: Option<RawDns>,
+    gateway: Option<RawGateway>,
+    control: Option<RawControl>,
+) -> Result<Server, ConfigError> {
     let Some(public) = public else {
         return Err(value("[public]", "missing: [dns] and [gateway] need the addresses that the world is told"));
     };
@@ -212,7 +216,8 @@ fn server(public: Option<RawPublic>, dns: Option<RawDns>, gateway: Option<RawGat
     let public = public.parse(zones.first())?;
     let dns = dns.map(|dns| dns.parse(zones, &public)).transpose()?;
     let gateway = gateway.map(RawGateway::parse).transpose()?;
-    Ok(Server { public, dns, gateway })
+    let control = Control { http_updates: control.and_then(|control| control.http_updates).unwrap_or(false) };
+    Ok(Server { public, dns, gateway, control })
 }
 
 impl RawPublic {

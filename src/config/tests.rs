@@ -33,7 +33,9 @@ fn a_short_configuration_has_all_defaults() {
     assert_eq!((dns.ttl, dns.nameservers), (60, vec![server.public.name]));
     let gateway = server.gateway.expect("gateway");
     assert_eq!((gateway.tls, gateway.http), (443, 80));
-    assert!(config.agent.is_none());
+    assert!(config.agent.is_none() && !server.control.http_updates);
+    let permitted = parse(&format!("{SERVER}[control]\nhttp-updates = true\n")).expect("good");
+    assert!(permitted.server.expect("server").control.http_updates);
 }
 
 #[test]
@@ -56,7 +58,6 @@ fn keys_of_later_versions_are_refused_by_name() {
         ("[store]\netcd = [\"https://10.0.0.1:2379\"]", "store.etcd"),
         ("[acme]\nemail = \"me@example.org\"", "acme.email"),
         ("[control]\nmetrics = true", "control.metrics"),
-        ("[control]\nhttp-updates = true", "control.http-updates"),
         ("[control]\ncertificate = \"/a\"", "control.certificate"),
     ];
     for (lines, key) in later {

@@ -3,6 +3,7 @@
 //! Requests come over a Unix socket and become changes; answers are read from the snapshot and the leases. Whether a change is
 //! allowed is `apply`'s word, not ours. Secrets are made here, shown once, and kept as digests.
 
+mod dyndns;
 mod own;
 mod socket;
 
@@ -23,6 +24,7 @@ use crate::gateway::Traffic;
 use crate::leases::Leases;
 use crate::store::{CommitError, Store};
 
+pub use dyndns::Updates;
 pub use own::{OwnPage, PageError};
 pub use socket::{ControlSocket, SocketError};
 
@@ -109,9 +111,16 @@ impl Control {
         let secret = JoinSecret { secret: crypto::sha256(&join), expires: Timestamp::now() + JOIN_LIFE, spent_by: None };
         self.store.commit(change(host.clone(), secret, crypto::sha256(password.as_bytes()))).await?;
         let join = JoinString { gateways: vec![self.peer()], host: host.dual(), secret: Secret::new(join) };
-        let update = Update { url: format!("https://{}/nic/update", self.server.public.name), user: self.short(&host), password };
+        let update = Update { url: self.update_url(), user: self.short(&host), password, router: host.router() };
         let names = names(&host);
         Ok(Reply::Secrets(Secrets { host: self.short(&host), names, join: join.reveal(), update }))
+    }
+
+    /// Where routers and update clients go.
+    fn update_url(&self) -> String {
+        let port = self.server.gateway.as_ref().map(|gateway| gateway.tls).filter(|port| *port != 443);
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("https://{}{port}/nic/update", self.server.public.name)
     }
 
     /// This gateway, as a home knows it.
@@ -152,6 +161,7 @@ impl Control {
             names: names(&name),
             settings: host.settings.clone(),
             link_from: presence.as_ref().map(|presence| presence.remote()),
+            router: host.router,
             link_since: presence.as_ref().map(|presence| presence.since),
             join_until: Some(join.expires).filter(|expires| join.spent_by.is_none() && *expires > Timestamp::now()),
         };

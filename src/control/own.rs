@@ -1,13 +1,15 @@
-//! What the server's own name shows: a plain page over HTTPS.
+//! What the server's own name shows over HTTPS: a plain page, and where routers send their updates.
 //!
-//! The gateway hands over connections whose SNI is our own name, with the bytes that it has read. The certificate is self-signed, from
+//! The gateway hands over connections whose SNI is our own name, with the bytes that it has read, and updates in plain HTTP. The certificate is self-signed, from
 //! a key in the store, until one is ordered. The page tells strangers nothing that DNS does not.
 
 use std::convert::Infallible;
 use std::io::Cursor;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fourward_core::dyndns;
 use fourward_core::name::DnsName;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -16,10 +18,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    NameConstraints,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::Acceptor;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
@@ -27,8 +33,9 @@ use tokio_rustls::server::{StartHandshake, TlsStream};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::Updates;
 use crate::crypto;
-use crate::gateway::OwnConnection;
+use crate::gateway::{OwnConnection, Protocol};
 
 /// Visitors of a plain page.
 const VISITORS: usize = 64;
@@ -54,23 +61,25 @@ pub enum PageError {
 pub struct OwnPage {
     tls: Arc<ServerConfig>,
     page: Bytes,
+    updates: Updates,
 }
 
 impl OwnPage {
-    /// The page of the server called `name`, under a certificate that `key` (PKCS #8) signs itself.
+    /// The page of the server called `name`, under a certificate that `key` (PKCS #8) signs itself, with `updates` beside it.
     ///
     /// # Errors
     /// The key is unusable.
-    pub fn new(name: &DnsName, key: &[u8]) -> Result<Arc<Self>, PageError> {
+    pub fn new(name: &DnsName, key: &[u8], updates: Updates) -> Result<Arc<Self>, PageError> {
         let pair = KeyPair::try_from(key)?;
-        let certificate: CertificateDer<'static> = CertificateParams::new(vec![name.to_string()])?.self_signed(&pair)?.into();
+        let chain = self_signed(name, &pair)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec()));
         let mut tls = ServerConfig::builder_with_provider(crypto::tls_provider())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)?;
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Arc::new(Self { tls: Arc::new(tls), page: page(name).into() }))
+            .with_single_cert(chain, key)?;
+        // Old update clients speak, and ask for, HTTP/1.0.
+        tls.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
+        Ok(Arc::new(Self { tls: Arc::new(tls), page: page(name).into(), updates }))
     }
 
     /// Serves the connections that `own` brings, until cancelled.
@@ -94,13 +103,30 @@ impl OwnPage {
     }
 
     async fn visit(self: Arc<Self>, connection: OwnConnection) {
+        let (protocol, peer) = (connection.protocol, connection.peer);
+        if protocol == Protocol::Http {
+            let (read, write) = connection.stream.into_split();
+            let stream = tokio::io::join(Cursor::new(connection.read).chain(read), write);
+            return self.serve(stream, protocol, peer).await;
+        }
         let Ok(Some(stream)) = timeout(PATIENCE, self.handshake(connection)).await else { return };
-        let service = service_fn(move |request| {
+        self.serve(stream, protocol, peer).await;
+    }
+
+    async fn serve(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin, protocol: Protocol, peer: SocketAddr) {
+        let service = service_fn(move |request: Request<Incoming>| {
             let page = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(page.answer(&request)) }
+            async move {
+                Ok::<_, Infallible>(match request.uri().path_and_query() {
+                    Some(target) if dyndns::is_update(target.as_str()) => page.updates.answer(protocol, peer, &request).await,
+                    _ => page.answer(&request),
+                })
+            }
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(16 * 1024);
+        // In the clear there is nothing but updates: what else comes is for the gateway, on a connection of its own.
+        http.keep_alive(protocol == Protocol::Tls);
         let _ = http.serve_connection(TokioIo::new(stream), service).await;
     }
 
@@ -142,6 +168,23 @@ impl OwnPage {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"));
         response
     }
+}
+
+/// A certificate for `name` and, behind it, the one that signs it, with one key. The second is what clients may be told to trust: both are
+/// made anew at each start, and only an authority is known again by its name and key. It can speak for `name` alone.
+fn self_signed(name: &DnsName, key: &KeyPair) -> Result<Vec<CertificateDer<'static>>, rcgen::Error> {
+    let mut authority = CertificateParams::default();
+    authority.distinguished_name.push(DnType::CommonName, format!("{name} (fourward, self-signed)"));
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let only = GeneralSubtree::DnsName(name.to_string());
+    authority.name_constraints = Some(NameConstraints { permitted_subtrees: vec![only], excluded_subtrees: Vec::new() });
+    let mut own = CertificateParams::new(vec![name.to_string()])?;
+    own.distinguished_name.push(DnType::CommonName, "fourward");
+    own.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let root = authority.self_signed(key)?.into();
+    let leaf = own.signed_by(key, &Issuer::from_params(&authority, key))?.into();
+    Ok(vec![leaf, root])
 }
 
 fn page(name: &DnsName) -> String {

@@ -48,11 +48,13 @@ pub enum Protocol {
 #[derive(Debug)]
 pub struct Sockets(Vec<(Protocol, std::net::TcpListener)>);
 
-/// A TLS connection for one of the gateway's own names.
+/// A connection for one of the gateway's own names: TLS, or an update of a router in plain HTTP.
 #[derive(Debug)]
 pub struct OwnConnection {
     /// The connection.
     pub stream: TcpStream,
+    /// What it speaks.
+    pub protocol: Protocol,
     /// Where it comes from.
     pub peer: SocketAddr,
     /// What was read of it so far.
@@ -112,7 +114,7 @@ impl Sockets {
 }
 
 impl Gateway {
-    /// A gateway called `own_names`. TLS connections for itself go to `own`, and are closed where that is full.
+    /// A gateway called `own_names`. Connections for itself go to `own`, and are closed where that is full.
     pub fn new(
         config: config::Gateway,
         own_names: Vec<DnsName>,

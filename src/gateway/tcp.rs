@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use fourward_core::client_hello::{self, ClientHello};
+use fourward_core::dyndns;
 use fourward_core::http_head::{self, HttpHead};
 use fourward_core::link::Protocol::Tcp;
 use fourward_core::link::Service;
@@ -71,11 +72,7 @@ async fn tls(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Car
             shared.traffic.refuse(Reason::Direct);
             refuse::say(stream, &Alert::InternalError.record()).await;
         }
-        Target::Own => {
-            if shared.own.try_send(OwnConnection { stream, peer, read }).is_err() {
-                shared.traffic.refuse(Reason::Busy);
-            }
-        }
+        Target::Own => shared.own_connection(OwnConnection { stream, protocol: Protocol::Tls, peer, read }),
         Target::Unknown => {
             debug!(%peer, ?name, "unknown name");
             shared.traffic.refuse(Reason::Unknown);
@@ -101,6 +98,11 @@ async fn http(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Ca
             Target::Direct(host) => {
                 shared.traffic.refuse(Reason::Direct);
                 refuse::misdirected(&head, &host)
+            }
+            // Not redirected: the password is in the clear already, and the answer says so.
+            Target::Own if dyndns::is_update(&head.path) => {
+                shared.own_connection(OwnConnection { stream, protocol: Protocol::Http, peer, read });
+                return None;
             }
             Target::Own => refuse::redirect(&head, name, shared.config.tls),
             Target::Unknown => {
@@ -168,6 +170,12 @@ impl Shared {
             route::Target::Host(host) => Target::Host(host),
             route::Target::Own => Target::Own,
             route::Target::Unknown => Target::Unknown,
+        }
+    }
+
+    fn own_connection(&self, connection: OwnConnection) {
+        if self.own.try_send(connection).is_err() {
+            self.traffic.refuse(Reason::Busy);
         }
     }
 

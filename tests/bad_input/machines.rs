@@ -90,6 +90,14 @@ impl Machines {
         role
     }
 
+    /// A server that logs all that it ever says.
+    #[allow(dead_code, reason = "for the tests of updates, which share this file")]
+    pub(crate) fn server_that_tells_all(&self, config: &Path) -> Role {
+        let mut role = self.role(&self.vps, config, "env", &["FOURWARD_LOG=trace", fourward(), "run"]);
+        role.wait_until_it_answers();
+        role
+    }
+
     /// A server whose clock is so far ahead.
     pub(crate) fn server_ahead(&self, config: &Path, by: &str) -> Role {
         let library = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"]

@@ -18,7 +18,7 @@ fn hosts_are_added_listed_shown_changed_and_removed() {
         let added = server.json(&["host", "add", "cloud", "alias=owncloud.example.org"]);
         assert_eq!(keys(&added), ["host", "join", "names", "update"]);
         assert_eq!(added["names"], json!({ "dual": "cloud.dyn.example.org", "twin": "cloud-ip6only.dyn.example.org" }));
-        assert_eq!(keys(&added["update"]), ["password", "url", "user"]);
+        assert_eq!(keys(&added["update"]), ["password", "router", "url", "user"]);
         assert_eq!((&added["host"], &added["update"]["user"]), (&json!("cloud"), &json!("cloud")));
         assert!(added["join"].as_str().expect("text").starts_with("fw1."));
         assert!(added["update"]["url"].as_str().expect("text").starts_with("https://gw.dyn.example.org/"));
@@ -84,6 +84,13 @@ fn people_are_told_what_to_do_next() {
         {
             assert!(added.contains(part), "no \"{part}\" in:\n{added}");
         }
+        for part in ["FRITZ!Box", "cloud-router.dyn.example.org", "ddclient", "inadyn", "address-from=update", "no update client is needed"]
+        {
+            assert!(added.contains(part), "no \"{part}\" in:\n{added}");
+        }
+        let by_update = server.ask(&["host", "add", "nas", "address-from=update"]).ok().out;
+        assert!(by_update.contains("nas.dyn.example.org is where updates say"), "{by_update}");
+        server.ask(&["host", "remove", "nas"]).ok();
         let listed = server.ask(&["host", "list"]).ok().out;
         assert!(listed.contains("HOST") && listed.contains("not joined"), "{listed}");
         assert!(server.ask(&["host", "show", "cloud"]).ok().out.contains("good until"));

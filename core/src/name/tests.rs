@@ -67,6 +67,11 @@ fn roles_follow_the_form_of_the_name() {
     assert_eq!(role("dyn.example.org"), Some(Role::Apex));
     assert_eq!(role("cloud.dyn.example.org"), Some(Role::Dual(cloud.clone())));
     assert_eq!(role("cloud-ip6only.dyn.example.org"), Some(Role::Twin(cloud.clone())));
+    assert_eq!(role("cloud-router.dyn.example.org"), Some(Role::Router(cloud.clone())));
+    assert_eq!(role(cloud.router().as_str()), Some(Role::Router(cloud.clone())));
+    let apex = HostName::new(APEX, zone.clone()).expect("host");
+    assert_eq!(role(apex.router().as_str()), Some(Role::Router(apex)));
+    assert_eq!(role("cloud-router-router.dyn.example.org"), Some(Role::Other));
     assert_eq!(role("_acme-challenge.cloud.dyn.example.org"), Some(Role::Challenge(cloud)));
     assert_eq!(role("a.cloud.dyn.example.org"), Some(Role::Other));
     assert_eq!(role("gw.dyn.example.org"), Some(Role::Other));

@@ -220,4 +220,78 @@ fn records_restore_the_state() {
     assert_eq!(restored, state);
 }
 
+fn update(v4: Option<&str>, v6: Option<&str>, second: i64) -> Change {
+    let (v4, v6) = (v4.map(|text| text.parse().expect("v4")), v6.map(|text| text.parse().expect("v6")));
+    Change::Update { host: host("cloud"), v4, v6, at: at(second) }
+}
+
+fn by_update() -> State {
+    let mut state = started();
+    state.apply(&add("cloud", &["address-from=update"]), &policy()).expect("added");
+    state
+}
+
+#[test]
+fn an_update_moves_the_home_where_it_is_the_authority_and_a_family_not_mentioned_stays() {
+    let mut state = by_update();
+    let before = serial(&state);
+    let home = |state: &State| state.host(&host("cloud")).expect("host").home();
+    assert_eq!(state.apply(&update(None, Some("2001:db8:1::11"), 5), &policy()), Ok(vec![Key::Host(host("cloud")), Key::Zone(zone())]));
+    assert_eq!((home(&state), serial(&state)), ("2001:db8:1::11".parse().ok(), before + 1));
+    assert_eq!(state.apply(&update(None, Some("2001:db8:1::11"), 9), &policy()), Ok(vec![]), "a repetition costs nothing");
+    state.apply(&update(Some("100.64.0.7"), None, 10), &policy()).expect("updated");
+    let known = state.host(&host("cloud")).expect("host");
+    let router = known.router.expect("reported");
+    assert_eq!((router.v4, router.v6, router.at), ("100.64.0.7".parse().ok(), "2001:db8:1::11".parse().ok(), at(10)));
+    assert_eq!((home(&state), known.updated.expect("updated").since), ("2001:db8:1::11".parse().ok(), at(5)));
+    assert_eq!(serial(&state), before + 2, "the router's name shows it");
+}
+
+#[test]
+fn an_update_to_a_host_with_another_authority_is_a_hint() {
+    let mut state = with_cloud();
+    state.apply(&home("2001:db8:1::11"), &policy()).expect("moved");
+    // Also where it could be no home: it is only what the router said.
+    for v6 in ["2001:db8:2::22", "fd00::1", "2001:db8:a::11"] {
+        state.apply(&update(None, Some(v6), 9), &policy()).expect("a hint");
+        let known = state.host(&host("cloud")).expect("host");
+        assert_eq!((known.home(), known.updated), ("2001:db8:1::11".parse().ok(), None));
+        assert_eq!(known.router.expect("hint").v6, v6.parse().ok());
+    }
+    let set = |texts: &[&str]| Change::Set { host: host("cloud"), edits: edits(texts) };
+    state.apply(&set(&["address-from=update"]), &policy()).expect("set");
+    assert_eq!(state.host(&host("cloud")).expect("host").home(), None, "what was a hint does not become the address");
+    state.apply(&update(None, Some("2001:db8:3::33"), 20), &policy()).expect("updated");
+    state.apply(&set(&["address-from=link"]), &policy()).expect("set");
+    state.apply(&set(&["address-from=update"]), &policy()).expect("set");
+    assert_eq!(state.host(&host("cloud")).expect("host").home(), None, "nor what counted before");
+}
+
+#[test]
+fn an_update_that_could_not_be_dialled_changes_nothing() {
+    let state = by_update();
+    for v6 in ["fe80::1", "fd00::1", "2001:db8:a::11", "2002:c000:20b::1", "::ffff:192.0.2.1"] {
+        assert!(matches!(refused(&state, &update(Some("100.64.0.7"), Some(v6), 5)), Refused::Address(_)), "{v6}");
+    }
+    for (v4, v6) in
+        [(Some("127.0.0.1"), None), (Some("0.0.0.0"), None), (Some("224.0.0.1"), None), (None, Some("::")), (None, Some("ff02::1"))]
+    {
+        assert!(matches!(refused(&with_cloud(), &update(v4, v6, 5)), Refused::NoAddress(_)), "{v4:?} {v6:?}");
+    }
+    let nobody = Change::Update { host: host("nobody"), v4: None, v6: None, at: at(5) };
+    assert_eq!(refused(&state, &nobody), Refused::UnknownHost(host("nobody")));
+}
+
+#[test]
+fn an_agent_that_joins_takes_the_word_from_updates() {
+    let mut state = by_update();
+    state.apply(&update(None, Some("2001:db8:1::11"), 5), &policy()).expect("updated");
+    assert!(matches!(refused(&state, &home("2001:db8:2::22")), Refused::NotByLink(_)));
+    let register = Change::Register { host: host("cloud"), secret: digest(1), key: digest(4), at: at(6) };
+    state.apply(&register, &policy()).expect("joined");
+    assert_eq!(state.host(&host("cloud")).expect("host").home(), None);
+    state.apply(&home("2001:db8:2::22"), &policy()).expect("moved");
+    assert_eq!(state.host(&host("cloud")).expect("host").home(), "2001:db8:2::22".parse().ok());
+}
+
 mod properties;

@@ -151,3 +151,23 @@ fn whatever_shows_in_the_zone_is_in_its_digest() {
     let elsewhere_too = ZoneParams { own_name: name("www.example.org"), zones: Vec::new(), ..params() };
     assert_eq!(elsewhere.digest_input(zone), elsewhere_too.digest_input(zone), "what does not show is not in it");
 }
+
+#[test]
+fn a_routers_name_has_what_it_reported_and_is_not_there_before() {
+    let report = |v4: Option<Ipv4Addr>, v6| Change::Update { host: host("cloud"), v4, v6, at: Timestamp::UNIX_EPOCH };
+    let v4 = Ipv4Addr::new(100, 64, 0, 7);
+    let known = state(&[add("cloud")]);
+    assert_eq!(types(&known, &params(), "cloud-router"), None);
+    let known = state(&[add("cloud"), report(Some(v4), None)]);
+    assert_eq!(types(&known, &params(), "cloud-router"), Some(vec![A]));
+    let known = state(&[add("cloud"), at("cloud", home()), report(Some(v4), None), report(None, "2001:db8:9::1".parse().ok())]);
+    assert_eq!(types(&known, &params(), "cloud-router"), Some(vec![A, AAAA]));
+    let params = params();
+    let view = ZoneView::new(&params.zones[0], &known, &params).expect("served");
+    let router = view.node("cloud-router").expect("node");
+    assert_eq!(router.rrset(Type::A).expect("A").data, Data::A(&[v4]));
+    assert_eq!(router.rrset(Type::AAAA).expect("AAAA").data, Data::Aaaa(&["2001:db8:9::1".parse().expect("v6")]));
+    let dual = view.node("cloud").expect("node");
+    assert_eq!(dual.rrset(Type::A).expect("A").data, Data::A(&params.ipv4), "the A is the gateway's");
+    assert_eq!(dual.rrset(Type::AAAA).expect("AAAA").data, Data::Aaaa(&[home()]));
+}
