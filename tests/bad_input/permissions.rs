@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::machines::{Machines, VPS6, ZONE};
 use crate::netns::Ns;
@@ -15,7 +16,8 @@ pub(crate) fn binary_for_all(machines: &Machines) -> PathBuf {
     let copy = machines.path("fourward");
     if !copy.exists() {
         fs::set_permissions(copy.parent().expect("a folder"), Permissions::from_mode(0o755)).expect("a folder for all");
-        fs::copy(crate::outcome::fourward(), &copy).expect("copy the binary");
+        // By another process, as in `ports`: nobody may find it busy.
+        assert!(Command::new("cp").arg(crate::outcome::fourward()).arg(&copy).status().expect("cp").success(), "copy the binary");
         fs::set_permissions(&copy, Permissions::from_mode(0o755)).expect("a binary for all");
     }
     copy

@@ -23,7 +23,9 @@ impl Squatter {
     fn new(machines: &Machines, name: &str, socket: OwnedFd) -> Self {
         let program = machines.path(name);
         if !program.exists() {
-            fs::copy("/bin/sleep", &program).expect("copy sleep");
+            // By another process: a descriptor of ours that is open for writing would be inherited by children of other tests, and
+            // the program be "busy" meanwhile.
+            assert!(Command::new("cp").arg("/bin/sleep").arg(&program).status().expect("cp").success(), "copy sleep");
         }
         Self(Command::new(program).arg("600").stdin(Stdio::from(socket)).spawn().expect("start a squatter"))
     }
