@@ -52,6 +52,35 @@ impl std::fmt::Debug for Identity {
     }
 }
 
+/// What an ACME server knows this server by (RFC 8555 §7.1.2): the account's URL and private key, in the client's own form. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account(pub Vec<u8>);
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Account(secret)")
+    }
+}
+
+/// A certificate that was ordered, and its key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// The chain, in DER, the leaf first.
+    pub chain: Vec<Vec<u8>>,
+    /// The private key (PKCS #8). Never printed.
+    pub key: Vec<u8>,
+    /// The ACME directory that it was ordered at.
+    pub directory: String,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Certificate({} of {}, key secret)", self.directory, self.at)
+    }
+}
+
 /// A wish to change the state. Time and entropy come with it, so that applying it twice gives the same.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
@@ -151,6 +180,27 @@ pub enum Change {
         /// All values from now on.
         values: BTreeSet<String>,
     },
+    /// Replace the values of `_acme-challenge` TXT below one of the gateway's own names.
+    OwnChallenge {
+        /// The own name.
+        name: DnsName,
+        /// All values from now on.
+        values: BTreeSet<String>,
+    },
+    /// Keep an account.
+    Account {
+        /// URL of the ACME server's directory.
+        directory: String,
+        /// What it knows us by.
+        account: Account,
+    },
+    /// Keep a certificate in the place of an earlier one.
+    Certificate {
+        /// The own name that it is for.
+        name: DnsName,
+        /// The certificate.
+        certificate: Certificate,
+    },
     /// The secrets of this server, made once.
     Identify(Identity),
 }
@@ -245,6 +295,12 @@ pub enum Key {
     Host(HostName),
     /// A tombstone.
     Tombstone(HostName),
+    /// The values of the challenge of an own name.
+    Challenge(DnsName),
+    /// An account, by the URL of the directory.
+    Account(String),
+    /// The certificate of an own name.
+    Certificate(DnsName),
     /// The server's secrets.
     Identity,
 }
@@ -258,6 +314,12 @@ pub enum Record {
     Host(HostName, Arc<Host>),
     /// Under [`Key::Tombstone`].
     Tombstone(HostName, Timestamp),
+    /// Under [`Key::Challenge`].
+    Challenge(DnsName, Arc<BTreeSet<String>>),
+    /// Under [`Key::Account`].
+    Account(String, Arc<Account>),
+    /// Under [`Key::Certificate`].
+    Certificate(DnsName, Arc<Certificate>),
     /// Under [`Key::Identity`].
     Identity(Arc<Identity>),
 }

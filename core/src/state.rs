@@ -4,6 +4,8 @@
 //! true for seconds only (links, leases) does not; it is the lease table's. A clone shares its structure with
 //! the original, so that a snapshot costs nothing and a change O(log n). The disk is the store's.
 
+mod own;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -11,8 +13,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rpds::RedBlackTreeMapSync as OrdMap;
 
-use crate::change::{Change, Identity, Key, Record, Refused, Serial, Zone};
-use crate::host::{AddressFrom, Credentials, Digest, Edit, Host, Proven, Reported, Settings, Updated};
+use crate::change::{Account, Certificate, Change, Identity, Key, Record, Refused, Serial, Zone};
+use crate::host::{AddressFrom, Credentials, Digest, Edit, Host, Proven, Reported, Settings, Updated, Via};
 use crate::name::{APEX, DnsName, HostKey, HostName};
 use crate::policy::Policy;
 
@@ -22,6 +24,9 @@ pub struct State {
     zones: OrdMap<DnsName, Zone>,
     hosts: OrdMap<HostName, Arc<Host>>,
     tombstones: OrdMap<HostName, Timestamp>,
+    challenges: OrdMap<DnsName, Arc<BTreeSet<String>>>,
+    accounts: OrdMap<String, Arc<Account>>,
+    certificates: OrdMap<DnsName, Arc<Certificate>>,
     identity: Option<Arc<Identity>>,
     /// Derived from `hosts`: whose alias a name is.
     aliases: OrdMap<DnsName, HostName>,
@@ -72,17 +77,15 @@ impl State {
         self.agents.get(key)
     }
 
-    /// The server's secrets, once made.
-    pub fn identity(&self) -> Option<&Arc<Identity>> {
-        self.identity.as_ref()
-    }
-
     /// What is kept under `key`; `None` once it is gone.
     pub fn record(&self, key: &Key) -> Option<Record> {
         match key {
             Key::Zone(name) => self.zones.get(name).map(|zone| Record::Zone(name.clone(), *zone)),
             Key::Host(name) => self.hosts.get(name).map(|host| Record::Host(name.clone(), Arc::clone(host))),
             Key::Tombstone(name) => self.tombstones.get(name).map(|at| Record::Tombstone(name.clone(), *at)),
+            Key::Challenge(name) => self.challenges.get(name).map(|values| Record::Challenge(name.clone(), Arc::clone(values))),
+            Key::Account(url) => self.accounts.get(url).map(|account| Record::Account(url.clone(), Arc::clone(account))),
+            Key::Certificate(name) => self.certificates.get(name).map(|kept| Record::Certificate(name.clone(), Arc::clone(kept))),
             Key::Identity => self.identity.clone().map(Record::Identity),
         }
     }
@@ -92,6 +95,9 @@ impl State {
         match record {
             Record::Zone(name, zone) => self.zones.insert_mut(name, zone),
             Record::Tombstone(name, at) => self.tombstones.insert_mut(name, at),
+            Record::Challenge(name, values) => self.challenges.insert_mut(name, values),
+            Record::Account(url, account) => self.accounts.insert_mut(url, account),
+            Record::Certificate(name, certificate) => self.certificates.insert_mut(name, certificate),
             Record::Identity(identity) => self.identity = Some(identity),
             Record::Host(name, host) => self.put(&name, host),
         }
@@ -109,24 +115,8 @@ impl State {
                 Ok(if served { vec![Key::Zone(zone.clone())] } else { Vec::new() })
             }
             Change::Add { host, edits, join, update, reuse } => {
-                if let Some(own) = policy.own_names.iter().find(|own| **own == host.dual() || **own == host.twin()) {
-                    return Err(Refused::OwnName(own.clone()));
-                }
-                if self.hosts.contains_key(host) {
-                    return Err(Refused::Exists(host.clone()));
-                }
-                if let (Some(removed), false) = (self.tombstones.get(host), reuse) {
-                    return Err(Refused::Tombstone { host: host.clone(), removed: *removed });
-                }
                 let credentials = Credentials { join: *join, agent: None, update: *update };
-                let settings = Settings::default();
-                let blank = Host { settings, credentials, proven: None, updated: None, router: None, challenge: BTreeSet::new() };
-                let new = self.edited(host, &blank, edits, policy)?;
-                let mut touched = self.publish(host, Some(new));
-                if self.tombstones.remove_mut(host) {
-                    touched.push(Key::Tombstone(host.clone()));
-                }
-                Ok(touched)
+                self.add(host, edits, credentials, *reuse, policy)
             }
             Change::Set { host, edits } => {
                 let new = self.edited(host, self.known(host)?, edits, policy)?;
@@ -149,17 +139,17 @@ impl State {
                 if self.known(host)?.proven.is_none_or(|proven| proven.address != *address) {
                     return Ok(Vec::new());
                 }
-                self.with_host(host, |new| new.proven = None)
+                self.with_host(host, |new| {
+                    new.proven = None;
+                    new.before = new.before.or(Some(*address));
+                })
             }
             Change::Update { host, v4, v6, at } => self.update(host, Reported { v4: *v4, v6: *v6, at: *at }, policy),
             Change::Challenge { host, values } => self.with_host(host, |new| new.challenge.clone_from(values)),
-            Change::Identify(identity) => {
-                if self.identity.is_some() {
-                    return Err(Refused::Identified);
-                }
-                self.identity = Some(Arc::new(identity.clone()));
-                Ok(vec![Key::Identity])
-            }
+            Change::OwnChallenge { name, values } => Ok(self.own_challenge(name, values)),
+            Change::Account { directory, account } => Ok(self.keep_account(directory, account)),
+            Change::Certificate { name, certificate } => Ok(self.keep_certificate(name, certificate)),
+            Change::Identify(identity) => self.identify(identity),
         }
     }
 
@@ -171,6 +161,33 @@ impl State {
         };
         self.zones.insert_mut(name.clone(), Zone { serial, apex });
         vec![Key::Zone(name.clone())]
+    }
+
+    fn add(
+        &mut self,
+        host: &HostName,
+        edits: &[Edit],
+        credentials: Credentials,
+        reuse: bool,
+        policy: &Policy,
+    ) -> Result<Vec<Key>, Refused> {
+        if let Some(own) = policy.own_names.iter().find(|own| **own == host.dual() || **own == host.twin()) {
+            return Err(Refused::OwnName(own.clone()));
+        }
+        if self.hosts.contains_key(host) {
+            return Err(Refused::Exists(host.clone()));
+        }
+        if let (Some(removed), false) = (self.tombstones.get(host), reuse) {
+            return Err(Refused::Tombstone { host: host.clone(), removed: *removed });
+        }
+        let settings = Settings::default();
+        let blank = Host { settings, credentials, proven: None, before: None, updated: None, router: None, challenge: BTreeSet::new() };
+        let new = self.edited(host, &blank, edits, policy)?;
+        let mut touched = self.publish(host, Some(new));
+        if self.tombstones.remove_mut(host) {
+            touched.push(Key::Tombstone(host.clone()));
+        }
+        Ok(touched)
     }
 
     fn register(&mut self, host: &HostName, secret: Digest, key: Digest, at: Timestamp) -> Result<Vec<Key>, Refused> {
@@ -210,7 +227,11 @@ impl State {
         if old.proven.is_some_and(|proven| proven.address == address) {
             return Ok(Vec::new());
         }
-        self.with_host(host, |new| new.proven = Some(Proven { address, since: at }))
+        self.with_host(host, |new| {
+            let moved = new.proven.map(|proven| proven.address).filter(|old| network(*old) != network(address));
+            new.before = moved.or(new.before);
+            new.proven = Some(Proven { address, since: at });
+        })
     }
 
     fn update(&mut self, name: &HostName, said: Reported, policy: &Policy) -> Result<Vec<Key>, Refused> {
@@ -323,6 +344,11 @@ impl State {
     }
 }
 
+/// The /64 that an address is in.
+fn network(address: Ipv6Addr) -> u128 {
+    address.to_bits() >> 64
+}
+
 /// A hint may be any address that somebody could have: routers report private ones too.
 fn check_reported(said: Reported, policy: &Policy) -> Result<(), Refused> {
     let nowhere4 = said.v4.filter(|v4| v4.is_unspecified() || v4.is_loopback() || v4.is_multicast() || v4.is_broadcast());
@@ -341,12 +367,15 @@ struct Visible<'a> {
     home: Option<Ipv6Addr>,
     router: (Option<Ipv4Addr>, Option<Ipv6Addr>),
     ttl: Option<u32>,
+    via: Via,
+    wildcard: bool,
     challenge: &'a BTreeSet<String>,
 }
 
 fn visible(host: &Host) -> Visible<'_> {
     let router = host.router.map(|router| (router.v4, router.v6)).unwrap_or_default();
-    Visible { home: host.home(), router, ttl: host.settings.ttl, challenge: &host.challenge }
+    let Settings { ttl, via, wildcard, .. } = host.settings;
+    Visible { home: host.home(), router, ttl, via, wildcard, challenge: &host.challenge }
 }
 
 #[cfg(test)]

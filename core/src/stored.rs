@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::change;
 use crate::change::{Key, Record, Serial};
-use crate::host::{self, AddressFrom, Carrier, Digest};
+use crate::host::{self, AddressFrom, Carrier, Digest, Via};
 use crate::name::{DnsName, HostName};
 
 /// Stands before the JSON of every value of this version.
@@ -35,6 +36,12 @@ pub enum Table {
     Hosts,
     /// When a host was removed, by `zone/label`.
     Tombstones,
+    /// The values of the challenges of own names, by name.
+    Challenges,
+    /// Accounts at ACME servers, by the URL of the directory.
+    Accounts,
+    /// The certificates of own names, by name.
+    Certificates,
     /// The server's secrets, by `self`.
     Identity,
 }
@@ -58,7 +65,13 @@ pub struct Unencodable(#[from] serde_json::Error);
 
 impl Table {
     /// Every table there is.
-    pub const ALL: [Self; 4] = [Self::Zones, Self::Hosts, Self::Tombstones, Self::Identity];
+    pub const ALL: [Self; 7] =
+        [Self::Zones, Self::Hosts, Self::Tombstones, Self::Challenges, Self::Accounts, Self::Certificates, Self::Identity];
+
+    /// Whether every store has it: the others came later, and a store that lacks them has no record of theirs.
+    pub fn is_of_the_first_version(self) -> bool {
+        matches!(self, Self::Zones | Self::Hosts | Self::Tombstones | Self::Identity)
+    }
 
     /// What it is called in the file.
     pub fn name(self) -> &'static str {
@@ -66,6 +79,9 @@ impl Table {
             Self::Zones => "zones",
             Self::Hosts => "hosts",
             Self::Tombstones => "tombstones",
+            Self::Challenges => "challenges",
+            Self::Accounts => "accounts",
+            Self::Certificates => "certificates",
             Self::Identity => "identity",
         }
     }
@@ -77,6 +93,9 @@ pub fn place(key: &Key) -> (Table, String) {
         Key::Zone(name) => (Table::Zones, name.to_string()),
         Key::Host(name) => (Table::Hosts, host_key(name)),
         Key::Tombstone(name) => (Table::Tombstones, host_key(name)),
+        Key::Challenge(name) => (Table::Challenges, name.to_string()),
+        Key::Account(url) => (Table::Accounts, url.clone()),
+        Key::Certificate(name) => (Table::Certificates, name.to_string()),
         Key::Identity => (Table::Identity, SELF.into()),
     }
 }
@@ -90,6 +109,9 @@ pub fn encode(record: &Record) -> Result<Vec<u8>, Unencodable> {
         Record::Zone(_, zone) => v1(&Zone::from(zone)),
         Record::Host(_, host) => v1(&Host::from(host.as_ref())),
         Record::Tombstone(_, removed) => v1(&Tombstone { removed: *removed }),
+        Record::Challenge(_, values) => v1(&Challenge { values: BTreeSet::clone(values) }),
+        Record::Account(_, account) => v1(&Account { account: Secret(account.0.clone()) }),
+        Record::Certificate(_, certificate) => v1(&Certificate::from(certificate.as_ref())),
         Record::Identity(identity) => v1(&Identity::from(identity.as_ref())),
     }
 }
@@ -117,17 +139,30 @@ fn decoded(table: Table, key: &str, value: &[u8]) -> Result<Record, String> {
         }
         Table::Hosts => Ok(Record::Host(parse_host_key(key)?, Arc::new(read::<Host>(json)?.into()))),
         Table::Tombstones => Ok(Record::Tombstone(parse_host_key(key)?, read::<Tombstone>(json)?.removed)),
-        Table::Identity if key == SELF => {
-            // The parser's own words would quote the secret.
-            let identity = read::<Identity>(json).map_err(|_| "the secrets are not in their form")?;
-            Ok(Record::Identity(Arc::new(identity.into())))
+        Table::Challenges => {
+            let name: DnsName = canonical(key, key.parse(), DnsName::to_string)?;
+            Ok(Record::Challenge(name, Arc::new(read::<Challenge>(json)?.values)))
         }
+        Table::Accounts => {
+            let Account { account: Secret(account) } = read_secret(json)?;
+            Ok(Record::Account(key.into(), Arc::new(change::Account(account))))
+        }
+        Table::Certificates => {
+            let name: DnsName = canonical(key, key.parse(), DnsName::to_string)?;
+            Ok(Record::Certificate(name, Arc::new(read_secret::<Certificate>(json)?.into())))
+        }
+        Table::Identity if key == SELF => Ok(Record::Identity(Arc::new(read_secret::<Identity>(json)?.into()))),
         Table::Identity => Err(format!("expected the key {SELF:?}")),
     }
 }
 
 fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
     serde_json::from_slice(json).map_err(|error| error.to_string())
+}
+
+/// Like [`read`], and silent on what it read: the parser's own words would quote the secret.
+fn read_secret<T: DeserializeOwned>(json: &[u8]) -> Result<T, String> {
+    read(json).map_err(|_| "the secrets are not in their form".into())
 }
 
 fn host_key(name: &HostName) -> String {
@@ -172,6 +207,8 @@ struct Host {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proven: Option<Proven>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<Ipv6Addr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     updated: Option<Proven>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     router: Option<Reported>,
@@ -190,6 +227,33 @@ struct Settings {
     carrier: Carrier,
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl: Option<u32>,
+    #[serde(skip_serializing_if = "is_default")]
+    via: Via,
+    #[serde(skip_serializing_if = "is_default")]
+    home_port: HomePort,
+    #[serde(skip_serializing_if = "is_default")]
+    wildcard: bool,
+    #[serde(skip_serializing_if = "is_default")]
+    redirect: bool,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    allow: BTreeSet<IpNet>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    deny: BTreeSet<IpNet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_connections: Option<u32>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct HomePort {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<u16>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -226,6 +290,27 @@ struct Identity {
     certificate_key: Secret,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Challenge {
+    values: BTreeSet<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Account {
+    account: Secret,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Certificate {
+    chain: Vec<Secret>,
+    key: Secret,
+    directory: String,
+    at: Timestamp,
+}
+
 /// Bytes that are base64 in the store.
 struct Secret<B = Vec<u8>>(B);
 
@@ -258,16 +343,16 @@ impl From<Zone> for change::Zone {
 // Each structure is taken apart whole, so that a field that is new in memory cannot be forgotten here.
 impl From<&host::Host> for Host {
     fn from(host: &host::Host) -> Self {
-        let host::Host { settings, credentials, proven, updated, router, challenge } = host.clone();
-        let host::Settings { alias, address_from, address, carrier, ttl } = settings;
+        let host::Host { settings, credentials, proven, before, updated, router, challenge } = host.clone();
         let host::Credentials { join, agent, update } = credentials;
         let host::JoinSecret { secret, expires, spent_by } = join;
         Self {
-            settings: Settings { alias, address_from, address, carrier, ttl },
+            settings: settings.into(),
             join: Join { secret, expires, spent_by },
             agent,
             update,
             proven: proven.map(|host::Proven { address, since }| Proven { address, since }),
+            before,
             updated: updated.map(|host::Updated { address, since }| Proven { address, since }),
             router: router.map(|host::Reported { v4, v6, at }| Reported { v4, v6, at }),
             challenge,
@@ -277,17 +362,51 @@ impl From<&host::Host> for Host {
 
 impl From<Host> for host::Host {
     fn from(host: Host) -> Self {
-        let Settings { alias, address_from, address, carrier, ttl } = host.settings;
         let Join { secret, expires, spent_by } = host.join;
         let join = host::JoinSecret { secret, expires, spent_by };
         Self {
-            settings: host::Settings { alias, address_from, address, carrier, ttl },
+            settings: host.settings.into(),
             credentials: host::Credentials { join, agent: host.agent, update: host.update },
             proven: host.proven.map(|Proven { address, since }| host::Proven { address, since }),
+            before: host.before,
             updated: host.updated.map(|Proven { address, since }| host::Updated { address, since }),
             router: host.router.map(|Reported { v4, v6, at }| host::Reported { v4, v6, at }),
             challenge: host.challenge,
         }
+    }
+}
+
+impl From<host::Settings> for Settings {
+    fn from(settings: host::Settings) -> Self {
+        let host::Settings { alias, address_from, address, carrier, ttl, via, home_port, wildcard, redirect, allow, deny, max_connections } =
+            settings;
+        let host::HomePort { tls, http } = home_port;
+        let home_port = HomePort { tls, http };
+        Self { alias, address_from, address, carrier, ttl, via, home_port, wildcard, redirect, allow, deny, max_connections }
+    }
+}
+
+impl From<Settings> for host::Settings {
+    fn from(settings: Settings) -> Self {
+        let Settings { alias, address_from, address, carrier, ttl, via, home_port, wildcard, redirect, allow, deny, max_connections } =
+            settings;
+        let HomePort { tls, http } = home_port;
+        let home_port = host::HomePort { tls, http };
+        Self { alias, address_from, address, carrier, ttl, via, home_port, wildcard, redirect, allow, deny, max_connections }
+    }
+}
+
+impl From<&change::Certificate> for Certificate {
+    fn from(certificate: &change::Certificate) -> Self {
+        let change::Certificate { chain, key, directory, at } = certificate.clone();
+        Self { chain: chain.into_iter().map(Secret).collect(), key: Secret(key), directory, at }
+    }
+}
+
+impl From<Certificate> for change::Certificate {
+    fn from(certificate: Certificate) -> Self {
+        let Certificate { chain, key: Secret(key), directory, at } = certificate;
+        Self { chain: chain.into_iter().map(|Secret(der)| der).collect(), key, directory, at }
     }
 }
 
@@ -306,132 +425,4 @@ impl From<Identity> for change::Identity {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const CLOUD: &str = "dyn.example.org/cloud";
-
-    fn digest(byte: u8) -> String {
-        Digest([byte; 32]).to_string()
-    }
-
-    fn arbitrary_host() -> impl Strategy<Value = host::Host> {
-        let digest = || any::<[u8; 32]>().prop_map(Digest);
-        let time = || (0i64..4_000_000_000_000).prop_map(|ms| Timestamp::from_millisecond(ms).expect("time"));
-        let address = || any::<u128>().prop_map(Ipv6Addr::from);
-        let names = prop::collection::btree_set("[a-z][a-z0-9]{0,9}\\.org".prop_map(|text| text.parse().expect("name")), 0..4);
-        let authority = prop::sample::select(vec![AddressFrom::Link, AddressFrom::Static, AddressFrom::Update]);
-        let settings = (names, authority, prop::option::of(address()), any::<bool>(), prop::option::of(1u32..86_400));
-        let credentials = (digest(), time(), prop::option::of(digest()), prop::option::of(digest()), digest());
-        let proven = prop::option::of((address(), time()));
-        let updated = prop::option::of((address(), time()));
-        let router = prop::option::of((prop::option::of(any::<u32>().prop_map(Ipv4Addr::from)), prop::option::of(address()), time()));
-        let challenge = prop::collection::btree_set(any::<String>(), 0..4);
-        (settings, credentials, proven, updated, router, challenge).prop_map(
-            |(settings, credentials, proven, updated, router, challenge)| {
-                let (alias, address_from, address, auto, ttl) = settings;
-                let (secret, expires, spent_by, agent, update) = credentials;
-                let carrier = if auto { Carrier::Auto } else { Carrier::Direct };
-                host::Host {
-                    settings: host::Settings { alias, address_from, address, carrier, ttl },
-                    credentials: host::Credentials { join: host::JoinSecret { secret, expires, spent_by }, agent, update },
-                    proven: proven.map(|(address, since)| host::Proven { address, since }),
-                    updated: updated.map(|(address, since)| host::Updated { address, since }),
-                    router: router.map(|(v4, v6, at)| host::Reported { v4, v6, at }),
-                    challenge,
-                }
-            },
-        )
-    }
-
-    fn arbitrary_record() -> impl Strategy<Value = (Key, Record)> {
-        let name =
-            || "([a-f][a-z0-9]{0,20}|@)".prop_map(|label| HostName::new(&label, "dyn.example.org".parse().expect("zone")).expect("host"));
-        let zone = ("[a-z]{1,20}\\.org", any::<u32>(), any::<[u8; 32]>()).prop_map(|(name, serial, apex)| {
-            let name: DnsName = name.parse().expect("name");
-            (Key::Zone(name.clone()), Record::Zone(name, change::Zone { serial: Serial(serial), apex: Digest(apex) }))
-        });
-        let host = (name(), arbitrary_host()).prop_map(|(name, host)| (Key::Host(name.clone()), Record::Host(name, Arc::new(host))));
-        let tombstone = (name(), 0i64..4_000_000_000)
-            .prop_map(|(name, at)| (Key::Tombstone(name.clone()), Record::Tombstone(name, Timestamp::from_second(at).expect("time"))));
-        let bytes = || prop::collection::vec(any::<u8>(), 0..100);
-        let identity = (bytes(), any::<[u8; 32]>(), bytes()).prop_map(|(link_key, reset_key, certificate_key)| {
-            (Key::Identity, Record::Identity(Arc::new(change::Identity { link_key, reset_key, certificate_key })))
-        });
-        prop_oneof![zone, host, tombstone, identity]
-    }
-
-    proptest! {
-        #[test]
-        fn every_record_comes_back_as_it_was((key, record) in arbitrary_record()) {
-            let (table, text) = place(&key);
-            let value = encode(&record).expect("encoded");
-            prop_assert_eq!(decode(table, &text, &value), Ok(record));
-        }
-
-        #[test]
-        fn no_bytes_make_it_panic(key in any::<String>(), value in prop::collection::vec(any::<u8>(), 0..200)) {
-            for table in Table::ALL {
-                let _ = decode(table, &key, &value);
-                let _ = decode(table, &key, &[V1, &value].concat());
-            }
-        }
-    }
-
-    #[test]
-    fn the_first_versions_bytes_stay_readable() {
-        let (one, two) = (digest(1), digest(2));
-        let least = format!(r#"v1 {{"join":{{"secret":"{one}","expires":"2026-01-02T00:00:00Z"}},"update":"{two}"}}"#);
-        let Ok(Record::Host(name, host)) = decode(Table::Hosts, CLOUD, least.as_bytes()) else { panic!("no host") };
-        assert_eq!((name.dual().as_str(), host.settings.clone()), ("cloud.dyn.example.org", host::Settings::default()));
-        let full = format!(
-            r#"v1 {{"settings":{{"alias":["owncloud.example.org"],"address-from":"static","address":"2001:db8:1::11","carrier":"direct","ttl":30}},"join":{{"secret":"{one}","expires":"2026-01-02T00:00:00Z","spent-by":"{two}"}},"agent":"{two}","update":"{two}","proven":{{"address":"2001:db8:1::12","since":"2026-01-01T00:00:00Z"}},"challenge":["x"]}}"#
-        );
-        let record = decode(Table::Hosts, CLOUD, full.as_bytes()).expect("host");
-        assert_eq!(String::from_utf8(encode(&record).expect("encoded")), Ok(full));
-    }
-
-    #[test]
-    fn a_record_of_before_updates_opens_and_one_with_them_reads_as_written() {
-        let digest = digest(1);
-        let before = format!(
-            r#"v1 {{"settings":{{"address-from":"link","carrier":"auto"}},"join":{{"secret":"{digest}","expires":"2026-01-02T00:00:00Z"}},"update":"{digest}","proven":{{"address":"2001:db8:1::12","since":"2026-01-01T00:00:00Z"}}}}"#
-        );
-        let record = decode(Table::Hosts, CLOUD, before.as_bytes()).expect("host");
-        let Record::Host(_, host) = &record else { panic!("no host") };
-        assert_eq!((host.updated, host.router), (None, None));
-        assert_eq!(String::from_utf8(encode(&record).expect("encoded")), Ok(before), "and is written as it was");
-        let with = format!(
-            r#"v1 {{"settings":{{"address-from":"update","carrier":"auto"}},"join":{{"secret":"{digest}","expires":"2026-01-02T00:00:00Z"}},"update":"{digest}","updated":{{"address":"2001:db8:1::12","since":"2026-01-01T00:00:00Z"}},"router":{{"v4":"100.64.0.7","v6":"2001:db8:1::12","at":"2026-01-01T00:00:00Z"}}}}"#
-        );
-        let record = decode(Table::Hosts, CLOUD, with.as_bytes()).expect("host");
-        let Record::Host(_, host) = &record else { panic!("no host") };
-        assert_eq!(host.home(), "2001:db8:1::12".parse().ok());
-        assert_eq!(String::from_utf8(encode(&record).expect("encoded")), Ok(with));
-    }
-
-    #[test]
-    fn what_is_not_understood_is_named() {
-        let good = format!(r#"v1 {{"serial":7,"apex":"{}"}}"#, digest(0));
-        assert!(decode(Table::Zones, "dyn.example.org", good.as_bytes()).is_ok());
-        for (key, value) in [
-            ("dyn.example.org", good.replace("v1", "v2")),
-            ("dyn.example.org", good.replace("serial", "cereal")),
-            ("dyn.example.org", good.replace("7,", "7,\"later\":1,")),
-            ("Dyn.example.org", good.clone()),
-            ("dyn..org", good.clone()),
-        ] {
-            let error = decode(Table::Zones, key, value.as_bytes()).expect_err(&value);
-            assert!(error.to_string().starts_with(&format!("record {key:?} in zones: ")), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_damaged_secret_is_not_quoted() {
-        let value = r#"v1 {"link-key":"c2VjcmV0","reset-key":5,"cid-key":"hush","certificate-key":""}"#;
-        let error = decode(Table::Identity, SELF, value.as_bytes()).expect_err("damaged").to_string();
-        assert!(!error.contains("hush") && !error.contains("c2VjcmV0"), "{error}");
-    }
-}
+mod tests;

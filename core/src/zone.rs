@@ -137,6 +137,9 @@ impl<'a> ZoneView<'a> {
         if own == Some(left) {
             return Some(self.own(left));
         }
+        if let Some(challenge) = self.own_challenge(left) {
+            return Some(Node { challenge: Some(challenge), ttl: self.params.ttl, ..Node::default() });
+        }
         // A name with nothing of its own exists if another one is below it (RFC 8020).
         let above_own = || own?.strip_suffix(left)?.ends_with('.').then(Node::default);
         self.node_of_host(left).or_else(above_own)
@@ -155,6 +158,13 @@ impl<'a> ZoneView<'a> {
     fn own(&self, left: &str) -> Node<'a> {
         let apex = left.is_empty().then(|| self.apex());
         Node { apex, ipv4: &self.params.ipv4, ipv6: &self.params.ipv6, ttl: self.params.ttl, ..Node::default() }
+    }
+
+    /// The challenge of our own name, which is at no host's.
+    fn own_challenge(&self, left: &str) -> Option<&'a BTreeSet<String>> {
+        let own = self.params.own_name.within(self.name)?;
+        let below = if own.is_empty() { left == "_acme-challenge" } else { left.strip_prefix("_acme-challenge.") == Some(own) };
+        below.then(|| self.state.challenge(&self.params.own_name))?
     }
 
     fn node_of_host(&self, left: &str) -> Option<Node<'a>> {

@@ -24,6 +24,9 @@ fn key_of(record: &Record) -> Key {
         Record::Zone(name, _) => Key::Zone(name.clone()),
         Record::Host(name, _) => Key::Host(name.clone()),
         Record::Tombstone(name, _) => Key::Tombstone(name.clone()),
+        Record::Challenge(name, _) => Key::Challenge(name.clone()),
+        Record::Account(url, _) => Key::Account(url.clone()),
+        Record::Certificate(name, _) => Key::Certificate(name.clone()),
         Record::Identity(_) => Key::Identity,
     }
 }

@@ -197,12 +197,12 @@ fn load(db: &Database) -> Result<State, Fault> {
         Some(newer) if newer > FORMAT => return Err(Fault::Newer(newer)),
         _ => return Err(Fault::Torn("its format record is no number of a format".into())),
     }
-    let mut names = txn.list_tables()?.map(|table| table.name().to_owned());
-    if let Some(unknown) = names.find(|name| name != META.name() && Table::ALL.iter().all(|table| table.name() != name)) {
+    let names: BTreeSet<String> = txn.list_tables()?.map(|table| table.name().to_owned()).collect();
+    if let Some(unknown) = names.iter().find(|name| *name != META.name() && Table::ALL.iter().all(|table| table.name() != *name)) {
         return Err(Fault::Torn(format!("it has a table {unknown:?} that this version does not know")));
     }
     let mut state = State::default();
-    for table in Table::ALL {
+    for table in Table::ALL.into_iter().filter(|table| table.is_of_the_first_version() || names.contains(table.name())) {
         for entry in txn.open_table(definition(table))?.iter()? {
             let (key, value) = entry?;
             let record = stored::decode(table, key.value(), value.value());

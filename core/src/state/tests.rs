@@ -295,3 +295,32 @@ fn an_agent_that_joins_takes_the_word_from_updates() {
 }
 
 mod properties;
+
+#[test]
+fn an_earlier_network_is_remembered_through_a_goodbye() {
+    let mut state = with_cloud();
+    let mut apply = |change| state.apply(&change, &policy()).map(|_| state.host(&host("cloud")).expect("host").before).expect("applied");
+    assert_eq!(apply(home("2001:db8:1::11")), None);
+    let first = "2001:db8:1::11".parse().ok();
+    assert_eq!(apply(home("2001:db8:1::12")), None, "the same network tells nothing");
+    assert_eq!(apply(home("2001:db8:1::11")), None);
+    assert_eq!(apply(home("2001:db8:2::11")), first);
+    assert_eq!(apply(Change::Withdraw { host: host("cloud"), address: "2001:db8:2::11".parse().expect("v6") }), first);
+    assert_eq!(apply(home("2001:db8:2::11")), first);
+    assert_eq!(apply(home("2001:db8:3::11")), "2001:db8:2::11".parse().ok());
+}
+
+#[test]
+fn a_challenge_of_our_own_name_shows_and_what_is_kept_for_it_does_not() {
+    let mut state = started();
+    let before = serial(&state);
+    let own: DnsName = "gw.dyn.example.org".parse().expect("name");
+    let challenge = |values: &[&str]| Change::OwnChallenge { name: own.clone(), values: values.iter().map(|&v| v.to_owned()).collect() };
+    assert_eq!(state.apply(&challenge(&["x"]), &policy()), Ok(vec![Key::Challenge(own.clone()), Key::Zone(zone())]));
+    assert_eq!(state.apply(&challenge(&["x"]), &policy()), Ok(vec![]));
+    assert_eq!(serial(&state), before + 1);
+    let account = Change::Account { directory: "https://ca.test/dir".into(), account: crate::change::Account(vec![1]) };
+    assert_eq!(state.apply(&account, &policy()), Ok(vec![Key::Account("https://ca.test/dir".into())]));
+    assert_eq!(state.apply(&challenge(&[]), &policy()), Ok(vec![Key::Challenge(own.clone()), Key::Zone(zone())]));
+    assert_eq!((serial(&state), state.challenge(&own)), (before + 2, None));
+}

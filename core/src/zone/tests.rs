@@ -171,3 +171,17 @@ fn a_routers_name_has_what_it_reported_and_is_not_there_before() {
     assert_eq!(dual.rrset(Type::A).expect("A").data, Data::A(&params.ipv4), "the A is the gateway's");
     assert_eq!(dual.rrset(Type::AAAA).expect("AAAA").data, Data::Aaaa(&[home()]));
 }
+
+#[test]
+fn the_challenge_of_our_own_name_stands_below_it_alone() {
+    let values: BTreeSet<String> = ["token".to_owned()].into();
+    let with = state(&[Change::OwnChallenge { name: name("gw.dyn.example.org"), values: values.clone() }]);
+    assert_eq!(types(&with, &params(), "_acme-challenge.gw"), Some(vec![Type::TXT.0]));
+    for left in ["_acme-challengegw", "_acme-challenge", "_acme-challenge.cloud", "x._acme-challenge.gw"] {
+        assert_eq!(types(&with, &params(), left), None, "{left}");
+    }
+    let apex = ZoneParams { own_name: name("dyn.example.org"), ..params() };
+    let with = state(&[Change::OwnChallenge { name: name("dyn.example.org"), values }]);
+    assert_eq!(types(&with, &apex, "_acme-challenge"), Some(vec![Type::TXT.0]));
+    assert_eq!(types(&state(&[]), &params(), "_acme-challenge.gw"), None);
+}

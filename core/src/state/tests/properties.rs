@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::host::ALIAS_LIMIT;
+use crate::host::{ALIAS_LIMIT, Via};
 
 const ZONES: [&str; 3] = ["dyn.example.org", "home.test", "example.org"];
 
@@ -14,6 +14,10 @@ fn zone_name() -> impl Strategy<Value = DnsName> {
 fn host_name() -> impl Strategy<Value = HostName> {
     let label = prop::sample::select(vec!["a", "b", "c", "@", "www"]);
     (label, zone_name()).prop_map(|(label, zone)| HostName::new(label, zone).expect("host"))
+}
+
+fn own_name() -> impl Strategy<Value = DnsName> {
+    prop::sample::select(vec!["gw.dyn.example.org", "gw.example.net"]).prop_map(|name| name.parse().expect("name"))
 }
 
 fn time() -> impl Strategy<Value = Timestamp> {
@@ -42,7 +46,7 @@ fn edit_text() -> impl Strategy<Value = String> {
         1 => (0..=ALIAS_LIMIT + 1).prop_map(|count| (0..count).map(|n| format!("n{n}.org,")).fold("alias=".into(), |all, one| all + one.as_str())),
         1 => (0_u32..90_000).prop_map(|ttl| format!("ttl={ttl}")),
         1 => address().prop_map(|address| format!("address={address}")),
-        2 => prop::sample::select(vec!["address=", "ttl=", "address-from=link", "address-from=static", "carrier=direct", "colour=red"])
+        2 => prop::sample::select(vec!["address=", "ttl=", "address-from=link", "address-from=static", "carrier=direct", "colour=red", "via=gateway", "via=auto", "wildcard=on", "redirect=on"])
             .prop_map(str::to_owned),
     ]
 }
@@ -67,6 +71,12 @@ fn any_change() -> impl Strategy<Value = Change> {
         2 => (host_name(), address()).prop_map(|(host, address)| Change::Withdraw { host, address }),
         2 => (host_name(), prop::collection::btree_set("[a-z]{0,3}", 0..3))
             .prop_map(|(host, values)| Change::Challenge { host, values }),
+        2 => (own_name(), prop::collection::btree_set("[a-z]{0,3}", 0..3)).prop_map(|(name, values)| Change::OwnChallenge { name, values }),
+        1 => ("[ab]", 0_u8..3).prop_map(|(directory, byte)| Change::Account { directory, account: Account(vec![byte]) }),
+        1 => (own_name(), 0_u8..3, time()).prop_map(|(name, byte, at)| {
+            let certificate = Certificate { chain: vec![vec![byte]], key: vec![byte], directory: "a".into(), at };
+            Change::Certificate { name, certificate }
+        }),
         1 => Just(Change::Identify(identity)),
     ]
 }
@@ -82,14 +92,18 @@ fn keys(state: &State) -> Vec<Key> {
     let zones = state.zones().map(|(name, _)| Key::Zone(name.clone()));
     let hosts = state.hosts().map(|(name, _)| Key::Host(name.clone()));
     let tombstones = state.tombstones.keys().map(|name| Key::Tombstone(name.clone()));
-    zones.chain(hosts).chain(tombstones).chain(state.identity().map(|_| Key::Identity)).collect()
+    let challenges = state.challenges.keys().map(|name| Key::Challenge(name.clone()));
+    let accounts = state.accounts.keys().map(|url| Key::Account(url.clone()));
+    let certificates = state.certificates.keys().map(|name| Key::Certificate(name.clone()));
+    let own = challenges.chain(accounts).chain(certificates);
+    zones.chain(hosts).chain(tombstones).chain(own).chain(state.identity().map(|_| Key::Identity)).collect()
 }
 
 /// Whose each alias is, and each agent's key.
 type Indexes = (Vec<(DnsName, HostName)>, Vec<(Digest, HostName)>);
 
 /// What the world sees of a host.
-type Seen = (HostName, Option<Ipv6Addr>, Option<u32>, BTreeSet<String>);
+type Seen = (HostName, Option<Ipv6Addr>, Option<u32>, BTreeSet<String>, Via, bool);
 
 /// Both indexes, as they follow from the hosts.
 fn derived(state: &State) -> Indexes {
@@ -106,9 +120,14 @@ fn indexes(state: &State) -> Indexes {
     (state.aliases.iter().map(pair).collect(), state.agents.iter().map(|(key, host)| (*key, host.clone())).collect())
 }
 
-fn seen(state: &State, zone: &DnsName) -> Vec<Seen> {
+fn seen(state: &State, zone: &DnsName) -> (Vec<Seen>, Vec<(DnsName, BTreeSet<String>)>) {
     let hosts = state.hosts().filter(|(name, _)| name.zone() == zone);
-    hosts.map(|(name, host)| (name.clone(), host.home(), host.settings.ttl, host.challenge.clone())).collect()
+    let hosts = hosts.map(|(name, host)| {
+        let Settings { ttl, via, wildcard, .. } = host.settings;
+        (name.clone(), host.home(), ttl, host.challenge.clone(), via, wildcard)
+    });
+    let own = state.challenges.iter().filter(|(name, _)| name.within(zone).is_some());
+    (hosts.collect(), own.map(|(name, values)| (name.clone(), BTreeSet::clone(values))).collect())
 }
 
 proptest! {

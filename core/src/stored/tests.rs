@@ -1,0 +1,165 @@
+//! Every record comes back; what is damaged is named and not quoted.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const CLOUD: &str = "dyn.example.org/cloud";
+
+fn digest(byte: u8) -> String {
+    Digest([byte; 32]).to_string()
+}
+
+fn arbitrary_host() -> impl Strategy<Value = host::Host> {
+    let digest = || any::<[u8; 32]>().prop_map(Digest);
+    let time = || (0i64..4_000_000_000_000).prop_map(|ms| Timestamp::from_millisecond(ms).expect("time"));
+    let address = || any::<u128>().prop_map(Ipv6Addr::from);
+    let names = prop::collection::btree_set("[a-z][a-z0-9]{0,9}\\.org".prop_map(|text| text.parse().expect("name")), 0..4);
+    let authority = prop::sample::select(vec![AddressFrom::Link, AddressFrom::Static, AddressFrom::Update]);
+    let settings = (names, authority, prop::option::of(address()), any::<bool>(), prop::option::of(1u32..86_400));
+    let networks = || {
+        prop::collection::btree_set(
+            (any::<u32>(), 0_u8..=32).prop_map(|(v4, length)| IpNet::new(Ipv4Addr::from(v4).into(), length).expect("net")),
+            0..3,
+        )
+    };
+    let via = prop::sample::select(vec![Via::Auto, Via::Home, Via::Gateway]);
+    let gateway = (via, any::<(Option<u16>, Option<u16>)>(), any::<(bool, bool)>(), networks(), networks(), any::<Option<u32>>());
+    let credentials = (digest(), time(), prop::option::of(digest()), prop::option::of(digest()), digest());
+    let proven = prop::option::of((address(), time()));
+    let updated = prop::option::of((address(), time()));
+    let router = prop::option::of((prop::option::of(any::<u32>().prop_map(Ipv4Addr::from)), prop::option::of(address()), time()));
+    let challenge = prop::collection::btree_set(any::<String>(), 0..4);
+    let before = prop::option::of(address());
+    (settings, gateway, credentials, proven, before, updated, router, challenge).prop_map(
+        |(settings, gateway, credentials, proven, before, updated, router, challenge)| {
+            let (alias, address_from, address, auto, ttl) = settings;
+            let (secret, expires, spent_by, agent, update) = credentials;
+            let carrier = if auto { Carrier::Auto } else { Carrier::Direct };
+            let (via, (tls, http), (wildcard, redirect), allow, deny, max_connections) = gateway;
+            let home_port = host::HomePort { tls, http };
+            host::Host {
+                settings: host::Settings {
+                    alias,
+                    address_from,
+                    address,
+                    carrier,
+                    ttl,
+                    via,
+                    home_port,
+                    wildcard,
+                    redirect,
+                    allow,
+                    deny,
+                    max_connections,
+                },
+                credentials: host::Credentials { join: host::JoinSecret { secret, expires, spent_by }, agent, update },
+                proven: proven.map(|(address, since)| host::Proven { address, since }),
+                before,
+                updated: updated.map(|(address, since)| host::Updated { address, since }),
+                router: router.map(|(v4, v6, at)| host::Reported { v4, v6, at }),
+                challenge,
+            }
+        },
+    )
+}
+
+fn arbitrary_record() -> impl Strategy<Value = (Key, Record)> {
+    let name =
+        || "([a-f][a-z0-9]{0,20}|@)".prop_map(|label| HostName::new(&label, "dyn.example.org".parse().expect("zone")).expect("host"));
+    let zone = ("[a-z]{1,20}\\.org", any::<u32>(), any::<[u8; 32]>()).prop_map(|(name, serial, apex)| {
+        let name: DnsName = name.parse().expect("name");
+        (Key::Zone(name.clone()), Record::Zone(name, change::Zone { serial: Serial(serial), apex: Digest(apex) }))
+    });
+    let host = (name(), arbitrary_host()).prop_map(|(name, host)| (Key::Host(name.clone()), Record::Host(name, Arc::new(host))));
+    let tombstone = (name(), 0i64..4_000_000_000)
+        .prop_map(|(name, at)| (Key::Tombstone(name.clone()), Record::Tombstone(name, Timestamp::from_second(at).expect("time"))));
+    let bytes = || prop::collection::vec(any::<u8>(), 0..100);
+    let identity = (bytes(), any::<[u8; 32]>(), bytes()).prop_map(|(link_key, reset_key, certificate_key)| {
+        (Key::Identity, Record::Identity(Arc::new(change::Identity { link_key, reset_key, certificate_key })))
+    });
+    let own = || "[a-z]{1,20}\\.org".prop_map(|name| name.parse::<DnsName>().expect("name"));
+    let challenge = (own(), prop::collection::btree_set(any::<String>(), 0..4))
+        .prop_map(|(name, values)| (Key::Challenge(name.clone()), Record::Challenge(name, Arc::new(values))));
+    let account = (any::<String>(), bytes())
+        .prop_map(|(url, account)| (Key::Account(url.clone()), Record::Account(url, Arc::new(change::Account(account)))));
+    let chain = prop::collection::vec(bytes(), 0..3);
+    let certificate = (own(), chain, bytes(), any::<String>(), 0i64..4_000_000_000).prop_map(|(name, chain, key, directory, at)| {
+        let at = Timestamp::from_second(at).expect("time");
+        let certificate = change::Certificate { chain, key, directory, at };
+        (Key::Certificate(name.clone()), Record::Certificate(name, Arc::new(certificate)))
+    });
+    prop_oneof![zone, host, tombstone, identity, challenge, account, certificate]
+}
+
+proptest! {
+    #[test]
+    fn every_record_comes_back_as_it_was((key, record) in arbitrary_record()) {
+        let (table, text) = place(&key);
+        let value = encode(&record).expect("encoded");
+        prop_assert_eq!(decode(table, &text, &value), Ok(record));
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic(key in any::<String>(), value in prop::collection::vec(any::<u8>(), 0..200)) {
+        for table in Table::ALL {
+            let _ = decode(table, &key, &value);
+            let _ = decode(table, &key, &[V1, &value].concat());
+        }
+    }
+}
+
+#[test]
+fn the_first_versions_bytes_stay_readable() {
+    let (one, two) = (digest(1), digest(2));
+    let least = format!(r#"v1 {{"join":{{"secret":"{one}","expires":"2026-01-02T00:00:00Z"}},"update":"{two}"}}"#);
+    let Ok(Record::Host(name, host)) = decode(Table::Hosts, CLOUD, least.as_bytes()) else { panic!("no host") };
+    assert_eq!((name.dual().as_str(), host.settings.clone()), ("cloud.dyn.example.org", host::Settings::default()));
+    let full = format!(
+        r#"v1 {{"settings":{{"alias":["owncloud.example.org"],"address-from":"static","address":"2001:db8:1::11","carrier":"direct","ttl":30}},"join":{{"secret":"{one}","expires":"2026-01-02T00:00:00Z","spent-by":"{two}"}},"agent":"{two}","update":"{two}","proven":{{"address":"2001:db8:1::12","since":"2026-01-01T00:00:00Z"}},"challenge":["x"]}}"#
+    );
+    let record = decode(Table::Hosts, CLOUD, full.as_bytes()).expect("host");
+    assert_eq!(String::from_utf8(encode(&record).expect("encoded")), Ok(full));
+}
+
+#[test]
+fn a_record_of_before_updates_opens_and_one_with_them_reads_as_written() {
+    let digest = digest(1);
+    let before = format!(
+        r#"v1 {{"settings":{{"address-from":"link","carrier":"auto"}},"join":{{"secret":"{digest}","expires":"2026-01-02T00:00:00Z"}},"update":"{digest}","proven":{{"address":"2001:db8:1::12","since":"2026-01-01T00:00:00Z"}}}}"#
+    );
+    let record = decode(Table::Hosts, CLOUD, before.as_bytes()).expect("host");
+    let Record::Host(_, host) = &record else { panic!("no host") };
+    assert_eq!((host.updated, host.router), (None, None));
+    assert_eq!(String::from_utf8(encode(&record).expect("encoded")), Ok(before), "and is written as it was");
+    let with = format!(
+        r#"v1 {{"settings":{{"address-from":"update","carrier":"auto"}},"join":{{"secret":"{digest}","expires":"2026-01-02T00:00:00Z"}},"update":"{digest}","updated":{{"address":"2001:db8:1::12","since":"2026-01-01T00:00:00Z"}},"router":{{"v4":"100.64.0.7","v6":"2001:db8:1::12","at":"2026-01-01T00:00:00Z"}}}}"#
+    );
+    let record = decode(Table::Hosts, CLOUD, with.as_bytes()).expect("host");
+    let Record::Host(_, host) = &record else { panic!("no host") };
+    assert_eq!(host.home(), "2001:db8:1::12".parse().ok());
+    assert_eq!(String::from_utf8(encode(&record).expect("encoded")), Ok(with));
+}
+
+#[test]
+fn what_is_not_understood_is_named() {
+    let good = format!(r#"v1 {{"serial":7,"apex":"{}"}}"#, digest(0));
+    assert!(decode(Table::Zones, "dyn.example.org", good.as_bytes()).is_ok());
+    for (key, value) in [
+        ("dyn.example.org", good.replace("v1", "v2")),
+        ("dyn.example.org", good.replace("serial", "cereal")),
+        ("dyn.example.org", good.replace("7,", "7,\"later\":1,")),
+        ("Dyn.example.org", good.clone()),
+        ("dyn..org", good.clone()),
+    ] {
+        let error = decode(Table::Zones, key, value.as_bytes()).expect_err(&value);
+        assert!(error.to_string().starts_with(&format!("record {key:?} in zones: ")), "{error}");
+    }
+}
+
+#[test]
+fn a_damaged_secret_is_not_quoted() {
+    let value = r#"v1 {"link-key":"c2VjcmV0","reset-key":5,"cid-key":"hush","certificate-key":""}"#;
+    let error = decode(Table::Identity, SELF, value.as_bytes()).expect_err("damaged").to_string();
+    assert!(!error.contains("hush") && !error.contains("c2VjcmV0"), "{error}");
+}
