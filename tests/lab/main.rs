@@ -19,6 +19,7 @@
 mod clock;
 mod daemon;
 mod lab;
+mod machine;
 mod netns;
 mod probe;
 mod registry;

@@ -155,7 +155,8 @@ pub(crate) fn feed(command: &mut Command, input: &str) -> Output {
     output
 }
 
-fn pipe(command: &mut Command, input: &str) -> Output {
+/// Runs a command to its end, whatever that is, on what it reads from standard input.
+pub(crate) fn pipe(command: &mut Command, input: &str) -> Output {
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let mut stdin = child.stdin.take().expect("a piped standard input");
     // A program that ends before it has read all says so by its status.

@@ -1,6 +1,7 @@
 //! The stories, one a file; `ground` first when something fails.
 
 mod copies;
+mod docs;
 mod figure;
 mod ground;
 mod inheritance;

@@ -1,0 +1,118 @@
+//! The documentation, word by word: each command of its shell blocks runs on the machine that its page is about, under a real systemd.
+//!
+//! Nothing is added between them, so that what a page leaves out is missing here too. Two things no text can have are put in: the join
+//! string that `host add` printed, and the router's firewall, which the lab has open already.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::clock::wait_for;
+use crate::lab::Lab;
+use crate::machine::Machine;
+use crate::roles::{ALIAS, DUAL, PUBLISHED, TWIN, fourward};
+use crate::topology::Node::{self, Phone4, Phone6, Server, Vps};
+use crate::web::PAGE;
+
+/// The pages for operators in the order in which one reads them, and the machine that each is about.
+const PAGES: [(&str, Node); 7] = [
+    ("docs/vps.md", Vps),
+    ("docs/home.md", Server),
+    ("docs/own-domain.md", Vps),
+    ("docs/fritzbox.md", Vps),
+    ("docs/settings.md", Vps),
+    ("docs/owncloud.md", Server),
+    ("docs/troubleshooting.md", Vps),
+];
+
+/// Where a page's way from nothing to a first fetch ends, and what comes after may be left out.
+const LATER: &str = "\n## ";
+
+fn page(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The commands in the shell blocks of `text`; a comment that names the other place leads there for the rest of its block.
+fn commands(text: &str, machine: Node) -> Vec<(Node, String)> {
+    let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("\n```").next());
+    let mut commands = Vec::new();
+    for block in blocks {
+        let mut at = machine;
+        for line in block.replace("\\\n", " ").lines().map(str::trim).filter(|line| !line.is_empty()) {
+            match line.strip_prefix('#') {
+                Some(place) if place.contains("on the VPS") => at = Vps,
+                Some(place) if place.contains("at home") => at = Server,
+                Some(_) => {}
+                None => commands.push((at, line.to_owned())),
+            }
+        }
+    }
+    commands
+}
+
+/// Both ends, and the join string between them.
+struct Reader {
+    vps: Machine,
+    home: Machine,
+    join: String,
+}
+
+impl Reader {
+    fn type_in(&mut self, node: Node, line: &str) {
+        let machine = if node == Server { &self.home } else { &self.vps };
+        let input = if line.starts_with("fourward join -") { self.join.as_str() } else { "" };
+        let said = machine.must(line, input);
+        if let Some(join) = said.lines().find(|line| line.starts_with("fw1.")) {
+            self.join = join.to_owned();
+        }
+    }
+}
+
+#[test]
+fn whoever_follows_the_pages_gets_there_and_every_command_in_them_runs() {
+    let lab = Lab::new();
+    let boot = |node, name| Machine::boot(lab.ns(node), lab.log(name));
+    let mut reader = Reader { vps: boot(Vps, "systemd-vps"), home: boot(Server, "systemd-home"), join: String::new() };
+
+    let first = |text: &str| text.split(LATER).next().unwrap_or_default().to_owned();
+    let way: Vec<_> = PAGES[..2].iter().flat_map(|(name, machine)| commands(&first(&page(name)), *machine)).collect();
+    for (node, line) in &way {
+        reader.type_in(*node, line);
+    }
+    lab.wait_until_published(TWIN, lab.home());
+    wait_for("phone4 reads the page by the first pages alone", PUBLISHED, || {
+        lab.fetch(Phone4, &format!("https://{DUAL}/"), &[]).is_ok_and(|got| got.body == PAGE)
+    });
+    assert_eq!(lab.fetch(Phone6, &format!("https://{DUAL}/"), &[]).expect("phone6").remote, lab.home().to_string());
+    // A line may hold several commands; all count.
+    let count = |node| way.iter().filter(|(at, _)| *at == node).map(|(_, line)| line.split("&&").count()).sum::<usize>();
+    assert!(count(Vps) <= 8, "{} commands on the VPS", count(Vps));
+    assert!(count(Server) <= 3, "{} commands at home", count(Server));
+    eprintln!("from nothing to the first page: {} commands on the VPS, {} at home", count(Vps), count(Server));
+
+    for (name, machine) in PAGES {
+        let all = commands(&page(name), machine);
+        for (node, line) in all.iter().filter(|command| !way.contains(command)) {
+            reader.type_in(*node, line);
+        }
+    }
+    let confined = reader.vps.must("systemctl show fourward --property=ActiveState,NRestarts,User", "");
+    assert_eq!(confined, "NRestarts=0\nActiveState=active\nUser=fourward\n", "under the unit as it is");
+    assert_eq!(lab.fetch(Phone4, &format!("https://{ALIAS}/"), &[]).expect("phone4, by the own domain").body, PAGE);
+}
+
+#[test]
+fn commands_named_in_passing_exist() {
+    let pages: Vec<&str> = PAGES.iter().map(|(name, _)| *name).chain(["README.md"]).collect();
+    for name in pages {
+        let text = page(name);
+        let spans = text.split('`').skip(1).step_by(2).filter(|span| span.starts_with("fourward ") && !span.contains('\n'));
+        for span in spans {
+            let words: Vec<&str> = span.split(' ').skip(1).collect();
+            let depth = if matches!(words[0], "host" | "config" | "zone") { 2 } else { 1 };
+            let arguments = [&words[..depth.min(words.len())], &["--help"]].concat();
+            let output = Command::new(fourward()).args(arguments).output().expect("fourward");
+            assert!(output.status.success(), "{name}: `{span}` is no command");
+        }
+    }
+}
