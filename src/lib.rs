@@ -20,6 +20,7 @@ pub mod quic;
 mod run;
 pub mod store;
 pub mod supervisor;
+pub mod tally;
 pub mod telemetry;
 
 use std::io;

@@ -45,10 +45,12 @@ pub struct Server {
 }
 
 /// What answers on our own name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Control {
     /// Whether routers' updates are taken over plain HTTP too, where everyone on the way reads the password.
     pub http_updates: bool,
+    /// Where metrics are read, by everyone who can reach it.
+    pub metrics: Vec<SocketAddr>,
 }
 
 /// What the world is told about this server.

@@ -182,7 +182,8 @@ impl Shared {
     /// The home of `host`, for what is called `tcp/{service}`, at `port`.
     async fn home(&self, host: &HostName, service: u16, port: u16) -> Option<Home> {
         let service = Service { protocol: Tcp, port: service };
-        let dialer = Dialer { store: &self.store, leases: &self.leases, relays: &self.relays, patience: self.config.timeouts.dial };
+        let (dials, patience) = (self.traffic.dials(), self.config.timeouts.dial);
+        let dialer = Dialer { store: &self.store, leases: &self.leases, relays: &self.relays, dials, patience };
         match dialer.dial(host, service, port).await {
             Ok(home) => Some(home),
             Err(error) => {
