@@ -38,7 +38,8 @@ fn agrees(target: &str, update: &Update) {
     }
 
     let (v4, v6): (IpAddr, IpAddr) = (Ipv4Addr::new(192, 0, 2, 4).into(), Ipv6Addr::LOCALHOST.into());
-    let keys: Vec<&str> = target.split_once('?').map_or("", |(_, query)| query).split(['&', '=']).collect();
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    let keys: Vec<&str> = query.split('&').map(|one| one.split_once('=').map_or(one, |(key, _)| key)).collect();
     let mentions = |family: &[&str]| family.iter().any(|key| keys.contains(key));
     if !mentions(&["myip", "ip"]) {
         let (four, six) = (mentions(&["myipv4", "ipv4", "ip4"]), mentions(&["myipv6", "ipv6", "ip6"]));
