@@ -17,6 +17,7 @@ pub mod link;
 pub mod listener;
 pub mod netlink;
 pub mod quic;
+pub mod redact;
 mod run;
 pub mod store;
 pub mod supervisor;
@@ -88,12 +89,23 @@ fn config_kind(error: &ConfigError) -> Kind {
     }
 }
 
+/// Says what is wrong with the arguments and ends: in colours, unless it quotes a secret.
+fn complain(error: &clap::Error) -> ! {
+    let text = error.to_string();
+    let clean = redact::join_strings(&text);
+    if clean == text {
+        error.exit();
+    }
+    eprint!("{clean}");
+    std::process::exit(error.exit_code())
+}
+
 /// The program, from its arguments to its end.
 ///
 /// # Errors
 /// Whatever ends it otherwise than well.
 pub fn main() -> Result<(), Error> {
-    let command = Cli::parse().command;
+    let command = Cli::try_parse().unwrap_or_else(|error| complain(&error)).command;
     match command {
         // Before any thread is there: the demo enters namespaces.
         Command::Demo(args) if !args.node.is_empty() => Ok(demo::node(&args.node)?),

@@ -44,6 +44,9 @@ pub(crate) const DUAL: &str = "cloud.dyn.example.org";
 /// A role starts in well under a second; the machine may be busy.
 const START: Duration = Duration::from_secs(10);
 
+/// `run` at the most verbose, by our own switch and by the one that other programs have.
+const TELLING_ALL: [&str; 4] = ["FOURWARD_LOG=trace", "RUST_LOG=trace", env!("CARGO_BIN_EXE_fourward"), "run"];
+
 /// The machines of one test.
 pub(crate) struct Machines {
     pub(crate) vps: Ns,
@@ -82,8 +85,13 @@ impl Machines {
 
     /// The server's config, as `init` writes it.
     pub(crate) fn init(&self) -> PathBuf {
-        let config = self.path("vps.toml");
-        let (file, state) = (text(&config), text(&self.path("vps-state")));
+        self.init_as("vps")
+    }
+
+    /// The same, with a config and a state of this name.
+    pub(crate) fn init_as(&self, name: &str) -> PathBuf {
+        let config = self.path(&format!("{name}.toml"));
+        let (file, state) = (text(&config), text(&self.path(&format!("{name}-state"))));
         let arguments = ["init", "--zone", ZONE, "--ipv4", VPS4, "--ipv6", VPS6, "--no-acme", "--config", &file, "--state", &state];
         outcome::run(&arguments).succeeds();
         config
@@ -103,7 +111,7 @@ impl Machines {
 
     /// A server that logs all that it ever says.
     pub(crate) fn server_that_tells_all(&self, config: &Path) -> Role {
-        let mut role = self.role(&self.vps, config, "env", &["FOURWARD_LOG=trace", fourward(), "run"]);
+        let mut role = self.role(&self.vps, config, "env", &TELLING_ALL);
         role.wait_until_it_answers();
         role
     }
@@ -145,6 +153,11 @@ impl Machines {
     /// The agent that joined by this name.
     pub(crate) fn agent(&self, name: &str) -> Role {
         self.role(&self.home, &self.path(&format!("{name}.toml")), fourward(), &["run"])
+    }
+
+    /// The same, and it logs all that it ever says.
+    pub(crate) fn agent_that_tells_all(&self, name: &str) -> Role {
+        self.role(&self.home, &self.path(&format!("{name}.toml")), "env", &TELLING_ALL)
     }
 
     /// The host `cloud` on `server`, its agent at home, linked and published, and a service there that echoes on TCP 443 and 80.
