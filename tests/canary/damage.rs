@@ -23,6 +23,9 @@ const LINES: [&str; 8] = [
     "[agent]\nhost = \"SECRET..\"\ngateways = []\n",
 ];
 
+/// What is done to a record's text.
+type Edit = fn(String) -> String;
+
 /// Everything that reads a configuration, with each of `secrets` in wrong places of it.
 pub(crate) fn configs(machines: &Machines, secrets: &[&str], said: &mut Said) {
     let good = fs::read_to_string(machines.init_as("damaged")).expect("a config");
@@ -57,7 +60,7 @@ pub(crate) fn stores(machines: &Machines, state: &Path, said: &mut Said) {
     try_it("no beginning");
     fs::write(&store, &good[..good.len() / 3]).expect("a store");
     try_it("no end");
-    let edits: [(&str, fn(String) -> String); 5] = [
+    let edits: [(&str, Edit); 5] = [
         ("an identity that is cut", |json| json[..json.len() - 9].into()),
         ("a list for a key", |json| json.replacen(":\"", ":[\"", 1).replacen("\",", "\"],", 1)),
         ("keys that are no base64", |json| json.replace("\",", "~\",")),
@@ -71,7 +74,7 @@ pub(crate) fn stores(machines: &Machines, state: &Path, said: &mut Said) {
     }
 }
 
-fn edit_identity(store: &Path, edit: fn(String) -> String) {
+fn edit_identity(store: &Path, edit: Edit) {
     let (table, key) = place(&Key::Identity);
     assert_eq!(table, Table::Identity);
     let table: TableDefinition<'_, &str, &[u8]> = TableDefinition::new(table.name());

@@ -43,7 +43,7 @@ impl Canary {
 fn base64(secret: &[u8], alphabet: &Alphabet, shift: usize) -> Vec<u8> {
     let text = GeneralPurpose::new(alphabet, NO_PAD).encode([&vec![0; shift][..], secret].concat());
     let whole = (shift + secret.len()) / 3 * 4;
-    text[[0, 2, 3][shift]..whole].as_bytes().to_vec()
+    text.as_bytes()[[0, 2, 3][shift]..whole].to_vec()
 }
 
 #[test]
