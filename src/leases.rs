@@ -32,6 +32,18 @@ pub struct Leases {
     started: Instant,
     /// Counts links that came up or went, so that dials can wait for it.
     comings: watch::Sender<u64>,
+    /// For metrics.
+    echoes: AtomicU64,
+    histories: Mutex<HashMap<HostName, History>>,
+}
+
+/// What happened to a host since the start, in numbers, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Addresses that were published because they were proven.
+    pub moves: u64,
+    /// Addresses that were withdrawn because nobody vouched for them any more.
+    pub losses: u64,
 }
 
 /// One link that is up, or was up until a lease ago.
@@ -98,6 +110,8 @@ impl Leases {
             epochs: AtomicU64::new(first),
             started: now,
             comings: watch::Sender::new(0),
+            echoes: AtomicU64::new(0),
+            histories: Mutex::default(),
         }
     }
 
@@ -197,6 +211,41 @@ impl Leases {
     /// When leases of before this server's start end.
     pub fn settled_at(&self) -> Instant {
         self.started + LEASE
+    }
+
+    /// Notes that an agent answered a nonce.
+    pub fn note_echo(&self) {
+        self.echoes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Answers to nonces since the start.
+    pub fn echoes(&self) -> u64 {
+        self.echoes.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a proven address of `host` was published.
+    pub fn note_move(&self, host: &HostName) {
+        lock(&self.histories).entry(host.clone()).or_default().moves += 1;
+    }
+
+    /// Notes that the address of `host` was withdrawn.
+    pub fn note_loss(&self, host: &HostName) {
+        lock(&self.histories).entry(host.clone()).or_default().losses += 1;
+    }
+
+    /// What happened to `host` since the start.
+    pub fn history(&self, host: &HostName) -> History {
+        lock(&self.histories).get(host).copied().unwrap_or_default()
+    }
+
+    /// Forgets what happened to all but the hosts that are `known`, so that there are never more histories than hosts.
+    pub fn forget_unless(&self, known: impl Fn(&HostName) -> bool) {
+        lock(&self.histories).retain(|host, _| known(host));
+    }
+
+    /// Forgets what happened to `host`, which was removed.
+    pub fn forget(&self, host: &HostName) {
+        lock(&self.histories).remove(host);
     }
 
     /// Asks the link of `host`, if it is up, for an echo.

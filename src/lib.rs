@@ -1,6 +1,6 @@
 //! fourward as a library: the roles, and here how they are wired.
 //!
-//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `quic`, `telemetry`; `config`;
+//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `quic`, `redact`, `tally`, `telemetry`; `config`;
 //! `store` and `leases`; the roles `dns`, `gateway`, `link`, `agent`, which never name each other; `control`; `demo` and `cli`.
 
 mod accounts;
@@ -17,9 +17,11 @@ pub mod link;
 pub mod listener;
 pub mod netlink;
 pub mod quic;
+pub mod redact;
 mod run;
 pub mod store;
 pub mod supervisor;
+pub mod tally;
 pub mod telemetry;
 
 use std::io;
@@ -87,12 +89,23 @@ fn config_kind(error: &ConfigError) -> Kind {
     }
 }
 
+/// Says what is wrong with the arguments and ends: in colours, unless it quotes a secret.
+fn complain(error: &clap::Error) -> ! {
+    let text = error.to_string();
+    let clean = redact::join_strings(&text);
+    if clean == text {
+        error.exit();
+    }
+    eprint!("{clean}");
+    std::process::exit(error.exit_code())
+}
+
 /// The program, from its arguments to its end.
 ///
 /// # Errors
 /// Whatever ends it otherwise than well.
 pub fn main() -> Result<(), Error> {
-    let command = Cli::parse().command;
+    let command = Cli::try_parse().unwrap_or_else(|error| complain(&error)).command;
     match command {
         // Before any thread is there: the demo enters namespaces.
         Command::Demo(args) if !args.node.is_empty() => Ok(demo::node(&args.node)?),

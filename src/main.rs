@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use fourward::Kind;
+use fourward::{Kind, redact};
 
 fn main() -> ExitCode {
     match fourward::main() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("fourward: {error}");
+            eprintln!("fourward: {}", redact::join_strings(&error.to_string()));
             ExitCode::from(match error.kind() {
                 Kind::Failed => 1,
                 Kind::Usage => 2,

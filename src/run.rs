@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use fourward_core::change::{Change, Identity};
 use fourward_core::policy::{AddressPolicy, Policy};
+use fourward_core::zone::ZoneParams;
 use jiff::Timestamp;
 use rcgen::KeyPair;
 use sd_notify::NotifyState;
@@ -21,6 +22,7 @@ use tracing::{info, warn};
 use crate::agent::Agent;
 use crate::cli::RunArgs;
 use crate::config::{self, AGENT_KEY, Config, ConfigError, Server};
+use crate::control::metrics::{self, Sources};
 use crate::control::{Control, ControlSocket, OwnPage, PageError, SocketError, Updates};
 use crate::crypto::{self, KeyError};
 use crate::gateway::{Gateway, Traffic};
@@ -107,6 +109,7 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     let dns_sockets = server.dns.as_ref().map(|dns| dns::bind(dns, server.addresses())).transpose()?;
     let gateway_sockets = server.gateway.as_ref().map(|gateway| gateway::bind(gateway, &server.public)).transpose()?;
     let link_sockets = server.gateway.as_ref().map(|gateway| bind_links(&server, gateway.tls)).transpose()?;
+    let metrics_sockets = metrics::bind(&server.control.metrics)?;
     let (policy, ipv6) = policy(&server, loopback).await;
     tell_of(ipv6);
     let store = Store::open(&config.state, policy)?;
@@ -116,17 +119,11 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
 
     let pin = crypto::pin_of(&*crypto::raw_key(&identity.link_key)?);
     let control = Control::new(server.clone(), pin, store.clone(), Arc::clone(&leases), Arc::clone(&traffic));
+    let mut sources = Sources { control: Arc::clone(&control), dns: dns_sockets.as_ref().map(dns::Sockets::counters), gateway: None };
     let socket = ControlSocket::bind(&config.control_socket())?;
     if let (Some(dns), Some(sockets)) = (server.dns.as_ref(), dns_sockets) {
         let params = dns::params(dns, &server.public);
-        for zone in store.snapshot().zones().map(|(zone, _)| zone).filter(|zone| !dns.zones.contains(zone)) {
-            warn!(%zone, "no longer in dns.zones, so no longer served; its hosts are kept");
-            store.commit(Change::Retire { zone: zone.clone() }).await?;
-        }
-        for zone in &dns.zones {
-            let apex = crypto::sha256(&params.digest_input(zone));
-            store.commit(Change::Serve { zone: zone.clone(), apex, at: Timestamp::now() }).await?;
-        }
+        settle_zones(&store, dns, &params).await?;
         roles.start("dns", dns::run(sockets, params, store.watch(), roles.end_token()));
     }
     // Not before the zones are there: until then a command waits, and is not told that its zone is not served.
@@ -137,16 +134,22 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     });
     if let (Some(gateway), Some(sockets), Some(link_sockets)) = (server.gateway.clone(), gateway_sockets, link_sockets) {
         let (own, visitors) = mpsc::channel(OWN_QUEUE);
-        let page = OwnPage::new(&server.public.name, &identity.certificate_key, Updates::new(&server, store.clone()))?;
+        let updates = Updates::new(&server, store.clone());
+        let outcomes = updates.outcomes();
+        let page = OwnPage::new(&server.public.name, &identity.certificate_key, updates)?;
         let end = roles.end_token();
         roles.start("page", async move {
             page.run(visitors, end).await;
             Ok::<_, io::Error>(())
         });
         let links = Links::new(store.clone(), Arc::clone(&leases), roles.end_token());
+        sources.gateway = Some((links.joins(), outcomes));
         roles.start("link", async move { links.run(&identity, link_sockets).await });
         let gateway = Gateway::new(gateway, vec![server.public.name.clone()], store.clone(), leases, own, traffic);
         roles.start_draining("gateway", gateway.run(sockets, roles.drain_token()));
+    }
+    if !metrics_sockets.is_empty() {
+        roles.start("metrics", metrics::run(metrics_sockets, sources, roles.end_token()));
     }
     if !loopback {
         roles.start("policy", keep_policy(server, ipv6, store.clone(), roles.end_token()));
@@ -158,6 +161,19 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
             error = store.stopped() => Err(error),
         }
     });
+    Ok(())
+}
+
+/// Makes the zones of the store those of the configuration.
+async fn settle_zones(store: &Store, dns: &config::Dns, params: &ZoneParams) -> Result<(), CommitError> {
+    for zone in store.snapshot().zones().map(|(zone, _)| zone).filter(|zone| !dns.zones.contains(zone)) {
+        warn!(%zone, "no longer in dns.zones, so no longer served; its hosts are kept");
+        store.commit(Change::Retire { zone: zone.clone() }).await?;
+    }
+    for zone in &dns.zones {
+        let apex = crypto::sha256(&params.digest_input(zone));
+        store.commit(Change::Serve { zone: zone.clone(), apex, at: Timestamp::now() }).await?;
+    }
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Rows from the top; a module may name rows above its own, itself, and (where `true`) its own row.
 const ROOT: &[(&[&str], bool)] = &[
-    (&["accounts", "crypto", "listener", "netlink", "quic", "supervisor", "telemetry"], true),
+    (&["accounts", "crypto", "listener", "netlink", "quic", "redact", "supervisor", "tally", "telemetry"], true),
     (&["config"], false),
     (&["leases", "store"], false),
     (&["agent", "dns", "gateway", "link"], false),

@@ -288,20 +288,38 @@ impl From<Malformed> for Line {
     }
 }
 
+impl Line {
+    /// The first words of all lines.
+    pub const WORDS: [&'static str; 11] =
+        ["good", "nochg", "nohost", "notfqdn", "badauth", "numhost", "!donator", "abuse", "badagent", "dnserr", "911"];
+
+    /// The first word, which is what clients act on.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Good(_) => "good",
+            Self::NoChange(_) => "nochg",
+            Self::NoHost => "nohost",
+            Self::NotFqdn => "notfqdn",
+            Self::BadAuth => "badauth",
+            Self::NumHost => "numhost",
+            Self::NotOffline => "!donator",
+            Self::Abuse => "abuse",
+            Self::BadAgent(_) => "badagent",
+            Self::Refused(_) => "dnserr",
+            Self::Fault => "911",
+        }
+    }
+}
+
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())?;
         match self {
-            Self::Good(addresses) => write!(f, "good {}", listed(addresses)),
-            Self::NoChange(addresses) => write!(f, "nochg {}", listed(addresses)),
-            Self::NoHost => f.write_str("nohost"),
-            Self::NotFqdn => f.write_str("notfqdn"),
-            Self::BadAuth => f.write_str("badauth"),
-            Self::NumHost => f.write_str("numhost"),
-            Self::NotOffline => f.write_str("!donator a host here is never taken offline by an update; nothing changed"),
-            Self::Abuse => f.write_str("abuse too many wrong passwords came from your network; try again in a minute"),
-            Self::BadAgent(reason) => write!(f, "badagent {reason}"),
-            Self::Refused(reason) => write!(f, "dnserr {reason}"),
-            Self::Fault => f.write_str("911"),
+            Self::Good(addresses) | Self::NoChange(addresses) => write!(f, " {}", listed(addresses)),
+            Self::NotOffline => f.write_str(" a host here is never taken offline by an update; nothing changed"),
+            Self::Abuse => f.write_str(" too many wrong passwords came from your network; try again in a minute"),
+            Self::BadAgent(reason) | Self::Refused(reason) => write!(f, " {reason}"),
+            Self::NoHost | Self::NotFqdn | Self::BadAuth | Self::NumHost | Self::Fault => Ok(()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `config check`: parse and explain, starting nothing.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde_json::json;
@@ -64,7 +65,18 @@ fn explain_server(server: &Server) -> Result<(), CliError> {
         let plain = if server.control.http_updates { ", and over plain HTTP, where everyone on the way reads the password" } else { "" };
         out::line(format_args!("control    takes updates of routers at https://{}/nic/update{plain}", server.public.name))?;
     }
+    if !server.control.metrics.is_empty() {
+        let metrics = &server.control.metrics;
+        out::line(format_args!("metrics    for Prometheus at {}", urls(metrics)))?;
+        if metrics.iter().any(|address| !address.ip().to_canonical().is_loopback()) {
+            out::line(format_args!("           not on this machine alone: everyone who can reach that address reads them"))?;
+        }
+    }
     Ok(())
+}
+
+fn urls(metrics: &[SocketAddr]) -> String {
+    metrics.iter().map(|address| format!("http://{address}/metrics")).collect::<Vec<_>>().join(", ")
 }
 
 fn explain_agent(agent: &Agent) -> Result<(), CliError> {

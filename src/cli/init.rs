@@ -57,6 +57,7 @@ zones = ["{zone}"]
 
 [control]                         # what answers at {name}: a page, and updates of routers by dyndns2
 # http-updates = false            # true: over plain HTTP too, where everyone on the way reads the password
+# metrics = "127.0.0.1:9153"      # for Prometheus, at /metrics; default: none. Who can reach the address reads them
 
 # Certificates are ordered by a later version; until then {name} shows a self-signed one.
 # [acme]

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use fourward_core::name::{DnsName, NameError};
 
+use crate::redact;
+
 /// Where the configuration is if nobody says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/fourward/fourward.toml";
 
@@ -45,10 +47,12 @@ pub struct Server {
 }
 
 /// What answers on our own name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Control {
     /// Whether routers' updates are taken over plain HTTP too, where everyone on the way reads the password.
     pub http_updates: bool,
+    /// Where metrics are read, by everyone who can reach it.
+    pub metrics: Vec<SocketAddr>,
 }
 
 /// What the world is told about this server.
@@ -144,7 +148,7 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
     },
-    /// It is no TOML, or has a key that no version knows, or a value of the wrong kind.
+    /// It is no TOML (words that are long enough for a secret are cut), or has a key that no version knows, or a value of the wrong kind.
     #[error("{path}: {message}")]
     Form {
         /// The file.
@@ -195,7 +199,7 @@ impl Config {
     /// The text is refused; the error names the key, and the line where there is one.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let raw: raw::Raw = toml::from_str(text)
-            .map_err(|error| ConfigError::Form { path: path.into(), message: error.to_string().trim_end().to_owned() })?;
+            .map_err(|error| ConfigError::Form { path: path.into(), message: redact::long_words(error.to_string().trim_end()) })?;
         raw.try_into()
     }
 

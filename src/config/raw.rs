@@ -40,6 +40,9 @@ const DRAIN_SECONDS: u64 = 30;
 /// More would not fit into the link's hello, nor into anybody's head.
 const SERVICES: usize = 64;
 
+/// Loopback and a private network, in both families.
+const METRICS: usize = 4;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Raw {
@@ -118,8 +121,15 @@ struct RawControl {
     certificate: Option<IgnoredAny>,
     key: Option<IgnoredAny>,
     http_updates: Option<bool>,
-    metrics: Option<IgnoredAny>,
+    metrics: Option<OneOrMore>,
     sessions: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected an address with its port, like \"127.0.0.1:9153\", or a list of these")]
+enum OneOrMore {
+    One(SocketAddr),
+    More(Vec<SocketAddr>),
 }
 
 #[derive(Deserialize)]
@@ -150,6 +160,9 @@ impl TryFrom<Raw> for Config {
     fn try_from(raw: Raw) -> Result<Self, ConfigError> {
         raw.refuse_later_keys()?;
         let server = match (raw.dns, raw.gateway) {
+            (None, None) if raw.control.as_ref().is_some_and(|control| control.metrics.is_some()) => {
+                return Err(value("control.metrics", "there is nothing to count without [dns] or [gateway]; take the line out"));
+            }
             (None, None) => None,
             (dns, gateway) => Some(server(raw.public, dns, gateway, raw.control)?),
         };
@@ -181,7 +194,6 @@ impl Raw {
             ("gateway.limits.per-network", limits.is_some_and(|t| t.per_network.is_some())),
             ("control.certificate", control.is_some_and(|t| t.certificate.is_some())),
             ("control.key", control.is_some_and(|t| t.key.is_some())),
-            ("control.metrics", control.is_some_and(|t| t.metrics.is_some())),
             ("control.sessions", control.is_some_and(|t| t.sessions.is_some())),
             ("acme.email", acme.is_some_and(|t| t.email.is_some())),
             ("acme.directory", acme.is_some_and(|t| t.directory.is_some())),
@@ -216,7 +228,7 @@ fn server(
     let public = public.parse(zones.first())?;
     let dns = dns.map(|dns| dns.parse(zones, &public)).transpose()?;
     let gateway = gateway.map(RawGateway::parse).transpose()?;
-    let control = Control { http_updates: control.and_then(|control| control.http_updates).unwrap_or(false) };
+    let control = control.map(RawControl::parse).transpose()?.unwrap_or_default();
     Ok(Server { public, dns, gateway, control })
 }
 
@@ -272,6 +284,24 @@ impl RawDns {
             return Err(value("dns.ttl", "expected seconds from 1 to 86400"));
         }
         Ok(Dns { zones, listen: self.listen, ttl, nameservers })
+    }
+}
+
+impl RawControl {
+    fn parse(self) -> Result<Control, ConfigError> {
+        let metrics = match self.metrics {
+            None => Vec::new(),
+            Some(OneOrMore::One(address)) => vec![address],
+            Some(OneOrMore::More(addresses)) => addresses,
+        };
+        unique("control.metrics", &metrics)?;
+        if let Some(address) = metrics.iter().find(|address| address.port() == 0) {
+            return Err(value("control.metrics", &format!("{address}: 0 is no port that anybody could ask")));
+        }
+        if metrics.len() > METRICS {
+            return Err(value("control.metrics", &format!("{} addresses; {METRICS} is the most", metrics.len())));
+        }
+        Ok(Control { http_updates: self.http_updates.unwrap_or(false), metrics })
     }
 }
 

@@ -47,6 +47,27 @@ fn every_default_can_be_written_out() {
 }
 
 #[test]
+fn metrics_have_addresses_of_their_own_or_none() {
+    let metrics = |line: &str| parse(&format!("{SERVER}[control]\n{line}\n")).map(|config| config.server.expect("server").control.metrics);
+    let (v4, v6): (SocketAddr, SocketAddr) = ("127.0.0.1:9153".parse().expect("v4"), "[::]:9153".parse().expect("v6"));
+    assert_eq!(metrics("").expect("none"), []);
+    assert_eq!(metrics("metrics = \"127.0.0.1:9153\"").expect("one"), [v4]);
+    assert_eq!(metrics("metrics = [\"127.0.0.1:9153\", \"[::]:9153\"]").expect("two"), [v4, v6]);
+    let five: Vec<String> = (1..6).map(|port| format!("\"127.0.0.1:{port}\"")).collect();
+    for (line, words) in [
+        ("metrics = true", ["metrics", "127.0.0.1:9153"]),
+        ("metrics = \"127.0.0.1\"", ["metrics", "127.0.0.1:9153"]),
+        ("metrics = \"127.0.0.1:0\"", ["control.metrics", "0 is no port"]),
+        ("metrics = [\"127.0.0.1:1\", \"127.0.0.1:1\"]", ["control.metrics", "twice"]),
+        (&format!("metrics = [{}]", five.join(", ")), ["control.metrics", "4 is the most"]),
+    ] {
+        refused(&format!("{SERVER}[control]\n{line}\n"), &words);
+    }
+    let home = "[agent]\nhost = \"cloud.dyn.example.org\"\ngateways = []\n[control]\nmetrics = \"127.0.0.1:9153\"\n";
+    refused(home, &["control.metrics", "[dns]"]);
+}
+
+#[test]
 fn an_unknown_key_is_named_with_its_line() {
     refused(&SERVER.replace("[gateway]", "colour = \"red\"\n[gateway]"), &["test.toml", "unknown field `colour`", "line 7"]);
     refused(&format!("{SERVER}[garden]\n"), &["unknown field `garden`"]);
@@ -57,7 +78,6 @@ fn keys_of_later_versions_are_refused_by_name() {
     let later = [
         ("[store]\netcd = [\"https://10.0.0.1:2379\"]", "store.etcd"),
         ("[acme]\nemail = \"me@example.org\"", "acme.email"),
-        ("[control]\nmetrics = true", "control.metrics"),
         ("[control]\ncertificate = \"/a\"", "control.certificate"),
     ];
     for (lines, key) in later {

@@ -7,7 +7,7 @@
 mod failures;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use fourward_core::change::Change;
@@ -27,6 +27,7 @@ use crate::crypto;
 use crate::gateway::Protocol;
 use crate::listener::network_of;
 use crate::store::{CommitError, Store};
+use crate::tally::Tally;
 
 use failures::Failures;
 
@@ -40,7 +41,11 @@ pub struct Updates {
     /// Whether plain HTTP will do.
     plain: bool,
     failures: Mutex<Failures>,
+    outcomes: Arc<Outcomes>,
 }
+
+/// How updates ended, by the first words of their answers.
+pub type Outcomes = Tally<{ Line::WORDS.len() }>;
 
 /// An answer: the HTTP status, and the lines.
 type Answer = (StatusCode, Vec<Line>);
@@ -55,12 +60,19 @@ impl Updates {
             ipv4: server.public.ipv4.clone(),
             plain: server.control.http_updates,
             failures: Mutex::default(),
+            outcomes: Arc::new(Tally::new(&Line::WORDS)),
         }
+    }
+
+    /// How updates ended so far.
+    pub fn outcomes(&self) -> Arc<Outcomes> {
+        Arc::clone(&self.outcomes)
     }
 
     /// Carries out `request`, which `peer` sent, if it may.
     pub(super) async fn answer<B>(&self, protocol: Protocol, peer: SocketAddr, request: &Request<B>) -> Response<Full<Bytes>> {
         let (status, lines) = self.carried_out(protocol, peer.ip(), request).await;
+        lines.iter().for_each(|line| self.outcomes.note(line.word()));
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
         let mut response = Response::new(Full::new(Bytes::from(text)));
         *response.status_mut() = status;

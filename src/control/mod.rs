@@ -4,6 +4,7 @@
 //! allowed is `apply`'s word, not ours. Secrets are made here, shown once, and kept as digests.
 
 mod dyndns;
+pub mod metrics;
 mod own;
 mod socket;
 
@@ -24,7 +25,7 @@ use crate::gateway::Traffic;
 use crate::leases::Leases;
 use crate::store::{CommitError, Store};
 
-pub use dyndns::Updates;
+pub use dyndns::{Outcomes, Updates};
 pub use own::{OwnPage, PageError};
 pub use socket::{ControlSocket, SocketError};
 
@@ -139,13 +140,17 @@ impl Control {
     fn status(&self) -> Status {
         let state = self.store.snapshot();
         let counts = self.traffic.counts();
-        let served = state.zones().filter(|(name, _)| self.server.zones().contains(name));
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
-            zones: served.map(|(name, zone)| ZoneStatus { name: name.clone(), serial: zone.serial.0 }).collect(),
+            zones: self.zones(&state),
             gateway: GatewayStatus { connections: counts.open, bytes: counts.to_homes + counts.to_clients },
             hosts: self.entries(&state),
         }
+    }
+
+    fn zones(&self, state: &State) -> Vec<ZoneStatus> {
+        let served = state.zones().filter(|(name, _)| self.server.zones().contains(name));
+        served.map(|(name, zone)| ZoneStatus { name: name.clone(), serial: zone.serial.0 }).collect()
     }
 
     fn entries(&self, state: &State) -> Vec<HostEntry> {

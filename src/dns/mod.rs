@@ -4,6 +4,7 @@
 //! answered from the newest snapshot of the state; there is no cache that could be behind it. What is said is decided
 //! in core; here is how messages come and go.
 
+mod counters;
 mod tcp;
 mod udp;
 
@@ -12,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
 use std::sync::Arc;
 
+use fourward_core::answer::Transport;
 use fourward_core::state::State;
 use fourward_core::zone::ZoneParams;
 use tokio::sync::watch;
@@ -21,6 +23,8 @@ use tracing::info;
 
 use crate::config::{Dns, Public};
 use crate::listener::{self, BindError};
+use counters::Counter;
+pub use counters::{Counters, RCODES, Sums};
 
 /// The setting that says where the name server listens.
 const KEY: &str = "dns.listen";
@@ -37,6 +41,7 @@ pub struct Sockets {
     addresses: Vec<SocketAddr>,
     udp: Vec<std::net::UdpSocket>,
     tcp: Vec<std::net::TcpListener>,
+    counters: Counters,
 }
 
 /// Why the name server does not run.
@@ -58,6 +63,8 @@ pub enum DnsError {
 struct Source {
     params: Arc<ZoneParams>,
     states: watch::Receiver<Arc<State>>,
+    /// Of the socket on which they come.
+    counter: Arc<Counter>,
 }
 
 /// What the configuration gives to the zones.
@@ -80,11 +87,13 @@ pub fn params(dns: &Dns, public: &Public) -> ZoneParams {
 pub fn bind(dns: &Dns, public: impl IntoIterator<Item = IpAddr>) -> Result<Sockets, DnsError> {
     let addresses = if dns.listen.is_empty() { listener::addresses(public, PORT) } else { dns.listen.clone() };
     let per_address = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let mut sockets = Sockets { addresses: Vec::new(), udp: Vec::new(), tcp: Vec::new() };
+    let mut sockets = Sockets { addresses: Vec::new(), udp: Vec::new(), tcp: Vec::new(), counters: Counters::default() };
     for address in addresses {
         let (tcp, udp) = bind_both(address, per_address)?;
         sockets.addresses.push(tcp.local_addr()?);
         sockets.tcp.push(tcp);
+        sockets.counters.socket(Transport::Tcp);
+        udp.iter().for_each(|_| sockets.counters.socket(Transport::Udp));
         sockets.udp.extend(udp);
     }
     Ok(sockets)
@@ -100,15 +109,16 @@ pub async fn run(
     states: watch::Receiver<Arc<State>>,
     cancel: CancellationToken,
 ) -> Result<(), DnsError> {
-    let source = Source { params: Arc::new(params), states };
+    let params = Arc::new(params);
+    let source = |counter| Source { params: Arc::clone(&params), states: states.clone(), counter };
     let mut tasks = JoinSet::new();
-    for socket in sockets.udp {
-        tasks.spawn(udp::serve(udp::Socket::new(socket)?, source.clone()));
+    for (socket, counter) in sockets.udp.into_iter().zip(sockets.counters.of(Transport::Udp)) {
+        tasks.spawn(udp::serve(udp::Socket::new(socket)?, source(counter)));
     }
     let guests = tcp::Guests::default();
-    for listener in sockets.tcp {
+    for (listener, counter) in sockets.tcp.into_iter().zip(sockets.counters.of(Transport::Tcp)) {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        tasks.spawn(tcp::serve(listener, source.clone(), guests.clone(), cancel.clone()));
+        tasks.spawn(tcp::serve(listener, source(counter), guests.clone(), cancel.clone()));
     }
     info!(addresses = ?sockets.addresses, "name server listens");
     tokio::select! {
@@ -122,13 +132,21 @@ impl Sockets {
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
+
+    /// What is counted on them.
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
+    }
 }
 
 impl Source {
-    fn answer(&self, message: &[u8], transport: fourward_core::answer::Transport, out: &mut [u8]) -> Option<usize> {
+    fn answer(&self, message: &[u8], transport: Transport, out: &mut [u8]) -> Option<usize> {
+        self.counter.asked();
         // A copy of the pointer, so that no writer waits while an answer is made.
         let state = Arc::clone(&self.states.borrow());
-        fourward_core::answer::answer(message, transport, &state, &self.params, out)
+        let length = fourward_core::answer::answer(message, transport, &state, &self.params, out);
+        self.counter.said(length.and_then(|length| out.get(..length)));
+        length
     }
 }
 

@@ -51,6 +51,7 @@ pub(super) async fn serve(listener: TcpListener, source: Source, guests: Guests,
         // Else the second answer of a pipeline waits for the client's acknowledgement of the first.
         let _ = stream.set_nodelay(true);
         let Some(place) = guests.enter(client) else {
+            source.counter.turned_away();
             debug!(%client, "turned away: too many connections");
             continue;
         };
@@ -132,6 +133,7 @@ mod tests {
     use fourward_core::zone::ZoneParams;
     use tokio::sync::watch;
 
+    use super::super::Counter;
     use super::*;
 
     fn client(text: &str) -> SocketAddr {
@@ -179,7 +181,7 @@ mod tests {
             ttl: 60,
         };
         let (_states, states) = watch::channel(Arc::default());
-        let source = Source { params: Arc::new(params), states };
+        let source = Source { params: Arc::new(params), states, counter: Arc::new(Counter::new(Transport::Tcp)) };
         let (mut client, server) = tokio::io::duplex(20);
         let ask = async {
             client.write_all(b"\0\x13\0\x01\0\0\0\x01\0\0\0\0\0\0\x01x\0\0\x01\0\x01").await.expect("written");

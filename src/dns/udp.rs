@@ -38,12 +38,12 @@ impl Socket {
         self.socket.async_io(Interest::READABLE, || self.state.recv(UdpSockRef::from(&self.socket), buffers, metas)).await
     }
 
-    fn send(&self, contents: &[u8], asked: &RecvMeta) {
+    /// Tells whether it left.
+    fn send(&self, contents: &[u8], asked: &RecvMeta) -> bool {
         let transmit = Transmit { destination: asked.addr, ecn: None, contents, segment_size: None, src_ip: asked.dst_ip };
         // Not through tokio: it would have to see the socket full first, and then an answer would hold up all others.
-        if let Err(error) = self.state.try_send(UdpSockRef::from(&self.socket), &transmit) {
-            trace!(%error, client = %asked.addr, "an answer was dropped");
-        }
+        let sent = self.state.try_send(UdpSockRef::from(&self.socket), &transmit);
+        sent.inspect_err(|error| trace!(%error, client = %asked.addr, "an answer was dropped")).is_ok()
     }
 }
 
@@ -79,8 +79,8 @@ fn answer_all(socket: &Socket, source: &Source, buffer: &[u8], meta: &RecvMeta, 
         let answered = catch_unwind(AssertUnwindSafe(|| source.answer(message, Transport::Udp, out)));
         let Ok(answered) = answered else { continue };
         let answer = answered.and_then(|length| out.get(..length));
-        if let Some(answer) = answer {
-            socket.send(answer, meta);
+        if answer.is_some_and(|answer| !socket.send(answer, meta)) {
+            source.counter.dropped();
         }
     }
 }

@@ -19,6 +19,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout_at;
 
+use super::dials::Dials;
 use super::relays::{Place, Relays};
 use crate::leases::{Admission, Leases};
 use crate::store::Store;
@@ -31,6 +32,8 @@ pub(super) struct Dialer<'a> {
     pub(super) store: &'a Store,
     pub(super) leases: &'a Leases,
     pub(super) relays: &'a Arc<Relays>,
+    /// Where its end is counted.
+    pub(super) dials: &'a Dials,
     /// For all tries together.
     pub(super) patience: Duration,
 }
@@ -83,6 +86,13 @@ enum Try {
 impl Dialer<'_> {
     /// A connection to `port` of `host`'s home, for `service`. No byte was written on it.
     pub(super) async fn dial(&self, host: &HostName, service: Service, port: u16) -> Result<Home, DialError> {
+        let began = Instant::now();
+        let ended = self.tries(host, service, port).await;
+        self.dials.note(&ended, began.elapsed());
+        ended
+    }
+
+    async fn tries(&self, host: &HostName, service: Service, port: u16) -> Result<Home, DialError> {
         self.check_offer(host, service)?;
         let deadline = Instant::now() + self.patience;
         let mut view = View::new(host, self.store.watch());

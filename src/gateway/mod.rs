@@ -5,6 +5,7 @@
 
 mod descriptors;
 mod dial;
+mod dials;
 mod pipes;
 mod refuse;
 mod relays;
@@ -30,6 +31,7 @@ use crate::config;
 use crate::leases::Leases;
 use crate::listener::{self, BindError};
 use crate::store::Store;
+pub use dials::Dials;
 pub use traffic::{Counts, Reason, Traffic};
 
 /// Relays that were told to end need a turn each, nothing more.

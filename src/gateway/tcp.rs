@@ -74,7 +74,8 @@ async fn tls(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Car
         }
         Target::Own => shared.own_connection(OwnConnection { stream, protocol: Protocol::Tls, peer, read }),
         Target::Unknown => {
-            debug!(%peer, ?name, "unknown name");
+            // Not which: whoever mixed things up may have put a password there.
+            debug!(%peer, "unknown name");
             shared.traffic.refuse(Reason::Unknown);
             refuse::say(stream, &Alert::UnrecognizedName.record()).await;
         }
@@ -86,7 +87,7 @@ async fn http(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Ca
     let (head, read) = first(shared, &stream, http_head::read).await?;
     let answer = match usable(&head) {
         Err(reason) => {
-            debug!(%peer, %reason, "no usable name");
+            debug!(%peer, "no usable name");
             shared.traffic.refuse(Reason::Unknown);
             refuse::bad_request(&head, &reason)
         }
@@ -106,7 +107,7 @@ async fn http(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Ca
             }
             Target::Own => refuse::redirect(&head, name, shared.config.tls),
             Target::Unknown => {
-                debug!(%peer, %name, "unknown name");
+                debug!(%peer, "unknown name");
                 shared.traffic.refuse(Reason::Unknown);
                 refuse::not_found(&head, name)
             }
@@ -182,7 +183,8 @@ impl Shared {
     /// The home of `host`, for what is called `tcp/{service}`, at `port`.
     async fn home(&self, host: &HostName, service: u16, port: u16) -> Option<Home> {
         let service = Service { protocol: Tcp, port: service };
-        let dialer = Dialer { store: &self.store, leases: &self.leases, relays: &self.relays, patience: self.config.timeouts.dial };
+        let (dials, patience) = (self.traffic.dials(), self.config.timeouts.dial);
+        let dialer = Dialer { store: &self.store, leases: &self.leases, relays: &self.relays, dials, patience };
         match dialer.dial(host, service, port).await {
             Ok(home) => Some(home),
             Err(error) => {

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::dials::Dials;
+
 /// Counters since the start.
 #[derive(Debug, Default)]
 pub struct Traffic {
@@ -18,6 +20,7 @@ pub struct Traffic {
     direct: AtomicU64,
     away: AtomicU64,
     busy: AtomicU64,
+    dials: Dials,
 }
 
 /// Why a connection was not carried.
@@ -78,6 +81,11 @@ impl Traffic {
             away: read(&self.away),
             busy: read(&self.busy),
         }
+    }
+
+    /// What dials to homes came to.
+    pub fn dials(&self) -> &Dials {
+        &self.dials
     }
 
     pub(super) fn open(self: &Arc<Self>) -> Open {

@@ -53,7 +53,11 @@ async fn introduce(links: &Links, incoming: Incoming) -> Result<Option<Introduce
     let (mut sender, mut receiver) = (Sender::new(sender), Receiver::new(receiver));
     let first = timeout(PATIENCE, receiver.receive::<FromAgent>()).await??;
     let answer = match first {
-        FromAgent::Register { host, secret } => register(links, &host, crypto::sha256(secret.reveal()), key).await?,
+        FromAgent::Register { host, secret } => {
+            let answer = register(links, &host, crypto::sha256(secret.reveal()), key).await?;
+            links.joins.note(if matches!(answer, FromGateway::Registered { .. }) { "accepted" } else { "refused" });
+            answer
+        }
         FromAgent::Hello { version, instance, services } => match welcome(links, key, (instance, services), &connection).await {
             Ok(stay) => {
                 let remote = connection.remote_address().ip();

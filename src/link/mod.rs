@@ -30,12 +30,16 @@ use tracing::{debug, info, warn};
 use crate::crypto::KeyError;
 use crate::leases::Leases;
 use crate::store::{CommitError, Store};
+use crate::tally::Tally;
 
 use pace::Paces;
 use strangers::Strangers;
 
 /// Addresses withdrawn at once: commits that go to disk together.
 const WITHDRAWALS: usize = 64;
+
+/// How requests to join ended.
+pub type Joins = Tally<2>;
 
 /// Why the links end.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +68,7 @@ pub struct Links {
     cancel: CancellationToken,
     sessions: TaskTracker,
     paces: Paces,
+    joins: Arc<Joins>,
 }
 
 impl Links {
@@ -71,7 +76,19 @@ impl Links {
     pub fn new(store: Store, leases: Arc<Leases>, cancel: CancellationToken) -> Arc<Self> {
         // A child: the links can end by themselves, and nothing else with them.
         let cancel = cancel.child_token();
-        Arc::new(Self { store, leases, cancel, sessions: TaskTracker::new(), paces: Paces::default() })
+        Arc::new(Self {
+            store,
+            leases,
+            cancel,
+            sessions: TaskTracker::new(),
+            paces: Paces::default(),
+            joins: Arc::new(Tally::new(&["accepted", "refused"])),
+        })
+    }
+
+    /// How requests to join ended so far.
+    pub fn joins(&self) -> Arc<Joins> {
+        Arc::clone(&self.joins)
     }
 
     /// Serves links on `sockets` until cancelled.
@@ -135,10 +152,15 @@ impl Links {
                     for key in change.touched.iter() {
                         if let Key::Host(host) = key {
                             self.check_key(host).await;
+                            if change.state.host(host).is_none() {
+                                self.leases.forget(host);
+                            }
                         }
                     }
                 }
                 Err(RecvError::Lagged(_)) => {
+                    let state = self.store.snapshot();
+                    self.leases.forget_unless(|host| state.host(host).is_some());
                     for (host, _) in self.leases.presences() {
                         self.check_key(&host).await;
                     }
@@ -210,7 +232,13 @@ impl Links {
                 (None, Some(proven)) => Change::Withdraw { host: host.clone(), address: proven.address },
                 _ => return Ok(changed),
             };
+            let moves = matches!(change, Change::Move { .. });
             self.store.commit(change).await?;
+            if moves {
+                self.leases.note_move(host)
+            } else {
+                self.leases.note_loss(host)
+            }
             changed = true;
         }
     }

@@ -156,6 +156,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         self.stay.presence.note_heard(Instant::now());
+        self.stay.links.leases.note_echo();
         match verdict {
             Verdict::UnknownNonce | Verdict::NoClaim => Ok(()),
             Verdict::Turned => self.probe_out_of_turn().await,

@@ -15,11 +15,13 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 mod embedded;
 mod held;
 mod lock;
+mod meter;
 mod writer;
 
 use embedded::Embedded;
 pub(crate) use embedded::make_directory;
 use lock::Lock;
+pub use meter::Meter;
 use writer::{BATCH_LIMIT, Outlets, Wish, Writer};
 
 /// The store's file in the state directory.
@@ -164,6 +166,7 @@ impl Store {
             states: watch::Sender::new(Arc::new(state)),
             changes: broadcast::Sender::new(NEWS_LIMIT),
             stopped: watch::Sender::new(None),
+            meter: Meter::default(),
         });
         let (wishes, queue) = mpsc::channel(BATCH_LIMIT);
         let writer = Writer { path: path.clone(), db, _lock: lock, wishes: queue, outlets: Arc::clone(&outlets) };
@@ -211,6 +214,11 @@ impl Store {
     /// What changes are judged by.
     pub fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.0.outlets.policy.borrow())
+    }
+
+    /// What was counted since the start.
+    pub fn meter(&self) -> &Meter {
+        &self.0.outlets.meter
     }
 
     /// Waits until the store takes no more changes, and tells why. Snapshots stay readable; the process should end.

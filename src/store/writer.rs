@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 use fourward_core::change::{Change, Key, Refused};
 use fourward_core::policy::Policy;
@@ -16,6 +17,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::embedded::Embedded;
 use super::lock::Lock;
+use super::meter::Meter;
 use super::{Committed, StoreError};
 
 /// As many changes share a transaction at most: a bulk load then neither fills the memory nor makes others wait long.
@@ -33,6 +35,7 @@ pub(super) struct Outlets {
     pub(super) states: watch::Sender<Arc<State>>,
     pub(super) changes: broadcast::Sender<Committed>,
     pub(super) stopped: watch::Sender<Option<StoreError>>,
+    pub(super) meter: Meter,
 }
 
 /// The writer. Its fields go in this order: the file is closed before the lock on it ends.
@@ -77,10 +80,15 @@ impl Writer {
                 touched.extend(committed.touched.iter().cloned());
                 news.push(committed.clone());
             }
+            if applied.is_err() {
+                self.outlets.meter.note_refused();
+            }
             answers.push((answer, applied.map(|_| Arc::clone(&last))));
         }
         if !touched.is_empty() {
+            let began = Instant::now();
             self.db.write(&last, &touched)?;
+            self.outlets.meter.note_commit(news.len(), began.elapsed());
             self.outlets.states.send_replace(last);
         }
         // Neither a listener that is gone nor a caller that gave up changes what happened.

@@ -14,22 +14,14 @@
     reason = "a test that cannot go on says so by panicking; clippy's own exemption covers only the #[test] functions"
 )]
 
-mod clients;
-#[allow(dead_code, reason = "shared with the lab, which needs more of it")]
-#[path = "../lab/clock.rs"]
-mod clock;
-#[allow(dead_code, reason = "shared with the lab, which needs more of it")]
-#[path = "../lab/daemon.rs"]
-mod daemon;
-mod hello;
+#[path = "../machines/mod.rs"]
 mod machines;
-#[allow(dead_code, reason = "shared with the lab, which needs more of it")]
-#[path = "../lab/netns.rs"]
-mod netns;
-mod outcome;
+use machines::{clock, netns, outcome};
 
+mod clients;
 mod configs;
 mod garbage;
+mod hello;
 mod hosts;
 mod join_strings;
 mod no_ipv6;

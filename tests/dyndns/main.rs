@@ -12,23 +12,11 @@
     reason = "a test that cannot go on says so by panicking; clippy's own exemption covers only the #[test] functions"
 )]
 
-#[allow(dead_code, reason = "shared with the lab, which needs more of it")]
-#[path = "../lab/clock.rs"]
-mod clock;
-#[allow(dead_code, reason = "shared with the lab, which needs more of it")]
-#[path = "../lab/daemon.rs"]
-mod daemon;
-#[allow(dead_code, reason = "shared with the tests of bad input, which need more of it")]
-#[path = "../bad_input/machines.rs"]
+#[path = "../machines/mod.rs"]
 mod machines;
-#[allow(dead_code, reason = "shared with the lab, which needs more of it")]
-#[path = "../lab/netns.rs"]
-mod netns;
-#[allow(dead_code, reason = "shared with the tests of bad input, which need more of it")]
-#[path = "../bad_input/outcome.rs"]
-mod outcome;
-mod rig;
+use machines::{clock, netns, outcome};
 
 mod clients;
 mod dialect;
+mod rig;
 mod strangers;

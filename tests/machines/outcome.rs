@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::clock::try_until;
+use super::clock::try_until;
 
 /// What fails must fail soon: nothing that is refused here waits for longer than a gateway that does not answer.
 const LIMIT: Duration = Duration::from_secs(20);

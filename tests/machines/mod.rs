@@ -5,6 +5,9 @@
 //! ```
 //!
 //! Each test has machines of its own. The home's IPv6 address is in another network than the gateway's, as the address policy wants it.
+//!
+//! Several test programs include this folder as a module; what starts programs and makes namespaces is the lab's own.
+#![allow(dead_code, reason = "no test program needs all of it")]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -18,10 +21,18 @@ use std::{process, thread};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::clock::wait_for;
-use crate::daemon::Daemon;
-use crate::netns::{Ns, sweep};
-use crate::outcome::{Outcome, end_of, fourward, text};
+#[path = "../lab/clock.rs"]
+pub(crate) mod clock;
+#[path = "../lab/daemon.rs"]
+pub(crate) mod daemon;
+#[path = "../lab/netns.rs"]
+pub(crate) mod netns;
+pub(crate) mod outcome;
+
+use clock::wait_for;
+use daemon::Daemon;
+use netns::{Ns, sweep};
+use outcome::{Outcome, end_of, fourward, text};
 
 pub(crate) const VPS4: &str = "192.0.2.11";
 pub(crate) const VPS6: &str = "2001:db8:a::11";
@@ -32,6 +43,9 @@ pub(crate) const DUAL: &str = "cloud.dyn.example.org";
 
 /// A role starts in well under a second; the machine may be busy.
 const START: Duration = Duration::from_secs(10);
+
+/// `run` at the most verbose, by our own switch and by the one that other programs have.
+const TELLING_ALL: [&str; 4] = ["FOURWARD_LOG=trace", "RUST_LOG=trace", env!("CARGO_BIN_EXE_fourward"), "run"];
 
 /// The machines of one test.
 pub(crate) struct Machines {
@@ -61,7 +75,7 @@ impl Machines {
         vps.ip(&format!("link add v type veth peer name v netns {}", home.name()));
         home.ip(&format!("addr add 192.0.2.4/24 dev v\naddr add {HOME6}/64 dev v\nlink set v up\nroute add 2001:db8:a::/64 dev v"));
         vps.ip(&format!("addr add {VPS4}/24 dev v\naddr add {VPS6}/64 dev v\nlink set v up\nroute add 2001:db8:100::/64 dev v"));
-        Self { vps, home, dir: tempfile::Builder::new().prefix("fourward-bad-").tempdir().expect("make a folder") }
+        Self { vps, home, dir: tempfile::Builder::new().prefix("fourward-machines-").tempdir().expect("make a folder") }
     }
 
     /// A path in this test's folder.
@@ -71,10 +85,15 @@ impl Machines {
 
     /// The server's config, as `init` writes it.
     pub(crate) fn init(&self) -> PathBuf {
-        let config = self.path("vps.toml");
-        let (file, state) = (text(&config), text(&self.path("vps-state")));
+        self.init_as("vps")
+    }
+
+    /// The same, with a config and a state of this name.
+    pub(crate) fn init_as(&self, name: &str) -> PathBuf {
+        let config = self.path(&format!("{name}.toml"));
+        let (file, state) = (text(&config), text(&self.path(&format!("{name}-state"))));
         let arguments = ["init", "--zone", ZONE, "--ipv4", VPS4, "--ipv6", VPS6, "--no-acme", "--config", &file, "--state", &state];
-        crate::outcome::run(&arguments).succeeds();
+        outcome::run(&arguments).succeeds();
         config
     }
 
@@ -91,9 +110,8 @@ impl Machines {
     }
 
     /// A server that logs all that it ever says.
-    #[allow(dead_code, reason = "for the tests of updates, which share this file")]
     pub(crate) fn server_that_tells_all(&self, config: &Path) -> Role {
-        let mut role = self.role(&self.vps, config, "env", &["FOURWARD_LOG=trace", fourward(), "run"]);
+        let mut role = self.role(&self.vps, config, "env", &TELLING_ALL);
         role.wait_until_it_answers();
         role
     }
@@ -135,6 +153,11 @@ impl Machines {
     /// The agent that joined by this name.
     pub(crate) fn agent(&self, name: &str) -> Role {
         self.role(&self.home, &self.path(&format!("{name}.toml")), fourward(), &["run"])
+    }
+
+    /// The same, and it logs all that it ever says.
+    pub(crate) fn agent_that_tells_all(&self, name: &str) -> Role {
+        self.role(&self.home, &self.path(&format!("{name}.toml")), "env", &TELLING_ALL)
     }
 
     /// The host `cloud` on `server`, its agent at home, linked and published, and a service there that echoes on TCP 443 and 80.
