@@ -1,6 +1,6 @@
 //! fourward as a library: the roles, and here how they are wired.
 //!
-//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `quic`, `telemetry`; `config`;
+//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `quic`, `resolver`, `telemetry`; `config`;
 //! `store` and `leases`; the roles `dns`, `gateway`, `link`, `agent`, which never name each other; `control`; `demo` and `cli`.
 
 mod accounts;
@@ -17,6 +17,7 @@ pub mod link;
 pub mod listener;
 pub mod netlink;
 pub mod quic;
+pub mod resolver;
 mod run;
 pub mod store;
 pub mod supervisor;
