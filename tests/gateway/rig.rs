@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use fourward::config::{self, HomePorts, Public, Timeouts};
 use fourward::gateway::{self, Gateway, GatewayError, OwnConnection, Protocol, Traffic};
 use fourward::leases::{Leases, Presence};
+use fourward::resolver::Resolvers;
 use fourward::store::Store;
 use fourward_core::change::Change;
 use fourward_core::host::{Digest, JoinSecret};
@@ -114,7 +115,8 @@ impl Rig {
         let addresses = sockets.local_addrs().expect("addresses");
         let (leases, traffic, cancel) = (Arc::new(leases), Arc::<Traffic>::default(), CancellationToken::new());
         let (sender, own) = mpsc::channel(1);
-        let gateway = Gateway::new(config, vec![name(OWN)], store.clone(), Arc::clone(&leases), sender, Arc::clone(&traffic))
+        let resolvers = Resolvers::given(config.resolver.clone());
+        let gateway = Gateway::new(config, vec![name(OWN)], store.clone(), Arc::clone(&leases), sender, Arc::clone(&traffic), resolvers)
             .run(sockets, cancel.clone());
         Self { store, leases, traffic, own, cancel, running: tokio::spawn(gateway), home, addresses, _state: directory }
     }
