@@ -160,4 +160,46 @@ fn ending(reply: &Reply, end: &DnsName) -> Ending {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use fourward_core::reply::{Record, Soa};
+    use fourward_core::wire::CLASS_IN;
+
+    use super::*;
+
+    fn name(text: &str) -> DnsName {
+        text.parse().expect("a name")
+    }
+
+    fn record(owner: &str, kind: Type, ttl: u32, data: Data) -> Record {
+        Record { owner: Some(name(owner)), kind, class: CLASS_IN, ttl, data }
+    }
+
+    fn said(rcode: Rcode, answer: Vec<Record>, authority: Vec<Record>) -> Ending {
+        let reply = Reply {
+            id: 0,
+            question: None,
+            authoritative: false,
+            truncated: false,
+            recursion_available: true,
+            rcode,
+            answer,
+            authority,
+            additional: Vec::new(),
+        };
+        ending(&reply, &name("end.org"))
+    }
+
+    #[test]
+    fn a_reply_says_how_its_last_name_ends() {
+        let address = |owner| record(owner, Type::A, 30, Data::A([192, 0, 2, 1].into()));
+        let soa = || record("org", Type::SOA, 90, Data::Soa(Soa { primary: None, serial: 1, minimum: 60 }));
+        assert_eq!(said(Rcode::NOERROR, vec![address("end.org")], vec![]), Ending::Here(30));
+        assert_eq!(said(Rcode::NOERROR, vec![], vec![soa()]), Ending::Here(60));
+        assert_eq!(said(Rcode::NXDOMAIN, vec![], vec![soa()]), Ending::Here(60));
+        assert_eq!(said(Rcode::NXDOMAIN, vec![], vec![]), Ending::Here(0));
+        assert_eq!(said(Rcode::NOERROR, vec![address("x.org")], vec![]), Ending::Part);
+        for rcode in [Rcode::SERVFAIL, Rcode::REFUSED, Rcode::FORMERR, Rcode::BADVERS] {
+            assert_eq!(said(rcode, vec![], vec![soa()]), Ending::Unable, "{rcode:?}");
+        }
+    }
+}
