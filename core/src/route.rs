@@ -36,7 +36,8 @@ pub fn route(state: &State, own: &[DnsName], name: &DnsName) -> Target {
 
 /// Where whoever asks for a name from [`Target::Elsewhere`] goes, which DNS says is another name of `end`.
 ///
-/// Only a host's dual name counts: the twin leads past every gateway, and who means the gateway itself uses its name.
+/// Only a host's dual name counts: the twin leads past every gateway, and who means the gateway itself uses its name. Good for
+/// passing bytes on and nothing more: whoever answers for a name in his own right wants it listed.
 pub fn led_to(state: &State, own: &[DnsName], end: &DnsName) -> Target {
     let host = dual(state, end).filter(|_| !own.contains(end));
     host.filter(|host| state.host(host).is_some()).map_or(Target::Unknown, Target::Host)
