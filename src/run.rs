@@ -178,7 +178,12 @@ fn resolvers(server: &Server, own: Option<&dns::Sockets>) -> Resolvers {
         return Resolvers::given(given.to_vec());
     }
     let public = server.dns.as_ref().map_or_else(Vec::new, |dns| dns.addresses(&server.public));
-    Resolvers::system(own.map_or(&[][..], dns::Sockets::addresses).iter().copied().chain(public).collect())
+    let resolvers = Resolvers::system(own.map_or(&[][..], dns::Sockets::addresses).iter().copied().chain(public).collect());
+    // Said now, and not when the first client comes. It may be there by then: no error.
+    if let (Some(_), Err(error)) = (&server.gateway, resolvers.servers()) {
+        warn!(%error, "names that are not listed cannot be looked up and count as unknown");
+    }
+    resolvers
 }
 
 /// The secrets of this server; made at its first start.
