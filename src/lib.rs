@@ -1,6 +1,7 @@
 //! fourward as a library: the roles, and here how they are wired.
 //!
-//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `quic`, `redact`, `tally`, `telemetry`; `config`;
+//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `quic`, `redact`, `resolver`, `tally`,
+//! `telemetry`; `config`;
 //! `store` and `leases`; the roles `dns`, `gateway`, `link`, `agent`, which never name each other; `control`; `demo` and `cli`.
 
 mod accounts;
@@ -18,6 +19,7 @@ pub mod listener;
 pub mod netlink;
 pub mod quic;
 pub mod redact;
+pub mod resolver;
 mod run;
 pub mod store;
 pub mod supervisor;

@@ -187,7 +187,8 @@ fn open(address: SocketAddr, kind: Type) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn is_local(address: IpAddr) -> bool {
+/// Whether `address` is one of this machine.
+pub(crate) fn is_local(address: IpAddr) -> bool {
     // Any other error is for the real bind to explain.
     UdpSocket::bind(SocketAddr::new(address, 0)).err().and_then(|error| Errno::from_io_error(&error)) != Some(Errno::ADDRNOTAVAIL)
 }

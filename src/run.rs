@@ -29,6 +29,7 @@ use crate::gateway::{Gateway, Traffic};
 use crate::leases::Leases;
 use crate::link::Links;
 use crate::listener::{self, BindError};
+use crate::resolver::Resolvers;
 use crate::store::{CommitError, Store, StoreError};
 use crate::supervisor::{Roles, SupervisorError};
 use crate::{dns, gateway, netlink};
@@ -110,6 +111,7 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     let gateway_sockets = server.gateway.as_ref().map(|gateway| gateway::bind(gateway, &server.public)).transpose()?;
     let link_sockets = server.gateway.as_ref().map(|gateway| bind_links(&server, gateway.tls)).transpose()?;
     let metrics_sockets = metrics::bind(&server.control.metrics)?;
+    let resolvers = resolvers(&server, dns_sockets.as_ref());
     let (policy, ipv6) = policy(&server, loopback).await;
     tell_of(ipv6);
     let store = Store::open(&config.state, policy)?;
@@ -145,7 +147,7 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         let links = Links::new(store.clone(), Arc::clone(&leases), roles.end_token());
         sources.gateway = Some((links.joins(), outcomes));
         roles.start("link", async move { links.run(&identity, link_sockets).await });
-        let gateway = Gateway::new(gateway, vec![server.public.name.clone()], store.clone(), leases, own, traffic);
+        let gateway = Gateway::new(gateway, vec![server.public.name.clone()], store.clone(), leases, own, traffic, resolvers);
         roles.start_draining("gateway", gateway.run(sockets, roles.drain_token()));
     }
     if !metrics_sockets.is_empty() {
@@ -183,6 +185,21 @@ fn bind_links(server: &Server, port: u16) -> Result<Vec<std::net::UdpSocket>, Bi
         sockets.append(&mut listener::bind_udp("gateway.tls", address, 1)?);
     }
     Ok(sockets)
+}
+
+/// Whom the gateway asks for names that are not listed: never the name server in this very process.
+fn resolvers(server: &Server, own: Option<&dns::Sockets>) -> Resolvers {
+    let given = server.gateway.as_ref().map_or(&[][..], |gateway| &gateway.resolver);
+    if !given.is_empty() {
+        return Resolvers::given(given.to_vec());
+    }
+    let public = server.dns.as_ref().map_or_else(Vec::new, |dns| dns.addresses(&server.public));
+    let resolvers = Resolvers::system(own.map_or(&[][..], dns::Sockets::addresses).iter().copied().chain(public).collect());
+    // Said now, and not when the first client comes. It may be there by then: no error.
+    if let (Some(_), Err(error)) = (&server.gateway, resolvers.servers()) {
+        warn!(%error, "names that are not listed cannot be looked up and count as unknown");
+    }
+    resolvers
 }
 
 /// The secrets of this server; made at its first start.

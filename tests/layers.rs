@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Rows from the top; a module may name rows above its own, itself, and (where `true`) its own row.
 const ROOT: &[(&[&str], bool)] = &[
-    (&["accounts", "crypto", "listener", "netlink", "quic", "redact", "supervisor", "tally", "telemetry"], true),
+    (&["accounts", "crypto", "listener", "netlink", "quic", "redact", "resolver", "supervisor", "tally", "telemetry"], true),
     (&["config"], false),
     (&["leases", "store"], false),
     (&["agent", "dns", "gateway", "link"], false),
@@ -23,7 +23,7 @@ const ROOT: &[(&[&str], bool)] = &[
 const CORE: &[(&[&str], bool)] = &[
     (&["demux", "lease", "name", "reader"], false),
     (&["host", "peek", "policy", "wire"], false),
-    (&["address", "api", "change", "client_hello", "http_head", "join"], false),
+    (&["address", "api", "change", "client_hello", "http_head", "join", "reply"], false),
     (&["link", "state"], false),
     (&["dyndns", "route", "stored", "zone"], false),
     (&["answer"], false),

@@ -23,6 +23,7 @@ pub mod name;
 pub mod peek;
 pub mod policy;
 mod reader;
+pub mod reply;
 pub mod route;
 pub mod state;
 pub mod stored;

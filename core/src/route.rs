@@ -15,6 +15,8 @@ pub enum Target {
     Own,
     /// Nobody here is called so.
     Unknown,
+    /// In no zone here and on no list: DNS may know it as another name of a host, see [`led_to`].
+    Elsewhere,
 }
 
 /// Where whoever asks for `name` goes, on a gateway called `own`.
@@ -27,8 +29,23 @@ pub fn route(state: &State, own: &[DnsName], name: &DnsName) -> Target {
     let listed = state.alias(name).cloned();
     match listed.or_else(|| dual(state, name)).filter(|host| state.host(host).is_some() && state.zone(host.zone()).is_some()) {
         Some(host) => Target::Host(host),
-        None => Target::Unknown,
+        None if is_served(state, name) => Target::Unknown,
+        None => Target::Elsewhere,
     }
+}
+
+/// Where whoever asks for a name from [`Target::Elsewhere`] goes, which DNS says is another name of `end`.
+///
+/// Only a host's dual name counts: the twin leads past every gateway, and who means the gateway itself uses its name. Good for
+/// passing bytes on and nothing more: whoever answers for a name in his own right wants it listed.
+pub fn led_to(state: &State, own: &[DnsName], end: &DnsName) -> Target {
+    let host = dual(state, end).filter(|_| !own.contains(end));
+    host.filter(|host| state.host(host).is_some()).map_or(Target::Unknown, Target::Host)
+}
+
+/// Whether `name` is in a zone that is served here: DNS knows no more of it than we do.
+pub fn is_served(state: &State, name: &DnsName) -> bool {
+    state.zones().any(|(zone, _)| name.within(zone).is_some())
 }
 
 /// The host whose dual name `name` would be. A host is one label below its zone, or the zone itself.
@@ -100,10 +117,34 @@ mod tests {
     }
 
     #[test]
+    fn only_a_dual_name_is_led_to() {
+        let led = |text: &str| led_to(&state(), &[name("gw.dyn.example.org")], &name(text));
+        assert_eq!(led("cloud.dyn.example.org"), host("cloud", "dyn.example.org"));
+        assert_eq!(led("b.org"), host("@", "b.org"), "an apex host");
+        for text in [
+            "cloud-ip6only.dyn.example.org",
+            "ip6only.b.org",
+            "cloud-router.dyn.example.org",
+            "_acme-challenge.cloud.dyn.example.org",
+            "gw.dyn.example.org",
+            "dyn.example.org",
+            "nas.dyn.example.org",
+            "a.cloud.dyn.example.org",
+            "owncloud.example.org",
+            "example.org",
+        ] {
+            assert_eq!(led(text), Target::Unknown, "{text}");
+        }
+    }
+
+    #[test]
     fn own_names_and_strangers_are_told_apart() {
         assert_eq!(target("gw.dyn.example.org"), Target::Own);
-        for text in ["dyn.example.org", "nas.dyn.example.org", "a.cloud.dyn.example.org", "example.org", "org", "xcloud.dyn.example.org"] {
+        for text in ["dyn.example.org", "nas.dyn.example.org", "a.cloud.dyn.example.org", "xcloud.dyn.example.org"] {
             assert_eq!(target(text), Target::Unknown, "{text}");
+        }
+        for text in ["example.org", "org", "xdyn.example.org", "cloud.dyn.example.org.net"] {
+            assert_eq!(target(text), Target::Elsewhere, "{text}");
         }
     }
 }

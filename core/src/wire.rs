@@ -21,10 +21,10 @@ pub const NAME_LIMIT: usize = 255;
 pub const OPT_SIZE: usize = 11;
 
 /// The header's flag of a response, which is never answered: two servers would talk for ever.
-const RESPONSE: u16 = 0x8000;
+pub(crate) const RESPONSE: u16 = 0x8000;
 
 /// The header's flag by which a client asks for recursion.
-const RECURSION_DESIRED: u16 = 0x0100;
+pub(crate) const RECURSION_DESIRED: u16 = 0x0100;
 
 /// The DO bit of an OPT record's flags (RFC 3225).
 const DNSSEC_OK: u32 = 0x8000;
@@ -37,6 +37,7 @@ pub struct Type(pub u16);
 impl Type {
     pub const A: Self = Self(1);
     pub const NS: Self = Self(2);
+    pub const CNAME: Self = Self(5);
     pub const SOA: Self = Self(6);
     pub const TXT: Self = Self(16);
     pub const AAAA: Self = Self(28);

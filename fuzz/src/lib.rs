@@ -14,6 +14,7 @@ use fourward_core::peek::Peek;
 pub mod client_hello;
 pub mod demux;
 pub mod dns_message;
+pub mod dns_reply;
 pub mod dyndns;
 pub mod http_head;
 pub mod join;
@@ -24,11 +25,12 @@ pub mod stored_record;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is also its corpus's.
-pub const TARGETS: [(&str, Check); 8] = [
+pub const TARGETS: [(&str, Check); 9] = [
     ("client_hello", client_hello::check),
     ("demux", demux::check),
     ("dns_message", dns_message::check),
     ("dyndns", dyndns::check),
+    ("dns_reply", dns_reply::check),
     ("http_head", http_head::check),
     ("join", join::check),
     ("link_message", link_message::check),

@@ -53,6 +53,8 @@ fn explain_server(server: &Server) -> Result<(), CliError> {
     if let Some(gateway) = &server.gateway {
         out::line(format_args!("gateway    TLS on TCP {}, HTTP on TCP {}, links on UDP {}", gateway.tls, gateway.http, gateway.tls))?;
         out::line(format_args!("           at most {} connections at once", gateway.connections))?;
+        let resolvers = if gateway.resolver.is_empty() { "the name servers of /etc/resolv.conf".into() } else { join(&gateway.resolver) };
+        out::line(format_args!("           asks {resolvers} whether an unlisted name is a CNAME of a host"))?;
         let t = &gateway.timeouts;
         out::line(format_args!(
             "           waits {} s for a hello, {} s for a home, {} s for a byte ({} s half-closed), {} s to drain",

@@ -52,6 +52,7 @@ zones = ["{zone}"]
 [gateway]
 # tls = 443                       # TCP for clients, UDP for the links of homes
 # http = 80
+# resolver = ["192.0.2.53"]       # who is asked whether an unlisted name is a CNAME of a host here; default: those of /etc/resolv.conf
 # limits = {{ connections = 16384 }}
 # timeouts = {{ hello = 5, dial = 5, idle = 3600, half-closed = 300, drain = 30 }}   # seconds
 

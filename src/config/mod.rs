@@ -90,6 +90,8 @@ pub struct Gateway {
     pub connections: usize,
     /// How long it waits for what.
     pub timeouts: Timeouts,
+    /// Whom it asks for names that are not listed; empty: whom the system asks.
+    pub resolver: Vec<SocketAddr>,
     /// The ports it dials at home: the same as its own, but for the demo on loopback.
     pub home_ports: HomePorts,
 }
@@ -219,6 +221,17 @@ impl Server {
     /// The zones, none if no name server runs here.
     pub fn zones(&self) -> &[DnsName] {
         self.dns.as_ref().map_or(&[], |dns| &dns.zones)
+    }
+}
+
+impl Dns {
+    /// Where it is asked: where it listens, and the public addresses with those ports, behind which it may sit.
+    pub fn addresses(&self, public: &Public) -> Vec<SocketAddr> {
+        let ports = if self.listen.is_empty() { vec![53] } else { self.listen.iter().map(SocketAddr::port).collect() };
+        let at = |address: IpAddr| ports.iter().map(move |port| SocketAddr::new(address, *port)).collect::<Vec<_>>();
+        let v4 = public.ipv4.iter().flat_map(|address| at((*address).into()));
+        let v6 = public.ipv6.iter().flat_map(|address| at((*address).into()));
+        self.listen.iter().copied().chain(v4).chain(v6).collect()
     }
 }
 

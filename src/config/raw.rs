@@ -1,6 +1,6 @@
 //! The configuration as written: every key that any version knows, so that a later one is named and not mistaken.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,6 +42,9 @@ const SERVICES: usize = 64;
 
 /// Loopback and a private network, in both families.
 const METRICS: usize = 4;
+
+/// As many as resolv.conf may have: a client's patience does not last for more.
+const RESOLVERS: usize = 3;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -91,7 +94,8 @@ struct RawDns {
 struct RawGateway {
     tls: Option<u16>,
     http: Option<u16>,
-    resolver: Option<IgnoredAny>,
+    #[serde(default)]
+    resolver: Vec<String>,
     source_prefix: Option<IgnoredAny>,
     limits: Option<RawLimits>,
     timeouts: Option<RawTimeouts>,
@@ -188,7 +192,6 @@ impl Raw {
             ("dns.secondaries", dns.is_some_and(|t| t.secondaries.is_some())),
             ("dns.keys", dns.is_some_and(|t| t.keys.is_some())),
             ("dns.dnssec = true", dns.is_some_and(|t| t.dnssec == Some(true))),
-            ("gateway.resolver", gateway.is_some_and(|t| t.resolver.is_some())),
             ("gateway.source-prefix", gateway.is_some_and(|t| t.source_prefix.is_some())),
             ("gateway.limits.half-open", limits.is_some_and(|t| t.half_open.is_some())),
             ("gateway.limits.per-network", limits.is_some_and(|t| t.per_network.is_some())),
@@ -227,7 +230,8 @@ fn server(
     }
     let public = public.parse(zones.first())?;
     let dns = dns.map(|dns| dns.parse(zones, &public)).transpose()?;
-    let gateway = gateway.map(RawGateway::parse).transpose()?;
+    let own_dns = dns.as_ref().map_or_else(Vec::new, |dns| dns.addresses(&public));
+    let gateway = gateway.map(|gateway| gateway.parse(&own_dns)).transpose()?;
     let control = control.map(RawControl::parse).transpose()?.unwrap_or_default();
     Ok(Server { public, dns, gateway, control })
 }
@@ -306,7 +310,7 @@ impl RawControl {
 }
 
 impl RawGateway {
-    fn parse(self) -> Result<Gateway, ConfigError> {
+    fn parse(self, own_dns: &[SocketAddr]) -> Result<Gateway, ConfigError> {
         let (tls, http) = (self.tls.unwrap_or(443), self.http.unwrap_or(80));
         if tls == 0 || http == 0 {
             return Err(value("gateway.tls, gateway.http", "0 is no port that a client could come to"));
@@ -319,8 +323,40 @@ impl RawGateway {
             return Err(value("gateway.limits.connections", "0 would serve nobody; give at least 1"));
         }
         let timeouts = self.timeouts.unwrap_or_default().parse()?;
-        Ok(Gateway { tls, http, connections, timeouts, home_ports: HomePorts { tls: 443, http: 80 } })
+        let resolver = resolvers(&self.resolver, own_dns)?;
+        Ok(Gateway { tls, http, connections, timeouts, resolver, home_ports: HomePorts { tls: 443, http: 80 } })
     }
+}
+
+/// The name servers in `texts`, each an address, or an address and a port.
+fn resolvers(texts: &[String], own_dns: &[SocketAddr]) -> Result<Vec<SocketAddr>, ConfigError> {
+    const KEY: &str = "gateway.resolver";
+    let one = |text: &String| {
+        let address = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
+        let refused = |reason: &str| Err(value(KEY, &format!("\"{text}\" {reason}")));
+        let Ok(address) = address.or_else(|_| text.parse::<SocketAddr>()) else {
+            return refused("is neither an address nor an address with a port, like \"192.0.2.53\" or \"[2001:db8::53]:5353\"");
+        };
+        let ip = address.ip();
+        if ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
+            return refused("is no address of one server");
+        }
+        if address.port() == 0 {
+            return refused("has the port 0, at which nobody listens");
+        }
+        // A wildcard is every address of this machine; the loopback ones are known without asking the kernel.
+        let covers = |own: &SocketAddr| own.ip() == ip || own.ip().is_unspecified() && own.is_ipv4() == ip.is_ipv4() && ip.is_loopback();
+        if own_dns.iter().any(|own| own.port() == address.port() && covers(own)) {
+            return refused("is this server's own name server, which knows its own zones and asks nobody; name another");
+        }
+        Ok(address)
+    };
+    let resolvers = texts.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    unique(KEY, &resolvers)?;
+    if resolvers.len() > RESOLVERS {
+        return Err(value(KEY, &format!("{} of them; {RESOLVERS} is the most", resolvers.len())));
+    }
+    Ok(resolvers)
 }
 
 impl RawTimeouts {

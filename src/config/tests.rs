@@ -41,7 +41,7 @@ fn a_short_configuration_has_all_defaults() {
 #[test]
 fn every_default_can_be_written_out() {
     let written = SERVER.replace("[gateway]", "listen = []\nttl = 60\nnameservers = [\"gw.dyn.example.org\"]\ndnssec = false\n[gateway]\n")
-        + "tls = 443\nhttp = 80\nlimits = { connections = 16384 }\n\
+        + "tls = 443\nhttp = 80\nresolver = []\nlimits = { connections = 16384 }\n\
            timeouts = { hello = 5, dial = 5, idle = 3600, half-closed = 300, drain = 30 }\n[control]\nhttp-updates = false\n";
     assert_eq!(parse(&written).expect("good"), parse(SERVER).expect("good"));
 }
@@ -108,6 +108,48 @@ fn what_nobody_can_mean_is_refused() {
     refused(&SERVER.replace("[gateway]", "listen = [\"127.0.0.1:0\"]\n[gateway]"), &["dns.listen", "no port"]);
     refused(&SERVER.replace("192.0.2.11", "0.0.0.0"), &["public.ipv4", "0.0.0.0"]);
     refused(&SERVER.replace("2001:db8:a::11", "fe80::1"), &["public.ipv6", "fe80::1"]);
+}
+
+#[test]
+fn a_resolver_is_an_address_with_or_without_a_port() {
+    let config = parse(&format!("{SERVER}resolver = [\"192.0.2.53\", \"[2001:db8::53]:5353\", \"2001:db8::54\"]\n")).expect("good");
+    let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
+    let resolver = config.server.and_then(|server| server.gateway).expect("a gateway").resolver;
+    assert_eq!(resolver, [at("192.0.2.53:53"), at("[2001:db8::53]:5353"), at("[2001:db8::54]:53")]);
+    for (text, words) in [
+        ("192.0.2.300", "neither an address"),
+        ("dns.example.org", "neither an address"),
+        ("192.0.2.53:0", "port 0"),
+        ("0.0.0.0", "no address of one server"),
+        ("[ff02::fb]:5353", "no address of one server"),
+    ] {
+        refused(&format!("{SERVER}resolver = [\"{text}\"]\n"), &["gateway.resolver", text, words]);
+    }
+    refused(&format!("{SERVER}resolver = [\"192.0.2.53\", \"192.0.2.53:53\"]\n"), &["gateway.resolver", "twice"]);
+    refused(&format!("{SERVER}resolver = [\"::1\", \"::2\", \"::3\", \"::4\"]\n"), &["gateway.resolver", "3 is the most"]);
+}
+
+#[test]
+fn our_own_name_server_is_no_resolver() {
+    let with = |listen: &str, resolver: &str| {
+        let server = SERVER.replace("[gateway]", &format!("listen = [{listen}]\n[gateway]"));
+        parse(&format!("{server}resolver = [\"{resolver}\"]\n")).map(drop).map_err(|error| error.to_string())
+    };
+    for (listen, resolver) in [
+        ("", "192.0.2.11"),
+        ("", "[2001:db8:a::11]:53"),
+        ("\"127.0.0.1:5353\"", "127.0.0.1:5353"),
+        ("\"127.0.0.1:5353\"", "192.0.2.11:5353"),
+        ("\"0.0.0.0:53\"", "127.0.0.1"),
+    ] {
+        let error = with(listen, resolver).expect_err(resolver);
+        assert!(error.contains("gateway.resolver") && error.contains(resolver) && error.contains("own name server"), "{error}");
+    }
+    for (listen, resolver) in
+        [("", "127.0.0.53"), ("", "192.0.2.11:5353"), ("\"[::]:53\"", "127.0.0.1"), ("\"127.0.0.1:5353\"", "192.0.2.11")]
+    {
+        assert_eq!(with(listen, resolver), Ok(()), "{resolver} while we listen on {listen}");
+    }
 }
 
 #[test]

@@ -248,9 +248,11 @@ mod tests {
         tokio::spawn(async move {
             let mut asked = [0; 512];
             while let Ok((length, client)) = socket.recv_from(&mut asked).await {
-                let mut answer = asked[..length].to_vec();
+                // Without its OPT record, which is 11 bytes long.
+                let mut answer = asked[..length - 11].to_vec();
                 answer[2] = 0x84;
                 answer[7] = 1;
+                answer[11] = 0;
                 answer.extend(b"\xc0\x0c\0\x1c\0\x01\0\0\0\x3c\0\x10");
                 answer.extend(Ipv6Addr::LOCALHOST.octets());
                 socket.send_to(&answer, client).await.unwrap();

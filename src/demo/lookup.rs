@@ -1,11 +1,14 @@
 //! Asks one name server for one address, as a phone's stub resolver would, but afresh each time.
 //!
 //! No cache, so that what is measured is fourward and not a TTL; no TCP, no CNAME, no search list: the demo's names need none.
+//! Not `resolver`, since the socket must be made in the client's own namespace.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use fourward_core::reply::{Data, Question, Reply, ReplyError, UDP_SIZE};
+use fourward_core::wire::Type;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
@@ -13,12 +16,6 @@ use super::namespace::Place;
 
 /// The lines of the demo lose nothing and are microseconds long; silence means that the server is not up yet.
 const PATIENCE: Duration = Duration::from_millis(500);
-
-/// EDNS is not asked for, so no answer is longer (RFC 1035 §4.2.1).
-const ANSWER_LIMIT: usize = 512;
-
-const HEADER_LENGTH: usize = 12;
-const CLASS_IN: u16 = 1;
 
 /// What a client can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +38,12 @@ pub(super) enum LookupError {
         source: io::Error,
     },
     /// Not an answer to our question.
-    #[error("{server} answers no sense")]
+    #[error("{server} answers no sense: {source}")]
     Nonsense {
         /// Who.
         server: SocketAddr,
+        /// What is wrong with it.
+        source: ReplyError,
     },
     /// An answer without an address.
     #[error("{name} has no {family:?} address (rcode {rcode})")]
@@ -54,7 +53,7 @@ pub(super) enum LookupError {
         /// Which kind.
         family: Family,
         /// What the server says to it.
-        rcode: u8,
+        rcode: u16,
     },
 }
 
@@ -64,11 +63,14 @@ pub(super) enum LookupError {
 /// Silence, nonsense, or no such address.
 pub(super) async fn lookup(place: &Place, server: SocketAddr, name: &str, family: Family) -> Result<IpAddr, LookupError> {
     let failed = |source| LookupError::Server { server, source };
+    let no_address = |rcode| LookupError::NoAddress { name: name.into(), family, rcode };
+    let Ok(asked) = name.parse() else { return Err(no_address(0)) };
+    let question = Question { name: asked, kind: family.record_type(), recursion: false };
     let id = id().map_err(failed)?;
-    let asked = timeout(PATIENCE, ask(place, server, &question(id, name, family))).await;
-    let answer = asked.map_err(|_| failed(io::ErrorKind::TimedOut.into()))?.map_err(failed)?;
-    let (rcode, address) = parse(&answer, id, family).ok_or(LookupError::Nonsense { server })?;
-    address.ok_or_else(|| LookupError::NoAddress { name: name.into(), family, rcode })
+    let told = timeout(PATIENCE, ask(place, server, &question.message(id))).await;
+    let message = told.map_err(|_| failed(io::ErrorKind::TimedOut.into()))?.map_err(failed)?;
+    let reply = question.reply(id, &message).map_err(|source| LookupError::Nonsense { server, source })?;
+    family.address_in(&reply).ok_or_else(|| no_address(reply.rcode.0))
 }
 
 async fn ask(place: &Place, server: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
@@ -81,7 +83,7 @@ async fn ask(place: &Place, server: SocketAddr, question: &[u8]) -> io::Result<V
     })?;
     let socket = UdpSocket::from_std(socket)?;
     socket.send(question).await?;
-    let mut answer = vec![0; ANSWER_LIMIT];
+    let mut answer = vec![0; UDP_SIZE.into()];
     let length = socket.recv(&mut answer).await?;
     answer.truncate(length);
     Ok(answer)
@@ -93,73 +95,20 @@ fn id() -> io::Result<u16> {
     Ok(u16::from_be_bytes(bytes))
 }
 
-fn question(id: u16, name: &str, family: Family) -> Vec<u8> {
-    let mut message = id.to_be_bytes().to_vec();
-    message.extend([0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    for label in name.split('.') {
-        // A label of 64 bytes and more is no label; the server will say so.
-        message.push(u8::try_from(label.len()).unwrap_or(u8::MAX));
-        message.extend(label.as_bytes());
-    }
-    message.push(0);
-    message.extend(family.record_type().to_be_bytes());
-    message.extend(CLASS_IN.to_be_bytes());
-    message
-}
-
-/// The rcode and the first address, `None` for what is no answer to the question `id`.
-fn parse(message: &[u8], id: u16, family: Family) -> Option<(u8, Option<IpAddr>)> {
-    let (flags, rcode) = (*message.get(2)?, *message.get(3)? & 0x0f);
-    if word(message, 0)? != id || flags & 0x80 == 0 {
-        return None;
-    }
-    let mut at = HEADER_LENGTH;
-    for _ in 0..word(message, 4)? {
-        at = name_end(message, at)?.checked_add(4)?;
-    }
-    for _ in 0..word(message, 6)? {
-        at = name_end(message, at)?;
-        let (kind, class) = (word(message, at)?, word(message, at.checked_add(2)?)?);
-        let length = word(message, at.checked_add(8)?)?;
-        let data = at.checked_add(10)?;
-        at = data.checked_add(length.into())?;
-        if kind == family.record_type() && class == CLASS_IN {
-            return Some((rcode, Some(family.address(message.get(data..at)?)?)));
-        }
-    }
-    Some((rcode, None))
-}
-
-fn word(message: &[u8], at: usize) -> Option<u16> {
-    let bytes = message.get(at..at.checked_add(2)?)?;
-    Some(u16::from_be_bytes(bytes.try_into().ok()?))
-}
-
-/// The offset after the name that begins at `at`.
-fn name_end(message: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match *message.get(at)? {
-            0 => return at.checked_add(1),
-            length @ 1..=63 => at = at.checked_add(1 + usize::from(length))?,
-            192..=255 => return at.checked_add(2),
-            64..=191 => return None,
-        }
-    }
-}
-
 impl Family {
-    fn record_type(self) -> u16 {
+    fn record_type(self) -> Type {
         match self {
-            Self::V4 => 1,
-            Self::V6 => 28,
+            Self::V4 => Type::A,
+            Self::V6 => Type::AAAA,
         }
     }
 
-    fn address(self, data: &[u8]) -> Option<IpAddr> {
-        match self {
-            Self::V4 => Some(IpAddr::from(<[u8; 4]>::try_from(data).ok()?)),
-            Self::V6 => Some(IpAddr::from(<[u8; 16]>::try_from(data).ok()?)),
-        }
+    fn address_in(self, reply: &Reply) -> Option<IpAddr> {
+        reply.answer.iter().find_map(|record| match (self, &record.data) {
+            (Self::V4, Data::A(address)) => Some((*address).into()),
+            (Self::V6, Data::Aaaa(address)) => Some((*address).into()),
+            _ => None,
+        })
     }
 }
 
@@ -169,64 +118,46 @@ mod tests {
 
     const NAME: &str = "cloud.dyn.example.org";
 
-    fn answer(id: u16, family: Family, data: &[u8]) -> Vec<u8> {
-        let mut message = question(id, NAME, family);
-        message[2] = 0x84;
-        message[7] = 1;
-        message.extend([0xc0, 12]);
-        message.extend(family.record_type().to_be_bytes());
-        message.extend([0, 1, 0, 0, 0, 60, 0, u8::try_from(data.len()).unwrap()]);
-        message.extend(data);
+    /// `query` with an A record, or with none.
+    fn answered(query: &[u8], address: bool) -> Vec<u8> {
+        // Without its OPT record.
+        let mut message = query[..query.len() - 11].to_vec();
+        message[2..4].copy_from_slice(&[0x84, 0]);
+        message[7] = address.into();
+        message[11] = 0;
+        if address {
+            message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 11]);
+        }
         message
     }
 
-    #[test]
-    fn a_question_is_what_rfc_1035_says() {
-        let asked = question(0x1234, "a.example", Family::V6);
-        assert_eq!(asked, b"\x12\x34\0\0\0\x01\0\0\0\0\0\0\x01a\x07example\0\0\x1c\0\x01");
-    }
-
-    #[test]
-    fn an_answer_gives_the_address_of_its_family() {
-        let v4 = answer(7, Family::V4, &[192, 0, 2, 11]);
-        assert_eq!(parse(&v4, 7, Family::V4), Some((0, Some("192.0.2.11".parse().unwrap()))));
-        let v6 = answer(7, Family::V6, &Ipv6Addr::LOCALHOST.octets());
-        assert_eq!(parse(&v6, 7, Family::V6), Some((0, Some("::1".parse().unwrap()))));
-    }
-
-    #[test]
-    fn an_answer_of_another_type_gives_none() {
-        let v4 = answer(7, Family::V4, &[192, 0, 2, 11]);
-        assert_eq!(parse(&v4, 7, Family::V6), Some((0, None)));
-    }
-
-    #[test]
-    fn an_answer_to_another_question_is_nonsense() {
-        let v4 = answer(7, Family::V4, &[192, 0, 2, 11]);
-        assert_eq!(parse(&v4, 8, Family::V4), None);
-        assert_eq!(parse(&question(7, NAME, Family::V4), 7, Family::V4), None, "a question is no answer");
-    }
-
-    #[test]
-    fn an_answer_cut_anywhere_is_nonsense() {
-        let whole = answer(7, Family::V6, &Ipv6Addr::LOCALHOST.octets());
-        for length in 0..whole.len() {
-            assert_eq!(parse(&whole[..length], 7, Family::V6), None, "cut at {length}");
-        }
+    async fn asked(family: Family, say: fn(&[u8]) -> Vec<u8>) -> Result<IpAddr, LookupError> {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = server.local_addr().unwrap();
+        let served = async {
+            let mut query = [0; 512];
+            let (length, client) = server.recv_from(&mut query).await.unwrap();
+            server.send_to(&say(&query[..length]), client).await.unwrap();
+        };
+        tokio::join!(lookup(&Place::Here, address, NAME, family), served).0
     }
 
     #[tokio::test]
     async fn a_lookup_asks_the_server_and_reads_its_answer() {
-        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = server.local_addr().unwrap();
-        let served = async {
-            let mut asked = [0; ANSWER_LIMIT];
-            let (length, client) = server.recv_from(&mut asked).await.unwrap();
-            let id = u16::from_be_bytes([asked[0], asked[1]]);
-            assert_eq!(&asked[..length], question(id, NAME, Family::V4));
-            server.send_to(&answer(id, Family::V4, &[192, 0, 2, 11]), client).await.unwrap();
-        };
-        let (found, ()) = tokio::join!(lookup(&Place::Here, address, NAME, Family::V4), served);
-        assert_eq!(found.unwrap(), "192.0.2.11".parse::<IpAddr>().unwrap());
+        assert_eq!(asked(Family::V4, |query| answered(query, true)).await.unwrap(), "192.0.2.11".parse::<IpAddr>().unwrap());
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_an_address_of_the_family_gives_none() {
+        let nothing = asked(Family::V4, |query| answered(query, false)).await;
+        assert!(matches!(nothing, Err(LookupError::NoAddress { rcode: 0, .. })), "{nothing:?}");
+        let other = asked(Family::V6, |query| answered(query, true)).await;
+        assert!(matches!(other, Err(LookupError::NoAddress { .. })), "{other:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_answer_is_nonsense() {
+        let nonsense = asked(Family::V4, <[u8]>::to_vec).await;
+        assert!(matches!(nonsense, Err(LookupError::Nonsense { .. })), "{nonsense:?}");
     }
 }

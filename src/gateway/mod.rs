@@ -3,6 +3,7 @@
 //! This file owns the listeners, the cap and the end. A connection's way is `tcp`, its dial `dial`, its bytes `splice`; what is
 //! sent instead of a home is `refuse`. UDP 443 is the link's and not here; neither is TLS: bytes are passed on as they are.
 
+mod aliases;
 mod descriptors;
 mod dial;
 mod dials;
@@ -30,6 +31,7 @@ use tracing::{info, warn};
 use crate::config;
 use crate::leases::Leases;
 use crate::listener::{self, BindError};
+use crate::resolver::Resolvers;
 use crate::store::Store;
 pub use dials::Dials;
 pub use traffic::{Counts, Reason, Traffic};
@@ -87,6 +89,7 @@ struct Shared {
     traffic: Arc<Traffic>,
     relays: Arc<relays::Relays>,
     pipes: pipes::Pool,
+    aliases: aliases::Aliases,
 }
 
 /// Takes the sockets, all of them or none.
@@ -116,7 +119,8 @@ impl Sockets {
 }
 
 impl Gateway {
-    /// A gateway called `own_names`. Connections for itself go to `own`, and are closed where that is full.
+    /// A gateway called `own_names`. Connections for itself go to `own`, and are closed where that is full; names that are not
+    /// listed are looked up with `resolvers`.
     pub fn new(
         config: config::Gateway,
         own_names: Vec<DnsName>,
@@ -124,11 +128,13 @@ impl Gateway {
         leases: Arc<Leases>,
         own: mpsc::Sender<OwnConnection>,
         traffic: Arc<Traffic>,
+        resolvers: Resolvers,
     ) -> Self {
         let budget = descriptors::budget(config.connections);
         let config = config::Gateway { connections: budget.connections, ..config };
         let pipes = pipes::Pool::new(budget.pipes);
-        Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), pipes })
+        let aliases = aliases::Aliases::new(resolvers, store.clone());
+        Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), pipes, aliases })
     }
 
     /// Serves until `cancel`; then takes no more connections, and gives those there are `timeouts.drain` to end.

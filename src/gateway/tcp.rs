@@ -15,7 +15,7 @@ use fourward_core::name::{DnsName, HostName};
 use fourward_core::peek::{Asked, Peek, Refusal};
 use fourward_core::route;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::dial::{Dialer, Home};
@@ -58,9 +58,10 @@ pub(super) async fn serve(shared: &Shared, protocol: Protocol, stream: TcpStream
 }
 
 async fn tls(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Carried> {
+    let until = shared.hello_ends();
     let (ClientHello { name, .. }, read) = first(shared, &stream, client_hello::read).await?;
     let target = match &name {
-        Asked::Name(name) => shared.target(&stream, name),
+        Asked::Name(name) => shared.target(&stream, peer, name, until).await,
         Asked::Nothing | Asked::Refused(_) => Target::Unknown,
     };
     match target {
@@ -84,6 +85,7 @@ async fn tls(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Car
 }
 
 async fn http(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Carried> {
+    let until = shared.hello_ends();
     let (head, read) = first(shared, &stream, http_head::read).await?;
     let answer = match usable(&head) {
         Err(reason) => {
@@ -91,7 +93,7 @@ async fn http(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Ca
             shared.traffic.refuse(Reason::Unknown);
             refuse::bad_request(&head, &reason)
         }
-        Ok(name) => match shared.target(&stream, name) {
+        Ok(name) => match shared.target(&stream, peer, name, until).await {
             Target::Host(host) => match shared.home(&host, 80, shared.config.home_ports.http).await {
                 Some(home) => return Some(shared.carried(host, stream, home, read)),
                 None => refuse::away(&head, &host),
@@ -163,14 +165,26 @@ async fn more(stream: &TcpStream, bytes: &mut Vec<u8>) -> io::Result<()> {
 }
 
 impl Shared {
+    /// Until when a client that comes now must have said what it wants, and be answered if it is unknown.
+    fn hello_ends(&self) -> Instant {
+        Instant::now() + self.config.timeouts.hello
+    }
+
     /// Where a client of `stream` goes that asks for `name`. Over IPv6 only to ourselves: a home's AAAA is the home's.
-    fn target(&self, stream: &TcpStream, name: &DnsName) -> Target {
+    async fn target(&self, stream: &TcpStream, peer: SocketAddr, name: &DnsName, until: Instant) -> Target {
         let over_v6 = stream.local_addr().is_ok_and(|local| local.is_ipv6());
-        match route::route(&self.store.snapshot(), &self.own_names, name) {
+        let mut found = route::route(&self.store.snapshot(), &self.own_names, name);
+        if found == route::Target::Elsewhere
+            && let Some(end) = self.aliases.end_of(name, peer.ip(), until).await
+        {
+            // The state of now: it may have changed while DNS was asked.
+            found = route::led_to(&self.store.snapshot(), &self.own_names, &end);
+        }
+        match found {
             route::Target::Host(host) if over_v6 => Target::Direct(host),
             route::Target::Host(host) => Target::Host(host),
             route::Target::Own => Target::Own,
-            route::Target::Unknown => Target::Unknown,
+            route::Target::Unknown | route::Target::Elsewhere => Target::Unknown,
         }
     }
 

@@ -78,7 +78,11 @@ fn init_writes_what_config_check_accepts_and_says_what_to_enter_at_the_registrar
     }
     let checked = check(&folder.path().join("fourward.toml")).ok().out;
     assert!(checked.contains("is good") && checked.contains("gw.dyn.example.org") && checked.contains("192.0.2.11"), "{checked}");
+    assert!(checked.contains("asks the name servers of /etc/resolv.conf"), "{checked}");
     let options = fs::read_to_string(folder.path().join("fourward.toml")).expect("written");
+    let with_resolver = folder.path().join("resolver.toml");
+    fs::write(&with_resolver, options.replace("# resolver", "resolver")).expect("written");
+    assert!(check(&with_resolver).ok().out.contains("asks 192.0.2.53:53 whether"));
     let written_out =
         options.replace("# ttl", "ttl").replace("# tls", "tls").replace("# http", "http").replace("# nameservers", "nameservers");
     let written_out = written_out.replace("# limits", "limits").replace("# timeouts", "timeouts");
@@ -159,7 +163,6 @@ fn a_config_that_is_refused_is_a_matter_of_usage() {
         ("[dns]\nzones = [\"a.org\"]\ndnssec = true", "dns.dnssec"),
         ("[dns]\nzones = [\"a.org\"]\nsecondaries = []", "dns.secondaries"),
         ("[dns]\nzones = [\"a.org\"]\nkeys = []", "dns.keys"),
-        ("[gateway]\nresolver = []", "gateway.resolver"),
         ("[gateway]\nsource-prefix = \"2001:db8::/64\"", "gateway.source-prefix"),
         ("[gateway]\nlimits = { half-open = 5 }", "gateway.limits.half-open"),
         ("[gateway]\nlimits = { per-network = 5 }", "gateway.limits.per-network"),

@@ -3,7 +3,9 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that fails says where")]
 
 mod admission;
+mod aliases;
 mod ending;
 mod refusals;
 mod relays;
+mod resolver;
 mod rig;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use fourward::config::{self, HomePorts, Public, Timeouts};
 use fourward::gateway::{self, Gateway, GatewayError, OwnConnection, Protocol, Traffic};
 use fourward::leases::{Leases, Presence};
+use fourward::resolver::Resolvers;
 use fourward::store::Store;
 use fourward_core::change::Change;
 use fourward_core::host::{Digest, JoinSecret};
@@ -52,7 +53,7 @@ pub(crate) struct Rig {
 
 pub(crate) fn config() -> config::Gateway {
     let timeouts = Timeouts { hello: NEVER, dial: Duration::from_secs(5), idle: NEVER, half_closed: NEVER, drain: NEVER };
-    config::Gateway { tls: 0, http: 0, connections: 1_000, timeouts, home_ports: HomePorts { tls: 0, http: 0 } }
+    config::Gateway { tls: 0, http: 0, connections: 1_000, timeouts, resolver: Vec::new(), home_ports: HomePorts { tls: 0, http: 0 } }
 }
 
 pub(crate) fn name(text: &str) -> DnsName {
@@ -114,7 +115,8 @@ impl Rig {
         let addresses = sockets.local_addrs().expect("addresses");
         let (leases, traffic, cancel) = (Arc::new(leases), Arc::<Traffic>::default(), CancellationToken::new());
         let (sender, own) = mpsc::channel(1);
-        let gateway = Gateway::new(config, vec![name(OWN)], store.clone(), Arc::clone(&leases), sender, Arc::clone(&traffic))
+        let resolvers = Resolvers::given(config.resolver.clone());
+        let gateway = Gateway::new(config, vec![name(OWN)], store.clone(), Arc::clone(&leases), sender, Arc::clone(&traffic), resolvers)
             .run(sockets, cancel.clone());
         Self { store, leases, traffic, own, cancel, running: tokio::spawn(gateway), home, addresses, _state: directory }
     }

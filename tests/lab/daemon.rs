@@ -75,6 +75,11 @@ impl Daemon {
         status.expect("an exit status")
     }
 
+    /// Makes it fall silent: it keeps its sockets and answers nobody.
+    pub(crate) fn freeze(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).expect("send SIGSTOP");
+    }
+
     /// Starts it again, as it was started first.
     pub(crate) fn start_again(&mut self) {
         assert!(self.ended().is_some(), "{} still runs", self.program.display());

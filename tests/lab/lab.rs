@@ -106,6 +106,11 @@ impl Lab {
         log.lines().filter(|line| line.split(' ').next() == Some(client)).count()
     }
 
+    /// Everybody's resolver.
+    pub(crate) fn resolver(&mut self) -> &mut Daemon {
+        &mut self.daemons[registry::RESOLVER]
+    }
+
     fn print_logs(&self) {
         for entry in fs::read_dir(self.dir().join("logs")).into_iter().flatten().flatten() {
             let text = fs::read_to_string(entry.path()).unwrap_or_default();

@@ -109,11 +109,20 @@ impl Ns {
 
     /// Bytes that a named nft counter has seen.
     pub(crate) fn counter(&self, name: &str) -> u64 {
+        self.counted(name, "bytes")
+    }
+
+    /// Packets that it has seen.
+    pub(crate) fn packets(&self, name: &str) -> u64 {
+        self.counted(name, "packets")
+    }
+
+    fn counted(&self, name: &str, what: &str) -> u64 {
         let output = self.run("nft", &["-j", "list", "counters"]);
         let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("nft prints JSON");
         let entries = json["nftables"].as_array().expect("a list of objects");
         let found = entries.iter().find(|entry| entry["counter"]["name"] == name);
-        found.and_then(|entry| entry["counter"]["bytes"].as_u64()).unwrap_or_else(|| panic!("{}: no counter {name}", self.name))
+        found.and_then(|entry| entry["counter"][what].as_u64()).unwrap_or_else(|| panic!("{}: no counter {name}", self.name))
     }
 
     /// Ends whatever still runs here, then takes the namespace and its files away.

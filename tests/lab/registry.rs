@@ -14,6 +14,9 @@ use crate::topology::{REGISTRAR4, REGISTRAR6, RESOLVER4, RESOLVER6, VPS4, VPS6};
 /// Both start in well under a second; the machine may be busy.
 const START: Duration = Duration::from_secs(10);
 
+/// The resolver's place in what [`start`] returns.
+pub(crate) const RESOLVER: usize = 1;
+
 /// Starts both and waits until the resolver finds a name through the registrar.
 pub(crate) fn start(ns: &Ns, dir: &Path) -> [Daemon; 2] {
     let home = dir.join("dns");
@@ -66,6 +69,7 @@ fn registrar_zone() -> String {
          gw.dyn AAAA {VPS6}\n\
          owncloud CNAME cloud.dyn\n\
          gwalias CNAME gw.dyn\n\
+         twinalias CNAME cloud-ip6only.dyn\n\
          loop-a CNAME loop-b\n\
          loop-b CNAME loop-a\n"
     )

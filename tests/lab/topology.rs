@@ -236,12 +236,14 @@ table inet watch {
     }
 }";
 
-/// Connections that the gateway opens to its own public addresses: a loop's first step.
+/// Connections that the gateway opens to its own public addresses: a loop's first step. And its questions to the resolver.
 const VPS_COUNTERS: &str = "
 table inet watch {
     counter dialled_itself {}
+    counter asked {}
     chain output {
         type filter hook output priority filter;
+        meta l4proto { tcp, udp } th dport 53 counter name asked
         ip daddr 192.0.2.11 tcp flags & (syn | ack) == syn counter name dialled_itself
         ip6 daddr 2001:db8:a::11 tcp flags & (syn | ack) == syn counter name dialled_itself
     }
