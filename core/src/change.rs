@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::export::Entry;
 use crate::host::{Digest, Edit, EditError, Host, JoinSecret};
 use crate::name::{DnsName, HostName};
 use crate::policy::Forbidden;
@@ -125,6 +126,15 @@ pub enum Change {
         /// Now.
         at: Timestamp,
     },
+    /// Add many hosts and tombstones: all of them or none. Where a host that is there has its home is kept.
+    Import {
+        /// The hosts and tombstones.
+        entries: Vec<Entry>,
+        /// Whether a host may take the place of one that is there.
+        replace: bool,
+        /// Whether a removed host's name may be given out again.
+        reuse: bool,
+    },
     /// New secrets for a host; the old ones end.
     Token {
         /// Its name.
@@ -173,7 +183,8 @@ pub enum Change {
         /// Now.
         at: Timestamp,
     },
-    /// Replace the values of `_acme-challenge` TXT.
+    /// Replace the values of `_acme-challenge` TXT. On behalf of a host's credential never at the apex: it would speak for `*.Z`, and so for
+    /// every host.
     Challenge {
         /// The host.
         host: HostName,
@@ -217,6 +228,22 @@ pub enum Refused {
     /// The name is taken.
     #[error("{0} exists already; change it with `fourward host set`")]
     Exists(HostName),
+    /// The name is taken, and an import may not replace what is there.
+    #[error("{0} exists already; import with --replace to have it as the line says")]
+    ExistsAlready(HostName),
+    /// A line says that the name was removed.
+    #[error(
+        "{0} exists, and the line says that it was removed: `fourward host remove` does that, an import never does; or leave the line out"
+    )]
+    Alive(HostName),
+    /// One of many.
+    #[error("{reason}")]
+    Entry {
+        /// Which, from 0.
+        at: usize,
+        /// Why it is refused.
+        reason: Box<Refused>,
+    },
     /// The name is the gateway's.
     #[error("{0} is this gateway's own name (public.name); choose another for the host")]
     OwnName(DnsName),

@@ -27,7 +27,12 @@ pub fn route(state: &State, own: &[DnsName], name: &DnsName) -> Target {
     }
     let listed = state.alias(name).cloned();
     let known = |host: &HostName| state.host(host).is_some();
-    match listed.or_else(|| dual(state, name)).filter(known).or_else(|| wildcard(state, own, name)).filter(|host| state.host(host).is_some() && state.zone(host.zone()).is_some()) {
+    match listed
+        .or_else(|| dual(state, name))
+        .filter(known)
+        .or_else(|| wildcard(state, own, name))
+        .filter(|host| state.host(host).is_some() && state.zone(host.zone()).is_some())
+    {
         Some(host) => Target::Host(host),
         None => Target::Unknown,
     }
@@ -133,7 +138,13 @@ mod tests {
         apply(Change::Serve { zone: name("z.org"), apex: Digest([0; 32]), at: Timestamp::UNIX_EPOCH });
         for (label, edits) in hosts {
             let edits = edits.iter().map(|edit| edit.parse().expect("edit")).collect();
-            apply(Change::Add { host: HostName::new(label, name("z.org")).expect("host"), edits, join, update: Digest([2; 32]), reuse: false });
+            apply(Change::Add {
+                host: HostName::new(label, name("z.org")).expect("host"),
+                edits,
+                join,
+                update: Digest([2; 32]),
+                reuse: false,
+            });
         }
         let own: Vec<DnsName> = own.iter().map(|own| name(own)).collect();
         route(&state, &own, &name(text))
@@ -170,7 +181,9 @@ mod tests {
         for text in ["z.org", "www.z.org", "a.b.z.org"] {
             assert_eq!(with(hosts, own, text), host("@", "z.org"), "{text}");
         }
-        for text in ["x.nas.z.org", "nas-ip6only.z.org", "ip6only.z.org", "who-ip6only.z.org", "x.who-router.z.org", "x.gw.z.org", "_a.z.org"] {
+        for text in
+            ["x.nas.z.org", "nas-ip6only.z.org", "ip6only.z.org", "who-ip6only.z.org", "x.who-router.z.org", "x.gw.z.org", "_a.z.org"]
+        {
             assert_eq!(with(hosts, own, text), Target::Unknown, "{text}");
         }
         assert_eq!(with(hosts, own, "nas.z.org"), host("nas", "z.org"));

@@ -248,7 +248,8 @@ fn an_apex_wildcard_stands_for_what_no_host_has() {
 #[test]
 fn via_gateway_leads_ipv6_there_and_the_twin_home() {
     let params = params();
-    let known = state(&[with("cloud", &["via=gateway", "wildcard=on"]), at("cloud", home()), with("nas", &["via=home"]), at("nas", home())]);
+    let known =
+        state(&[with("cloud", &["via=gateway", "wildcard=on"]), at("cloud", home()), with("nas", &["via=home"]), at("nas", home())]);
     let view = ZoneView::new(&params.zones[0], &known, &params).expect("served");
     let aaaa = |left: &str| match view.find(left)?.rrset(Type::AAAA)?.data {
         Data::Aaaa(addresses) => Some(addresses.to_vec()),
