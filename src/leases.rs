@@ -29,7 +29,8 @@ pub struct Leases {
     links: Mutex<HashMap<HostName, Arc<Presence>>>,
     running: Mutex<HashMap<HostName, Lease>>,
     epochs: AtomicU64,
-    started: Instant,
+    /// When leases that nobody here saw begin end.
+    settled: watch::Sender<Instant>,
     /// Counts links that came up or went, so that dials can wait for it.
     comings: watch::Sender<u64>,
 }
@@ -96,7 +97,7 @@ impl Leases {
             links: Mutex::default(),
             running: Mutex::default(),
             epochs: AtomicU64::new(first),
-            started: now,
+            settled: watch::Sender::new(now + LEASE),
             comings: watch::Sender::new(0),
         }
     }
@@ -194,9 +195,19 @@ impl Leases {
         (due, running.values().map(|lease| lease.until).min())
     }
 
-    /// When leases of before this server's start end.
+    /// When leases that this server did not see begin end: those of before its start, and of hosts that were imported.
     pub fn settled_at(&self) -> Instant {
-        self.started + LEASE
+        *self.settled.borrow()
+    }
+
+    /// Honours addresses that come from elsewhere for one lease from `now` on.
+    pub fn honour(&self, now: Instant) {
+        self.settled.send_replace(now + LEASE);
+    }
+
+    /// [`Leases::settled_at`], and whenever it is put off.
+    pub fn settling(&self) -> watch::Receiver<Instant> {
+        self.settled.subscribe()
     }
 
     /// Asks the link of `host`, if it is up, for an echo.
