@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -62,6 +62,8 @@ pub struct Presence {
     pub heard: watch::Sender<Option<Instant>>,
     /// The last proof.
     pub echo: watch::Sender<Option<Echo>>,
+    /// Whether it was said in the log that the agent does not offer something that was asked for.
+    told: AtomicBool,
     /// Whether the last nonce is overdue; a silent link is not waited for.
     pub silent: watch::Sender<bool>,
 }
@@ -131,6 +133,7 @@ impl Leases {
             patience: Mutex::new(ECHO_TIMEOUT),
             heard: watch::Sender::new(None),
             echo: watch::Sender::new(None),
+            told: AtomicBool::new(false),
             silent: watch::Sender::new(false),
         });
         if let Some(before) = lock(&self.links).insert(host.clone(), Arc::clone(&presence)) {
@@ -268,6 +271,11 @@ impl Leases {
 }
 
 impl Presence {
+    /// Whether what this agent does not offer is to be said in the log: once.
+    pub fn tell(&self) -> bool {
+        !self.told.swap(true, Ordering::Relaxed)
+    }
+
     /// Notes that a second agent with the same key is turned away now.
     pub fn note_conflict(&self, now: Instant) {
         *lock(&self.conflict) = Some(now);

@@ -7,3 +7,4 @@ mod ending;
 mod refusals;
 mod relays;
 mod rig;
+mod rules;
