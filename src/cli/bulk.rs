@@ -69,8 +69,8 @@ pub(super) async fn import(file: &Path, replace: bool, reuse: bool, server: &Ser
     if server.json {
         return out::json(&all);
     }
-    let removed = if all.removed == 0 { String::new() } else { format!(", and {} names of removed hosts", all.removed) };
-    out::line(format_args!("{} hosts are imported{removed}. `fourward host list` shows them.", all.hosts))
+    let removed = if all.removed == 0 { String::new() } else { format!("; removed names that stay protected: {}", all.removed) };
+    out::line(format_args!("{} hosts are imported{removed}.", all.hosts))
 }
 
 /// An error between two pages, with how far it had come.
