@@ -3,6 +3,7 @@
 mod copies;
 mod figure;
 mod ground;
+mod hosts;
 mod inheritance;
 mod loops;
 mod renumbering;
