@@ -8,9 +8,8 @@ use std::net::Ipv6Addr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::export::Cursor;
 use crate::host::{AddressFrom, Carrier, Reported, Settings};
-use crate::name::DnsName;
+use crate::name::{DnsName, HostName};
 
 /// The longest line either way. A list of 100,000 hosts fits.
 pub const LINE_LIMIT: usize = 64 << 20;
@@ -23,6 +22,16 @@ pub const PAGE_LINES: usize = 1_000;
 
 /// …and no more once they have so many bytes.
 pub const PAGE_BYTES: usize = 1 << 20;
+
+/// How far an export has come: the name that was the last of its page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cursor {
+    /// Among the hosts.
+    Host(HostName),
+    /// Among the removed names, which follow.
+    Tombstone(HostName),
+}
 
 /// A request: one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::export::Entry;
 use crate::host::{Digest, Edit, EditError, Host, JoinSecret};
 use crate::name::{DnsName, HostName};
 use crate::policy::Forbidden;
@@ -79,6 +78,41 @@ pub struct Certificate {
 impl std::fmt::Debug for Certificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Certificate({} of {}, key secret)", self.directory, self.at)
+    }
+}
+
+/// One of many hosts that are imported, or the name of one that was removed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// There is a host.
+    Host {
+        /// Its name.
+        name: HostName,
+        /// What its owner set.
+        edits: Vec<Edit>,
+        /// All else of it; its settings are those of a new one.
+        host: Box<Host>,
+    },
+    /// There was one.
+    Tombstone {
+        /// Its name.
+        name: HostName,
+        /// When it was removed.
+        removed: Timestamp,
+    },
+}
+
+impl Entry {
+    /// Whom it is about.
+    pub fn name(&self) -> &HostName {
+        match self {
+            Self::Host { name, .. } | Self::Tombstone { name, .. } => name,
+        }
+    }
+
+    /// Whether it says where a home was proven to be.
+    pub fn is_proven(&self) -> bool {
+        matches!(self, Self::Host { host, .. } if host.proven.is_some())
     }
 }
 

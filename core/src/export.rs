@@ -11,6 +11,8 @@ use jiff::Timestamp;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use crate::api::Cursor;
+use crate::change::Entry;
 use crate::host::{self, Credentials, Digest, Edit, EditError, Host, JoinSecret, Settings};
 use crate::name::{DnsName, HostName, NameError};
 use crate::state::State;
@@ -21,37 +23,6 @@ pub const LINE_LIMIT: usize = 256 * 1024;
 
 /// The digest of a secret that nobody has: no text is known to have it.
 const NOBODYS: Digest = Digest([0; 32]);
-
-/// What a line says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Entry {
-    /// There is a host.
-    Host {
-        /// Its name.
-        name: HostName,
-        /// What its owner set.
-        edits: Vec<Edit>,
-        /// All else of it; its settings are those of a new one.
-        host: Box<Host>,
-    },
-    /// There was one.
-    Tombstone {
-        /// Its name.
-        name: HostName,
-        /// When it was removed.
-        removed: Timestamp,
-    },
-}
-
-/// How far an export has come: the name that was the last of its page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Cursor {
-    /// Among the hosts.
-    Host(HostName),
-    /// Among the tombstones, which follow.
-    Tombstone(HostName),
-}
 
 /// Lines of an export, and where the next ones begin; `None` after the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,36 +89,22 @@ struct Kind {
     removed: Option<IgnoredAny>,
 }
 
-impl Entry {
-    /// Whom it is about.
-    pub fn name(&self) -> &HostName {
-        match self {
-            Self::Host { name, .. } | Self::Tombstone { name, .. } => name,
-        }
+/// What `line` says. Whether that fits the state and the policy is `apply`'s word.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(line: &str) -> Result<Entry, LineError> {
+    if line.len() > LINE_LIMIT {
+        return Err(LineError::Long);
     }
-
-    /// Whether it says where a home was proven to be.
-    pub fn is_proven(&self) -> bool {
-        matches!(self, Self::Host { host, .. } if host.proven.is_some())
+    let malformed = |error: serde_json::Error| LineError::Form(said(&error));
+    if serde_json::from_str::<Kind>(line).map_err(malformed)?.removed.is_some() {
+        let line: TombstoneLine = serde_json::from_str(line).map_err(malformed)?;
+        return Ok(Entry::Tombstone { name: HostName::new(&line.removed, line.zone)?, removed: line.at });
     }
-
-    /// What `line` says. Whether that fits the state and the policy is `apply`'s word.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn parse(line: &str) -> Result<Self, LineError> {
-        if line.len() > LINE_LIMIT {
-            return Err(LineError::Long);
-        }
-        let malformed = |error: serde_json::Error| LineError::Form(said(&error));
-        if serde_json::from_str::<Kind>(line).map_err(malformed)?.removed.is_some() {
-            let line: TombstoneLine = serde_json::from_str(line).map_err(malformed)?;
-            return Ok(Self::Tombstone { name: HostName::new(&line.removed, line.zone)?, removed: line.at });
-        }
-        let line: HostLine = serde_json::from_str(line).map_err(malformed)?;
-        let edits = line.settings.iter().map(|edit| edit.parse()).collect::<Result<Vec<Edit>, _>>()?;
-        Ok(Self::Host { name: HostName::new(&line.host, line.zone.clone())?, edits, host: Box::new(line.into()) })
-    }
+    let line: HostLine = serde_json::from_str(line).map_err(malformed)?;
+    let edits = line.settings.iter().map(|edit| edit.parse()).collect::<Result<Vec<Edit>, _>>()?;
+    Ok(Entry::Host { name: HostName::new(&line.host, line.zone.clone())?, edits, host: Box::new(line.into()) })
 }
 
 /// The next lines of an export of `state`, as many as fit both limits, and at least one where there is any.

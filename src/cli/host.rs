@@ -47,12 +47,7 @@ pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
         }
         HostCommand::Remove { name, server } => {
             let Some(host) = details(&server, Request::HostRemove { host: name }).await? else { return Ok(()) };
-            out::line(format_args!("{} is removed; its agent is shut out.", host.names.dual))?;
-            out::line(format_args!(
-                "Its name is kept from new owners: give it out again with `fourward host add {} --reuse`.",
-                host.entry.host
-            ))?;
-            Ok(())
+            print_removed(&host)
         }
         HostCommand::Export { server } => bulk::export(&server).await,
         HostCommand::Import { file, replace, reuse, server } => bulk::import(&file, replace, reuse, &server).await,
@@ -109,6 +104,11 @@ fn print_changed(host: &HostDetails) -> Result<(), CliError> {
         ))?;
     }
     Ok(())
+}
+
+fn print_removed(host: &HostDetails) -> Result<(), CliError> {
+    out::line(format_args!("{} is removed; its agent is shut out.", host.names.dual))?;
+    out::line(format_args!("Its name is kept from new owners: give it out again with `fourward host add {} --reuse`.", host.entry.host))
 }
 
 fn print_remarks(remarks: &[String]) -> Result<(), CliError> {

@@ -5,9 +5,9 @@
 
 use std::time::Instant;
 
-use fourward_core::api::{Imported, PAGE_BYTES, PAGE_LINES, Reply};
-use fourward_core::change::{Change, Refused};
-use fourward_core::export::{Cursor, Entry, page};
+use fourward_core::api::{Cursor, Imported, PAGE_BYTES, PAGE_LINES, Reply};
+use fourward_core::change::{Change, Entry, Refused};
+use fourward_core::export::{page, parse};
 
 use super::{Control, Failure};
 use crate::store::CommitError;
@@ -21,7 +21,7 @@ impl Control {
     pub(super) async fn import(&self, lines: &[String], replace: bool, reuse: bool) -> Result<Reply, Failure> {
         let mut entries = Vec::with_capacity(lines.len());
         for (at, line) in lines.iter().enumerate() {
-            match Entry::parse(line) {
+            match parse(line) {
                 Ok(entry) => entries.push(entry),
                 Err(error) => return Ok(Reply::LineRefused { at, host: None, reason: error.to_string() }),
             }

@@ -15,6 +15,7 @@ use fourward_core::api::{GatewayStatus, HostDetails, HostEntry, LinkStatus, Name
 use fourward_core::change::Change;
 use fourward_core::host::{AddressFrom, Digest, Edit, Host, JoinSecret};
 use fourward_core::join::{JoinString, Peer, Secret};
+use fourward_core::link::{Protocol, Service};
 use fourward_core::name::{HostName, NameError};
 use fourward_core::state::State;
 use jiff::{SignedDuration, Timestamp};
@@ -177,8 +178,9 @@ impl Control {
     /// What the settings of `host` do not do, and what its agent does not let them do.
     fn remarks(&self, name: &HostName, host: &Host) -> Vec<String> {
         let offered = self.leases.presence(name).map(|presence| presence.services.clone());
-        let missing =
-            host.settings.home_port.services().filter(|service| offered.as_ref().is_some_and(|offered| !offered.contains(service)));
+        let ports = host.settings.home_port;
+        let dialled = [ports.tls, ports.http].into_iter().flatten().map(|port| Service { protocol: Protocol::Tcp, port });
+        let missing = dialled.filter(|service| offered.as_ref().is_some_and(|offered| !offered.contains(service)));
         let missing = missing.map(|service| {
             format!("its agent does not offer {service}, so the gateway opens nothing there: add it to services under [agent] at home, and restart the agent")
         });

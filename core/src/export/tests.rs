@@ -66,7 +66,7 @@ fn lines(state: &State, most: usize) -> Vec<String> {
 }
 
 fn import(state: &mut State, lines: &[String], replace: bool, reuse: bool) -> Result<bool, Refused> {
-    let entries = lines.iter().map(|line| Entry::parse(line).expect("a line")).collect();
+    let entries = lines.iter().map(|line| parse(line).expect("a line")).collect();
     state.apply(&Change::Import { entries, replace, reuse }, &policy()).map(|touched| !touched.is_empty())
 }
 
@@ -119,7 +119,7 @@ fn a_line_needs_no_more_than_a_name() {
 #[test]
 fn lines_that_make_no_sense_say_why() {
     let form = |text: &str, part: &str| {
-        let error = Entry::parse(text).expect_err(text);
+        let error = parse(text).expect_err(text);
         assert!(matches!(error, LineError::Form(_)) && error.to_string().contains(part), "{text}: {error}");
     };
     form("", "EOF");
@@ -133,11 +133,11 @@ fn lines_that_make_no_sense_say_why() {
     form(&line(r#""host":"n1","agent":7"#), "column");
     form(&line(r#""removed":"n1""#), "missing field `at`");
     form(&line(r#""host":"n1","join":{"secret":"00"}"#), "64 hexadecimal digits");
-    assert!(matches!(Entry::parse(&line(r#""host":"a.b""#)), Err(LineError::Name(_))));
-    assert!(matches!(Entry::parse(&line(r#""host":"gw""#)), Err(LineError::Name(_))));
-    assert!(matches!(Entry::parse(&line(r#""host":"n1","settings":["alias"]"#)), Err(LineError::Edit(_))));
-    assert_eq!(Entry::parse(&" ".repeat(LINE_LIMIT + 1)), Err(LineError::Long));
-    let secret = Entry::parse(&line(r#""host":"n1","update":"hunter2""#)).expect_err("no digest").to_string();
+    assert!(matches!(parse(&line(r#""host":"a.b""#)), Err(LineError::Name(_))));
+    assert!(matches!(parse(&line(r#""host":"gw""#)), Err(LineError::Name(_))));
+    assert!(matches!(parse(&line(r#""host":"n1","settings":["alias"]"#)), Err(LineError::Edit(_))));
+    assert_eq!(parse(&" ".repeat(LINE_LIMIT + 1)), Err(LineError::Long));
+    let secret = parse(&line(r#""host":"n1","update":"hunter2""#)).expect_err("no digest").to_string();
     assert!(!secret.contains("hunter2"), "{secret}");
 }
 
@@ -208,7 +208,7 @@ fn a_tombstone_protects_the_name_and_stays_the_latest() {
 proptest! {
     #[test]
     fn no_line_makes_it_panic(line in "\\PC{0,200}") {
-        let _ = Entry::parse(&line);
+        let _ = parse(&line);
     }
 
     #[test]
@@ -221,7 +221,7 @@ proptest! {
                 bytes.truncate(place);
             }
             let mut state = empty();
-            let Ok(entry) = Entry::parse(std::str::from_utf8(&bytes).expect("ASCII")) else { continue };
+            let Ok(entry) = parse(std::str::from_utf8(&bytes).expect("ASCII")) else { continue };
             if state.apply(&Change::Import { entries: vec![entry], replace: false, reuse: false }, &policy()).is_ok() {
                 let once = lines(&state, 9);
                 let mut again = empty();

@@ -13,7 +13,6 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::link::{Protocol, Service};
 use crate::name::DnsName;
 
 /// Below this, resolvers ask more often than the lease could matter; above, a move is seen late.
@@ -94,13 +93,6 @@ pub struct HomePort {
     pub tls: Option<u16>,
     /// For HTTP; 80 if absent.
     pub http: Option<u16>,
-}
-
-impl HomePort {
-    /// What is dialled by it at home: what its agent has to offer.
-    pub fn services(self) -> impl Iterator<Item = Service> {
-        [self.tls, self.http].into_iter().flatten().map(|port| Service { protocol: Protocol::Tcp, port })
-    }
 }
 
 /// What the owner set.

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{State, check_reported, visible};
-use crate::change::{Key, Refused, Zone};
-use crate::export::Entry;
+use crate::change::{Entry, Key, Refused, Zone};
 use crate::host::{Edit, Host};
 use crate::name::HostName;
 use crate::policy::Policy;

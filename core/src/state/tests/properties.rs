@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::export::Entry;
+use crate::change::Entry;
 use crate::host::{ALIAS_LIMIT, Via};
 
 const ZONES: [&str; 3] = ["dyn.example.org", "home.test", "example.org"];
