@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,8 @@ pub struct Leases {
     links: Mutex<HashMap<HostName, Arc<Presence>>>,
     running: Mutex<HashMap<HostName, Lease>>,
     epochs: AtomicU64,
-    started: Instant,
+    /// When leases that nobody here saw begin end.
+    settled: watch::Sender<Instant>,
     /// Counts links that came up or went, so that dials can wait for it.
     comings: watch::Sender<u64>,
     /// For metrics.
@@ -73,6 +74,8 @@ pub struct Presence {
     pub heard: watch::Sender<Option<Instant>>,
     /// The last proof.
     pub echo: watch::Sender<Option<Echo>>,
+    /// Whether it was said in the log that the agent does not offer something that was asked for.
+    told: AtomicBool,
     /// Whether the last nonce is overdue; a silent link is not waited for.
     pub silent: watch::Sender<bool>,
 }
@@ -108,7 +111,7 @@ impl Leases {
             links: Mutex::default(),
             running: Mutex::default(),
             epochs: AtomicU64::new(first),
-            started: now,
+            settled: watch::Sender::new(now + LEASE),
             comings: watch::Sender::new(0),
             echoes: AtomicU64::new(0),
             histories: Mutex::default(),
@@ -144,6 +147,7 @@ impl Leases {
             patience: Mutex::new(ECHO_TIMEOUT),
             heard: watch::Sender::new(None),
             echo: watch::Sender::new(None),
+            told: AtomicBool::new(false),
             silent: watch::Sender::new(false),
         });
         if let Some(before) = lock(&self.links).insert(host.clone(), Arc::clone(&presence)) {
@@ -208,9 +212,19 @@ impl Leases {
         (due, running.values().map(|lease| lease.until).min())
     }
 
-    /// When leases of before this server's start end.
+    /// When leases that this server did not see begin end: those of before its start, and of hosts that were imported.
     pub fn settled_at(&self) -> Instant {
-        self.started + LEASE
+        *self.settled.borrow()
+    }
+
+    /// Honours addresses that come from elsewhere for one lease from `now` on.
+    pub fn honour(&self, now: Instant) {
+        self.settled.send_replace(now + LEASE);
+    }
+
+    /// [`Leases::settled_at`], and whenever it is put off.
+    pub fn settling(&self) -> watch::Receiver<Instant> {
+        self.settled.subscribe()
     }
 
     /// Notes that an agent answered a nonce.
@@ -306,6 +320,11 @@ impl Leases {
 }
 
 impl Presence {
+    /// Whether what this agent does not offer is to be said in the log: once.
+    pub fn tell(&self) -> bool {
+        !self.told.swap(true, Ordering::Relaxed)
+    }
+
     /// Notes that a second agent with the same key is turned away now.
     pub fn note_conflict(&self, now: Instant) {
         *lock(&self.conflict) = Some(now);

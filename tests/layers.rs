@@ -26,7 +26,7 @@ const CORE: &[(&[&str], bool)] = &[
     (&["address", "api", "change", "client_hello", "http_head", "join", "reply"], false),
     (&["link", "state"], false),
     (&["dyndns", "route", "stored", "zone"], false),
-    (&["answer"], false),
+    (&["answer", "export"], false),
 ];
 
 #[test]

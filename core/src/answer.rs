@@ -75,7 +75,7 @@ fn judge<'a>(query: &Query<'_>, state: &'a State, params: &'a ZoneParams) -> Ver
         return Verdict::Fault(Rcode::SERVFAIL);
     };
     let place = Place { zone, at };
-    let node = question.name.text(labels, &mut [0; _]).and_then(|left| zone.node(left));
+    let node = question.name.text(labels, &mut [0; _]).and_then(|left| zone.find(left));
     match node {
         None => Verdict::Negative(Rcode::NXDOMAIN, place),
         Some(node) if node.rrset(question.kind).is_some() => Verdict::Positive(node, question.kind, place),

@@ -9,10 +9,29 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::host::{AddressFrom, Carrier, Reported, Settings};
-use crate::name::DnsName;
+use crate::name::{DnsName, HostName};
 
 /// The longest line either way. A list of 100,000 hosts fits.
 pub const LINE_LIMIT: usize = 64 << 20;
+
+/// The longest request: as many lines of an import as [`PAGE_BYTES`] let through, each quoted, and one more.
+pub const REQUEST_LIMIT: u64 = 4 << 20;
+
+/// As many lines of an export or import go in one request or answer at most…
+pub const PAGE_LINES: usize = 1_000;
+
+/// …and no more once they have so many bytes.
+pub const PAGE_BYTES: usize = 1 << 20;
+
+/// How far an export has come: the name that was the last of its page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cursor {
+    /// Among the hosts.
+    Host(HostName),
+    /// Among the removed names, which follow.
+    Tombstone(HostName),
+}
 
 /// A request: one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +70,20 @@ pub enum Request {
         /// A label or a whole name.
         host: String,
     },
+    /// `host export`: a page of it.
+    HostExport {
+        /// What the page before ended with.
+        after: Option<Cursor>,
+    },
+    /// `host import`: a page of it, all or nothing.
+    HostImport {
+        /// The lines.
+        lines: Vec<String>,
+        /// Whether a host may take the place of one that is there.
+        replace: bool,
+        /// Whether the name of a removed host may be given out again.
+        reuse: bool,
+    },
     /// `status`.
     Status,
 }
@@ -65,6 +98,24 @@ pub enum Reply {
     Hosts(Vec<HostEntry>),
     /// To `host show`, `host set` and `host remove` (as it was).
     Host(Box<HostDetails>),
+    /// To a page of `host export`.
+    Exported {
+        /// The lines.
+        lines: Vec<String>,
+        /// To be asked for next; absent at the end.
+        next: Option<Cursor>,
+    },
+    /// To a page of `host import`.
+    Imported(Imported),
+    /// A page of `host import` was refused for one of its lines; nothing of it was imported.
+    LineRefused {
+        /// Which, from 0.
+        at: usize,
+        /// Whom the line is about, if that could be read.
+        host: Option<String>,
+        /// Why.
+        reason: String,
+    },
     /// To `status`.
     Status(Status),
     /// It was refused; nothing changed.
@@ -73,6 +124,15 @@ pub enum Reply {
     Failed(String),
     /// The client may not ask at all.
     NotPermitted,
+}
+
+/// What was imported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Hosts.
+    pub hosts: u64,
+    /// Names of removed hosts.
+    pub removed: u64,
 }
 
 /// The two names of a host.
@@ -95,6 +155,9 @@ pub struct Secrets {
     pub join: String,
     /// For routers and update clients.
     pub update: Update,
+    /// What its settings do not do, though one might think so.
+    #[serde(default)]
+    pub remarks: Vec<String>,
 }
 
 /// The settings of an update client.
@@ -166,6 +229,9 @@ pub struct HostDetails {
     pub router: Option<Reported>,
     /// Until when its join string is good, if it was not used.
     pub join_until: Option<Timestamp>,
+    /// What its settings do not do, though one might think so, and what is in their way.
+    #[serde(default)]
+    pub remarks: Vec<String>,
 }
 
 /// The live state of the server.

@@ -81,6 +81,41 @@ impl std::fmt::Debug for Certificate {
     }
 }
 
+/// One of many hosts that are imported, or the name of one that was removed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// There is a host.
+    Host {
+        /// Its name.
+        name: HostName,
+        /// What its owner set.
+        edits: Vec<Edit>,
+        /// All else of it; its settings are those of a new one.
+        host: Box<Host>,
+    },
+    /// There was one.
+    Tombstone {
+        /// Its name.
+        name: HostName,
+        /// When it was removed.
+        removed: Timestamp,
+    },
+}
+
+impl Entry {
+    /// Whom it is about.
+    pub fn name(&self) -> &HostName {
+        match self {
+            Self::Host { name, .. } | Self::Tombstone { name, .. } => name,
+        }
+    }
+
+    /// Whether it says where a home was proven to be.
+    pub fn is_proven(&self) -> bool {
+        matches!(self, Self::Host { host, .. } if host.proven.is_some())
+    }
+}
+
 /// A wish to change the state. Time and entropy come with it, so that applying it twice gives the same.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
@@ -124,6 +159,15 @@ pub enum Change {
         host: HostName,
         /// Now.
         at: Timestamp,
+    },
+    /// Add many hosts and tombstones: all of them or none. Where a host that is there has its home is kept.
+    Import {
+        /// The hosts and tombstones.
+        entries: Vec<Entry>,
+        /// Whether a host may take the place of one that is there.
+        replace: bool,
+        /// Whether a removed host's name may be given out again.
+        reuse: bool,
     },
     /// New secrets for a host; the old ones end.
     Token {
@@ -173,7 +217,8 @@ pub enum Change {
         /// Now.
         at: Timestamp,
     },
-    /// Replace the values of `_acme-challenge` TXT.
+    /// Replace the values of `_acme-challenge` TXT. On behalf of a host's credential never at the apex: it would speak for `*.Z`, and so for
+    /// every host.
     Challenge {
         /// The host.
         host: HostName,
@@ -217,6 +262,22 @@ pub enum Refused {
     /// The name is taken.
     #[error("{0} exists already; change it with `fourward host set`")]
     Exists(HostName),
+    /// The name is taken, and an import may not replace what is there.
+    #[error("{0} exists already; import with --replace to have it as the line says")]
+    ExistsAlready(HostName),
+    /// A line says that the name was removed.
+    #[error(
+        "{0} exists, and the line says that it was removed: `fourward host remove` does that, an import never does; or leave the line out"
+    )]
+    Alive(HostName),
+    /// One of many.
+    #[error("{reason}")]
+    Entry {
+        /// Which, from 0.
+        at: usize,
+        /// Why it is refused.
+        reason: Box<Refused>,
+    },
     /// The name is the gateway's.
     #[error("{0} is this gateway's own name (public.name); choose another for the host")]
     OwnName(DnsName),

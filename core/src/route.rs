@@ -3,7 +3,7 @@
 //! Looks in the state as it is, so that a new host, alias or address counts from the commit on. The host's address, and
 //! whether it is there at all, is the dial's.
 
-use crate::name::{DnsName, HostName, Role, role_in};
+use crate::name::{APEX, DnsName, Form, HostName, Role, form_of, role_in};
 use crate::state::State;
 
 /// Where a connection goes.
@@ -21,13 +21,20 @@ pub enum Target {
 
 /// Where whoever asks for `name` goes, on a gateway called `own`.
 ///
-/// A twin leads nowhere: it exists to reach the home without a gateway, and one that carried it would close the circle.
+/// A twin leads nowhere: it exists to reach the home without a gateway, and one that carried it would close the circle. Nor does any
+/// other name of ours, also where no host has it and a wildcard would.
 pub fn route(state: &State, own: &[DnsName], name: &DnsName) -> Target {
     if own.contains(name) {
         return Target::Own;
     }
     let listed = state.alias(name).cloned();
-    match listed.or_else(|| dual(state, name)).filter(|host| state.host(host).is_some() && state.zone(host.zone()).is_some()) {
+    let known = |host: &HostName| state.host(host).is_some();
+    match listed
+        .or_else(|| dual(state, name))
+        .filter(known)
+        .or_else(|| wildcard(state, own, name))
+        .filter(|host| state.host(host).is_some() && state.zone(host.zone()).is_some())
+    {
         Some(host) => Target::Host(host),
         None if is_served(state, name) => Target::Unknown,
         None => Target::Elsewhere,
@@ -36,11 +43,12 @@ pub fn route(state: &State, own: &[DnsName], name: &DnsName) -> Target {
 
 /// Where whoever asks for a name from [`Target::Elsewhere`] goes, which DNS says is another name of `end`.
 ///
-/// Only a host's dual name counts: the twin leads past every gateway, and who means the gateway itself uses its name. Good for
+/// Only a host's dual name counts, or one below a host with a wildcard: the twin leads past every gateway, and who means the gateway itself uses its name. Good for
 /// passing bytes on and nothing more: whoever answers for a name in his own right wants it listed.
 pub fn led_to(state: &State, own: &[DnsName], end: &DnsName) -> Target {
-    let host = dual(state, end).filter(|_| !own.contains(end));
-    host.filter(|host| state.host(host).is_some()).map_or(Target::Unknown, Target::Host)
+    let known = |host: &HostName| state.host(host).is_some();
+    let host = dual(state, end).filter(known).or_else(|| wildcard(state, own, end));
+    host.filter(|_| !own.contains(end)).map_or(Target::Unknown, Target::Host)
 }
 
 /// Whether `name` is in a zone that is served here: DNS knows no more of it than we do.
@@ -60,6 +68,23 @@ fn dual(state: &State, name: &DnsName) -> Option<HostName> {
         Role::Dual(host) => Some(host),
         Role::Apex | Role::Twin(_) | Role::Router(_) | Role::Challenge(_) | Role::Other => None,
     }
+}
+
+/// The host with a wildcard that `name` is below, if nothing else stands between them (RFC 4592 §3.3.1, as `zone` has it).
+fn wildcard(state: &State, own: &[DnsName], name: &DnsName) -> Option<HostName> {
+    let (zone, left) = state.zones().find_map(|(zone, _)| Some((zone, name.within(zone)?)))?;
+    let (below, top) = left.rsplit_once('.').map_or(("", left), |(below, top)| (below, top));
+    if left.is_empty() || left.split('.').any(|label| label.starts_with('_')) || !matches!(form_of(top), Form::Dual(_)) {
+        return None;
+    }
+    let (label, below) = if state.host_by(zone, top).is_some() { (top, below) } else { (APEX, left) };
+    state.host_by(zone, label).filter(|host| host.settings.wildcard)?;
+    let host = HostName::new(label, zone.clone()).ok()?;
+    let dual = host.dual();
+    // What is on the way to an own name exists, and ends the wildcard's reach.
+    let first = |left: &str| left.rsplit('.').next().map(str::to_owned);
+    let hidden = own.iter().filter_map(|own| own.within(&dual)).any(|own| own.is_empty() || first(own) == first(below));
+    (!below.is_empty() && !hidden).then_some(host)
 }
 
 #[cfg(test)]
@@ -146,5 +171,65 @@ mod tests {
         for text in ["example.org", "org", "xdyn.example.org", "cloud.dyn.example.org.net"] {
             assert_eq!(target(text), Target::Elsewhere, "{text}");
         }
+    }
+    /// Where `text` leads, with these hosts in the one zone and these names of our own.
+    fn with(hosts: &[(&str, &[&str])], own: &[&str], text: &str) -> Target {
+        let mut state = State::default();
+        let mut apply = |change| state.apply(&change, &Policy::default()).expect("applied");
+        let join = JoinSecret { secret: Digest([1; 32]), expires: Timestamp::UNIX_EPOCH, spent_by: None };
+        apply(Change::Serve { zone: name("z.org"), apex: Digest([0; 32]), at: Timestamp::UNIX_EPOCH });
+        for (label, edits) in hosts {
+            let edits = edits.iter().map(|edit| edit.parse().expect("edit")).collect();
+            apply(Change::Add {
+                host: HostName::new(label, name("z.org")).expect("host"),
+                edits,
+                join,
+                update: Digest([2; 32]),
+                reuse: false,
+            });
+        }
+        let own: Vec<DnsName> = own.iter().map(|own| name(own)).collect();
+        route(&state, &own, &name(text))
+    }
+
+    #[test]
+    fn names_below_a_wildcard_lead_to_its_host_at_any_depth() {
+        let hosts: &[(&str, &[&str])] = &[("cloud", &["wildcard=on"]), ("nas", &[])];
+        let own = &["gw.z.org", "deep.a.cloud.z.org"];
+        for text in ["cloud.z.org", "www.cloud.z.org", "a.b.cloud.z.org", "X-ip6only.Cloud.z.org", "gw.cloud.z.org"] {
+            assert_eq!(with(hosts, own, text), host("cloud", "z.org"), "{text}");
+        }
+        for text in [
+            "www.nas.z.org",
+            "www.z.org",
+            "cloud-ip6only.z.org",
+            "x.cloud-ip6only.z.org",
+            "cloud-router.z.org",
+            "_acme-challenge.cloud.z.org",
+            "a._x.cloud.z.org",
+            "a.cloud.z.org",
+            "x.a.cloud.z.org",
+            "x.gw.z.org",
+        ] {
+            assert_eq!(with(hosts, own, text), Target::Unknown, "{text}");
+        }
+        assert_eq!(with(hosts, own, "deep.a.cloud.z.org"), Target::Own);
+    }
+
+    #[test]
+    fn an_apex_wildcard_takes_what_nobody_else_has() {
+        let hosts: &[(&str, &[&str])] = &[("@", &["wildcard=on"]), ("nas", &[])];
+        let own = &["gw.z.org"];
+        for text in ["z.org", "www.z.org", "a.b.z.org"] {
+            assert_eq!(with(hosts, own, text), host("@", "z.org"), "{text}");
+        }
+        for text in
+            ["x.nas.z.org", "nas-ip6only.z.org", "ip6only.z.org", "who-ip6only.z.org", "x.who-router.z.org", "x.gw.z.org", "_a.z.org"]
+        {
+            assert_eq!(with(hosts, own, text), Target::Unknown, "{text}");
+        }
+        assert_eq!(with(hosts, own, "nas.z.org"), host("nas", "z.org"));
+        assert_eq!(with(hosts, own, "gw.z.org"), Target::Own);
+        assert_eq!(with(&[("cloud", &["wildcard=on"])], &["cloud.z.net"], "x.cloud.z.org"), host("cloud", "z.org"));
     }
 }

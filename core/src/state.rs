@@ -4,6 +4,7 @@
 //! true for seconds only (links, leases) does not; it is the lease table's. A clone shares its structure with
 //! the original, so that a snapshot costs nothing and a change O(log n). The disk is the store's.
 
+mod bulk;
 mod own;
 
 use std::collections::BTreeSet;
@@ -122,6 +123,7 @@ impl State {
                 let new = self.edited(host, self.known(host)?, edits, policy)?;
                 Ok(self.publish(host, Some(new)))
             }
+            Change::Import { entries, replace, reuse } => self.import(entries, bulk::Consent { replace: *replace, reuse: *reuse }, policy),
             Change::Remove { host, at } => {
                 self.known(host)?;
                 let mut touched = self.publish(host, None);
@@ -171,15 +173,10 @@ impl State {
         reuse: bool,
         policy: &Policy,
     ) -> Result<Vec<Key>, Refused> {
-        if let Some(own) = policy.own_names.iter().find(|own| **own == host.dual() || **own == host.twin()) {
-            return Err(Refused::OwnName(own.clone()));
-        }
         if self.hosts.contains_key(host) {
             return Err(Refused::Exists(host.clone()));
         }
-        if let (Some(removed), false) = (self.tombstones.get(host), reuse) {
-            return Err(Refused::Tombstone { host: host.clone(), removed: *removed });
-        }
+        self.check_name(host, reuse, policy)?;
         let settings = Settings::default();
         let blank = Host { settings, credentials, proven: None, before: None, updated: None, router: None, challenge: BTreeSet::new() };
         let new = self.edited(host, &blank, edits, policy)?;
@@ -188,6 +185,17 @@ impl State {
             touched.push(Key::Tombstone(host.clone()));
         }
         Ok(touched)
+    }
+
+    /// Whether a host may be called so.
+    fn check_name(&self, host: &HostName, reuse: bool, policy: &Policy) -> Result<(), Refused> {
+        if let Some(own) = policy.own_names.iter().find(|own| **own == host.dual() || **own == host.twin()) {
+            return Err(Refused::OwnName(own.clone()));
+        }
+        match self.tombstones.get(host) {
+            Some(removed) if !reuse => Err(Refused::Tombstone { host: host.clone(), removed: *removed }),
+            _ => Ok(()),
+        }
     }
 
     fn register(&mut self, host: &HostName, secret: Digest, key: Digest, at: Timestamp) -> Result<Vec<Key>, Refused> {

@@ -258,28 +258,28 @@ struct HomePort {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Join {
-    secret: Digest,
-    expires: Timestamp,
+pub(crate) struct Join {
+    pub(crate) secret: Digest,
+    pub(crate) expires: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    spent_by: Option<Digest>,
+    pub(crate) spent_by: Option<Digest>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Proven {
-    address: Ipv6Addr,
-    since: Timestamp,
+pub(crate) struct Proven {
+    pub(crate) address: Ipv6Addr,
+    pub(crate) since: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Reported {
+pub(crate) struct Reported {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    v4: Option<Ipv4Addr>,
+    pub(crate) v4: Option<Ipv4Addr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    v6: Option<Ipv6Addr>,
-    at: Timestamp,
+    pub(crate) v6: Option<Ipv6Addr>,
+    pub(crate) at: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -189,22 +189,24 @@ impl<'a> Name<'a> {
         below.then(|| (left, self.labels().take(left).map(|label| label.len().saturating_add(1)).sum()))
     }
 
-    /// The first `count` labels as text in lower case. `None` where a label has a byte that no name of ours
-    /// has: a dot inside a label, above all, must never look like the dot between two.
+    /// The first `count` labels as text in lower case. A byte that no name of ours has is a `?` there, which none of them has either: a
+    /// dot inside a label, above all, must never look like the dot between two.
     pub fn text(self, count: usize, buffer: &mut [u8; NAME_LIMIT]) -> Option<&str> {
         let mut length = 0;
         for (at, label) in self.labels().take(count).enumerate() {
             let dot = if at == 0 { &[][..] } else { b"." };
-            if !label.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
-                return None;
-            }
-            for byte in dot.iter().chain(label) {
-                *buffer.get_mut(length)? = byte.to_ascii_lowercase();
+            for byte in dot.iter().copied().chain(label.iter().map(|byte| plain(*byte))) {
+                *buffer.get_mut(length)? = byte;
                 length = length.checked_add(1)?;
             }
         }
         std::str::from_utf8(buffer.get(..length)?).ok()
     }
+}
+
+/// A byte of a label as our names have it: lower-case, `*` where a wildcard is meant.
+fn plain(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'*') { byte.to_ascii_lowercase() } else { b'?' }
 }
 
 /// A record of which only the OPT's fields are of interest.

@@ -1,20 +1,21 @@
 //! What a zone holds: for a name, its records.
 //!
 //! Nothing is stored as records. They follow from the state (hosts, where they are, challenges) and from the configuration
-//! (addresses, name servers, TTL) the moment they are asked for, so there is nothing that could be out of date.
+//! (addresses, name servers, TTL) the moment they are asked for, so there is nothing that could be out of date. What a wildcard puts
+//! where nothing is follows RFC 4592, as a secondary that knows only the records would have it.
 //! How records look on the wire is `answer`'s.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::change::Serial;
-use crate::host::{Host, Reported};
+use crate::host::{Host, Reported, Via};
 use crate::name::{APEX, DnsName, Form, form_of};
 use crate::state::State;
 use crate::wire::Type;
 
 /// The version of the rules in this file: a change of what follows from the same state is a new version of every zone.
-const RULES: u32 = 1;
+const RULES: u32 = 2;
 
 /// What the configuration gives to the zones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,9 +131,29 @@ impl<'a> ZoneView<'a> {
         Some(Self { name, serial, state, params })
     }
 
-    /// What is at the name with `left` in front of the zone (lower-case, `""` for the zone itself). `None`: no such name, and
-    /// nothing below it either.
+    /// What is answered for the name with `left` in front of the zone: what is there, or what a wildcard puts there (RFC 4592 §3.3.1).
+    /// `None`: no such name.
+    pub fn find(&self, left: &str) -> Option<Node<'a>> {
+        if let Some(node) = self.node(left) {
+            return Some(node);
+        }
+        // Up to the nearest name that exists, the closest encloser: a wildcard further up does not reach below it.
+        let mut above = left;
+        while !above.is_empty() {
+            above = above.split_once('.').map_or("", |(_, above)| above);
+            if self.node(above).is_some() {
+                return self.wildcard(above);
+            }
+        }
+        None
+    }
+
+    /// What is at the name with `left` in front of the zone (lower-case, `""` for the zone itself), `*` meaning a wildcard itself. `None`:
+    /// no such name, and nothing below it either.
     pub fn node(&self, left: &str) -> Option<Node<'a>> {
+        if let Some(below) = left.strip_prefix('*') {
+            return below.strip_prefix('.').or(Some(below).filter(|below| below.is_empty())).and_then(|above| self.wildcard(above));
+        }
         let own = self.params.own_name.within(self.name);
         if own == Some(left) {
             return Some(self.own(left));
@@ -153,6 +174,13 @@ impl<'a> ZoneView<'a> {
     /// The zone's start of authority, as a negative answer has it (RFC 2308 §3).
     pub fn negative(&self) -> Rrset<'a> {
         Rrset { ttl: self.params.ttl.min(Soa::MINIMUM), data: Data::Soa(self.soa()) }
+    }
+
+    /// What stands at `*` below `above`, where that is a host's dual name and not our own.
+    fn wildcard(&self, above: &str) -> Option<Node<'a>> {
+        let label = if above.is_empty() { APEX } else { above };
+        let host = self.host(label).filter(|host| host.settings.wildcard)?;
+        (self.params.own_name.within(self.name) != Some(above)).then(|| self.dual(host))
     }
 
     fn own(&self, left: &str) -> Node<'a> {
@@ -192,7 +220,11 @@ impl<'a> ZoneView<'a> {
     }
 
     fn dual(&self, host: &'a Host) -> Node<'a> {
-        Node { ipv4: &self.params.ipv4, home: host.home(), ttl: self.ttl(host), ..Node::default() }
+        let (home, ipv6) = match host.settings.via {
+            Via::Gateway => (None, self.params.ipv6.as_slice()),
+            Via::Auto | Via::Home => (host.home(), [].as_slice()),
+        };
+        Node { ipv4: &self.params.ipv4, ipv6, home, ttl: self.ttl(host), ..Node::default() }
     }
 
     fn apex(&self) -> Apex<'a> {

@@ -1,4 +1,4 @@
-//! `host add|set|list|show|remove|token`.
+//! `host add|set|list|show|remove|token`; `export` and `import` are `bulk`'s.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use fourward_core::host::{AddressFrom, Edit, Reported, Settings};
 
 use super::client::ask;
 use super::table::columns;
-use super::{CliError, HostCommand, ServerArgs, out, settings};
+use super::{CliError, HostCommand, ServerArgs, bulk, out, settings};
 
 pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
     match command {
@@ -17,6 +17,7 @@ pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
             let Some(secrets) = secrets else { return Ok(()) };
             out::line(format_args!("{} is added.\n", secrets.names.dual))?;
             print_names(&secrets)?;
+            print_remarks(&secrets.remarks)?;
             for alias in &wanted.alias {
                 out::line(format_args!(
                     "\nAt the registrar of your own domain, for {alias} to lead here:\n  {alias}.  CNAME  {}.",
@@ -42,17 +43,14 @@ pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
         HostCommand::Show { name, server } => {
             let Some(host) = details(&server, Request::HostShow { host: name }).await? else { return Ok(()) };
             out::text(format_args!("{}", describe(&host)))?;
-            Ok(())
+            print_remarks(&host.remarks)
         }
         HostCommand::Remove { name, server } => {
             let Some(host) = details(&server, Request::HostRemove { host: name }).await? else { return Ok(()) };
-            out::line(format_args!("{} is removed; its agent is shut out.", host.names.dual))?;
-            out::line(format_args!(
-                "Its name is kept from new owners: give it out again with `fourward host add {} --reuse`.",
-                host.entry.host
-            ))?;
-            Ok(())
+            print_removed(&host)
         }
+        HostCommand::Export { server } => bulk::export(&server).await,
+        HostCommand::Import { file, replace, reuse, server } => bulk::import(&file, replace, reuse, &server).await,
         HostCommand::List { server } => match ask(&server, &Request::HostList).await? {
             Reply::Hosts(hosts) if server.json => out::json(&hosts),
             Reply::Hosts(hosts) if hosts.is_empty() => {
@@ -99,12 +97,22 @@ async fn details(server: &ServerArgs, request: Request) -> Result<Option<HostDet
 
 fn print_changed(host: &HostDetails) -> Result<(), CliError> {
     out::line(format_args!("{} is changed.\n{}", host.names.dual, describe(host)))?;
+    print_remarks(&host.remarks)?;
     if host.entry.address_from == AddressFrom::Update && host.entry.address.is_none() {
         out::line(format_args!(
             "Its address is what the next update says: have the client send one now (`ddclient -force`, `inadyn --force`)."
         ))?;
     }
     Ok(())
+}
+
+fn print_removed(host: &HostDetails) -> Result<(), CliError> {
+    out::line(format_args!("{} is removed; its agent is shut out.", host.names.dual))?;
+    out::line(format_args!("Its name is kept from new owners: give it out again with `fourward host add {} --reuse`.", host.entry.host))
+}
+
+fn print_remarks(remarks: &[String]) -> Result<(), CliError> {
+    remarks.iter().try_for_each(|remark| out::line(format_args!("note: {remark}")))
 }
 
 fn print_names(secrets: &Secrets) -> Result<(), CliError> {
@@ -129,7 +137,7 @@ pub(super) fn list(hosts: &[HostEntry]) -> String {
         vec![
             host.host.clone(),
             host.address.map_or_else(|| "away".into(), |address| address.to_string()),
-            from(host.address_from).into(),
+            host.address_from.word().into(),
             link(host.link).into(),
             host.proven_at.map_or_else(|| "-".into(), |at| format!("{at:.0}")),
             if aliases.is_empty() { "-".into() } else { aliases.join(",") },
@@ -143,11 +151,14 @@ fn describe(host: &HostDetails) -> String {
     let time = |at: Option<jiff::Timestamp>| at.map_or_else(|| "-".into(), |at| format!("{at:.0}"));
     let aliases: Vec<String> = entry.aliases.iter().map(ToString::to_string).collect();
     let row = |name: &str, value: String| vec![format!("  {name}"), value];
-    columns(&[
+    let shown = ["alias", "address", "address-from", "ttl"];
+    let edits = host.settings.edits();
+    let other = edits.iter().filter(|edit| !shown.contains(&edit.key())).map(|edit| row(edit.key(), edit.value().into()));
+    let mut rows = vec![
         row("for everyone", host.names.dual.to_string()),
         row("IPv6 alone", host.names.twin.to_string()),
         row("address", entry.address.map_or_else(|| "away".into(), |address| address.to_string())),
-        row("address-from", from(entry.address_from).into()),
+        row("address-from", entry.address_from.word().into()),
         row("link", link(entry.link).into()),
         row("linked from", host.link_from.map_or_else(|| "-".into(), |from| from.to_string())),
         row("linked since", time(host.link_since)),
@@ -157,21 +168,15 @@ fn describe(host: &HostDetails) -> String {
         row("alias", if aliases.is_empty() { "-".into() } else { aliases.join(",") }),
         row("ttl", host.settings.ttl.map_or_else(|| "the zone's".into(), |ttl| ttl.to_string())),
         row("join string", host.join_until.map_or_else(|| "none open".into(), |at| format!("good until {at:.0}"))),
-    ])
+    ];
+    rows.extend(other);
+    columns(&rows)
 }
 
 fn said(router: Reported) -> String {
     let addresses = [router.v4.map(IpAddr::V4), router.v6.map(IpAddr::V6)];
     let addresses: Vec<String> = addresses.into_iter().flatten().map(|address| address.to_string()).collect();
     format!("{} since {:.0}", addresses.join(", "), router.at)
-}
-
-fn from(authority: AddressFrom) -> &'static str {
-    match authority {
-        AddressFrom::Link => "link",
-        AddressFrom::Static => "static",
-        AddressFrom::Update => "update",
-    }
 }
 
 fn link(status: LinkStatus) -> &'static str {

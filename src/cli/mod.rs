@@ -3,6 +3,7 @@
 //! Commands about hosts talk to the running server; `init`, `join` and `config check` touch files only. Every command says what it did
 //! and what to do next, and with `--json` the same to programs.
 
+mod bulk;
 mod client;
 mod config_check;
 mod files;
@@ -200,6 +201,27 @@ pub enum HostCommand {
     Remove {
         /// Its name
         name: String,
+        /// The server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Print all hosts and removed names, a line each, for a backup or another server
+    Export {
+        /// The server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Create the hosts of an export, or of a file made like one
+    Import {
+        /// The file, or - for standard input
+        #[arg(value_name = "FILE|-")]
+        file: PathBuf,
+        /// Put hosts in the place of those that are there
+        #[arg(long)]
+        replace: bool,
+        /// Give out the names of removed hosts again
+        #[arg(long)]
+        reuse: bool,
         /// The server.
         #[command(flatten)]
         server: ServerArgs,

@@ -3,6 +3,7 @@
 //! Requests come over a Unix socket and become changes; answers are read from the snapshot and the leases. Whether a change is
 //! allowed is `apply`'s word, not ours. Secrets are made here, shown once, and kept as digests.
 
+mod bulk;
 mod dyndns;
 pub mod metrics;
 mod own;
@@ -15,6 +16,7 @@ use fourward_core::api::{GatewayStatus, HostDetails, HostEntry, LinkStatus, Name
 use fourward_core::change::Change;
 use fourward_core::host::{AddressFrom, Digest, Edit, Host, JoinSecret};
 use fourward_core::join::{JoinString, Peer, Secret};
+use fourward_core::link::{Protocol, Service};
 use fourward_core::name::{HostName, NameError};
 use fourward_core::state::State;
 use jiff::{SignedDuration, Timestamp};
@@ -54,6 +56,8 @@ enum Failure {
     UnknownHost(HostName),
     #[error(transparent)]
     Random(#[from] KeyError),
+    #[error("a host cannot be written as a line: {0}")]
+    Line(#[from] serde_json::Error),
 }
 
 impl Control {
@@ -67,7 +71,7 @@ impl Control {
         match self.carry_out(request).await {
             Ok(reply) => reply,
             Err(Failure::Commit(error @ CommitError::Stopped { .. })) => Reply::Failed(error.to_string()),
-            Err(error @ Failure::Random(_)) => Reply::Failed(error.to_string()),
+            Err(error @ (Failure::Random(_) | Failure::Line(_))) => Reply::Failed(error.to_string()),
             Err(refused) => Reply::Refused(refused.to_string()),
         }
     }
@@ -91,6 +95,8 @@ impl Control {
                 self.store.commit(Change::Remove { host, at }).await?;
                 Ok(before)
             }
+            Request::HostExport { after } => self.export(after.as_ref()),
+            Request::HostImport { lines, replace, reuse } => self.import(&lines, replace, reuse).await,
             Request::HostShow { host } => self.details(&self.store.snapshot(), self.host(&host)?),
             Request::HostList => Ok(Reply::Hosts(self.entries(&self.store.snapshot()))),
             Request::Status => Ok(Reply::Status(self.status())),
@@ -110,11 +116,11 @@ impl Control {
         let update: [u8; 16] = crypto::random()?;
         let password: String = update.iter().map(|byte| format!("{byte:02x}")).collect();
         let secret = JoinSecret { secret: crypto::sha256(&join), expires: Timestamp::now() + JOIN_LIFE, spent_by: None };
-        self.store.commit(change(host.clone(), secret, crypto::sha256(password.as_bytes()))).await?;
+        let state = self.store.commit(change(host.clone(), secret, crypto::sha256(password.as_bytes()))).await?;
         let join = JoinString { gateways: vec![self.peer()], host: host.dual(), secret: Secret::new(join) };
         let update = Update { url: self.update_url(), user: self.short(&host), password, router: host.router() };
-        let names = names(&host);
-        Ok(Reply::Secrets(Secrets { host: self.short(&host), names, join: join.reveal(), update }))
+        let remarks = state.host(&host).map(|known| self.remarks(&host, known)).unwrap_or_default();
+        Ok(Reply::Secrets(Secrets { host: self.short(&host), names: names(&host), join: join.reveal(), update, remarks }))
     }
 
     /// Where routers and update clients go.
@@ -168,9 +174,22 @@ impl Control {
             link_from: presence.as_ref().map(|presence| presence.remote()),
             router: host.router,
             link_since: presence.as_ref().map(|presence| presence.since),
+            remarks: self.remarks(&name, host),
             join_until: Some(join.expires).filter(|expires| join.spent_by.is_none() && *expires > Timestamp::now()),
         };
         Ok(Reply::Host(Box::new(details)))
+    }
+
+    /// What the settings of `host` do not do, and what its agent does not let them do.
+    fn remarks(&self, name: &HostName, host: &Host) -> Vec<String> {
+        let offered = self.leases.presence(name).map(|presence| presence.services.clone());
+        let ports = host.settings.home_port;
+        let dialled = [ports.tls, ports.http].into_iter().flatten().map(|port| Service { protocol: Protocol::Tcp, port });
+        let missing = dialled.filter(|service| offered.as_ref().is_some_and(|offered| !offered.contains(service)));
+        let missing = missing.map(|service| {
+            format!("its agent does not offer {service}, so the gateway opens nothing there: add it to services under [agent] at home, and restart the agent")
+        });
+        host.settings.remarks().into_iter().map(str::to_owned).chain(missing).collect()
     }
 
     fn entry(&self, name: &HostName, host: &Host) -> HostEntry {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fourward_core::api::{LINE_LIMIT, Reply, Request};
+use fourward_core::api::{LINE_LIMIT, REQUEST_LIMIT, Reply, Request};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -30,9 +30,6 @@ const CLIENTS: usize = 32;
 
 /// How long a client may take to say what it wants, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The longest request: a host with all its aliases.
-const REQUEST_LIMIT: u64 = 1 << 20;
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]

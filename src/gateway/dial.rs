@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{Ipv6Addr, SocketAddrV6};
+use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,7 @@ pub(super) enum DialError {
     #[error("{0} does not answer on its link; is its line up?")]
     NoLink(HostName),
     /// Its agent does not permit it.
-    #[error("{host} does not offer {service}: its agent's configuration (agent.services) leaves it out")]
+    #[error("{host} does not offer {service}: add it to services under [agent] in the configuration at home, and restart the agent")]
     NotOffered { host: HostName, service: Service },
     /// Its address may not be dialled.
     #[error(transparent)]
@@ -65,6 +65,9 @@ pub(super) enum DialError {
     /// Nothing came back in time.
     #[error("no answer from {0} in time; does the home's router let the connection through?")]
     Late(HostName),
+    /// Its owner shut the client out meanwhile.
+    #[error("{0} no longer admits the client's address")]
+    NotAdmitted(HostName),
     /// It moved again and again.
     #[error("{0} moved {TRIES} times while it was dialled")]
     Restless(HostName),
@@ -84,21 +87,21 @@ enum Try {
 }
 
 impl Dialer<'_> {
-    /// A connection to `port` of `host`'s home, for `service`. No byte was written on it.
-    pub(super) async fn dial(&self, host: &HostName, service: Service, port: u16) -> Result<Home, DialError> {
+    /// A connection to `port` of `host`'s home, for `service` and a client at `client`. No byte was written on it.
+    pub(super) async fn dial(&self, host: &HostName, client: IpAddr, service: Service, port: u16) -> Result<Home, DialError> {
         let began = Instant::now();
-        let ended = self.tries(host, service, port).await;
+        let ended = self.tries(host, client, service, port).await;
         self.dials.note(&ended, began.elapsed());
         ended
     }
 
-    async fn tries(&self, host: &HostName, service: Service, port: u16) -> Result<Home, DialError> {
+    async fn tries(&self, host: &HostName, client: IpAddr, service: Service, port: u16) -> Result<Home, DialError> {
         self.check_offer(host, service)?;
         let deadline = Instant::now() + self.patience;
         let mut view = View::new(host, self.store.watch());
         let mut aim = view.seen.ok_or_else(|| DialError::NoAddress(host.clone()))?;
         for _ in 0..TRIES {
-            let tried = timeout_at(deadline.into(), self.attempt(aim, port, &mut view, deadline)).await;
+            let tried = timeout_at(deadline.into(), self.attempt(aim, client, port, &mut view, deadline)).await;
             match tried.map_err(|_| DialError::Late(host.clone()))?? {
                 Try::Stands(home) => {
                     // A link that came up meanwhile has not been asked yet.
@@ -118,7 +121,7 @@ impl Dialer<'_> {
         }
     }
 
-    async fn attempt(&self, aim: Aim, port: u16, view: &mut View<'_>, deadline: Instant) -> Result<Try, DialError> {
+    async fn attempt(&self, aim: Aim, client: IpAddr, port: u16, view: &mut View<'_>, deadline: Instant) -> Result<Try, DialError> {
         let host = view.host;
         self.store.policy().addresses.check(aim.address)?;
         let address = SocketAddrV6::new(aim.address, port, 0, 0);
@@ -139,8 +142,12 @@ impl Dialer<'_> {
                 return moved(to, host);
             }
         }
-        let place = self.relays.enter(host, aim.address);
-        match aim_at(&self.store.snapshot(), host) {
+        let place = self.relays.enter(host, aim.address, client);
+        let state = self.store.snapshot();
+        if state.host(host).is_some_and(|host| !host.settings.admits(client)) {
+            return Err(DialError::NotAdmitted(host.clone()));
+        }
+        match aim_at(&state, host) {
             Some(still) if still == aim => Ok(Try::Stands(Home { stream, place })),
             to => moved(to, host),
         }

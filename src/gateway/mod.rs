@@ -1,6 +1,6 @@
 //! The gateway: takes connections on its own addresses and carries them to the homes they ask for.
 //!
-//! This file owns the listeners, the cap and the end. A connection's way is `tcp`, its dial `dial`, its bytes `splice`; what is
+//! This file owns the listeners, the cap and the end. A connection's way is `tcp`, what its host's owner wants `rules`, its dial `dial`, its bytes `splice`; what is
 //! sent instead of a home is `refuse`. UDP 443 is the link's and not here; neither is TLS: bytes are passed on as they are.
 
 mod aliases;
@@ -10,6 +10,7 @@ mod dials;
 mod pipes;
 mod refuse;
 mod relays;
+mod rules;
 mod splice;
 mod tcp;
 mod traffic;

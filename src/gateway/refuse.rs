@@ -25,7 +25,9 @@ const RETRY_AFTER: u32 = 30;
 pub(super) enum Alert {
     /// Nobody here has that name.
     UnrecognizedName = 112,
-    /// The name is known and its home is away.
+    /// The name is known, and its owner does not admit the client.
+    AccessDenied = 49,
+    /// The name is known and its home is away, or has as many connections as it may.
     InternalError = 80,
 }
 
@@ -40,6 +42,21 @@ impl Alert {
 pub(super) fn not_found(head: &HttpHead, name: &DnsName) -> Vec<u8> {
     let text = format!("There is no {name} here.\n\nIf it is yours, `fourward host list` on this gateway shows the names that it knows.\n");
     page(head, "404 Not Found", "", &text)
+}
+
+/// The owner of `host` does not admit the client's address.
+pub(super) fn forbidden(head: &HttpHead, host: &HostName) -> Vec<u8> {
+    let text = format!(
+        "{host} does not take connections from your address.\n\n\
+         If it is yours, `fourward host show {host}` on this gateway shows whom it allows and denies.\n"
+    );
+    page(head, "403 Forbidden", "", &text)
+}
+
+/// As many connections to `host` as its owner permits are there.
+pub(super) fn full(head: &HttpHead, host: &HostName) -> Vec<u8> {
+    let text = format!("{host} has as many connections through this gateway as it may (max-connections); try again in a moment.\n");
+    page(head, "503 Service Unavailable", &format!("Retry-After: {RETRY_AFTER}\r\n"), &text)
 }
 
 /// The host is known, but whoever comes over IPv6 is to go to it directly.

@@ -1,10 +1,10 @@
-//! The relays that are alive, by host, so that a move ends those to the old address at once.
+//! The relays that are alive, by host, so that a move ends those to the old address at once, and a new setting those that it no longer admits.
 //!
 //! Else a client would wait for minutes on bytes that nobody acknowledges, and the kernel would go on sending them to whoever
 //! inherits the address. Relays of other hosts never notice.
 
 use std::collections::HashMap;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fourward_core::change::Key;
@@ -25,10 +25,13 @@ pub(super) struct Relays(Mutex<Live>);
 struct Live {
     by_host: HashMap<HostName, HashMap<u64, Relay>>,
     next: u64,
+    /// Connections that are led to a host's home or dial it, of hosts that have any.
+    seats: HashMap<HostName, u32>,
 }
 
 struct Relay {
     address: Ipv6Addr,
+    client: IpAddr,
     over: Arc<Notify>,
 }
 
@@ -40,15 +43,32 @@ pub(super) struct Place {
     over: Arc<Notify>,
 }
 
+/// One connection of those that a host may have at once; dropping it frees it for another.
+pub(super) struct Seat {
+    relays: Arc<Relays>,
+    host: HostName,
+}
+
 impl Relays {
-    /// A place for a relay of `host` to `address`. Look at the store once more afterwards: a change between the last look
+    /// A seat for a connection to `host`, which may have `most` at once. All are counted, so that a limit that comes later is right.
+    pub(super) fn seat(self: &Arc<Self>, host: &HostName, most: Option<u32>) -> Option<Seat> {
+        let mut live = self.lock();
+        let taken = live.seats.get(host).copied().unwrap_or(0);
+        if most.is_some_and(|most| taken >= most) {
+            return None;
+        }
+        live.seats.insert(host.clone(), taken.saturating_add(1));
+        Some(Seat { relays: Arc::clone(self), host: host.clone() })
+    }
+
+    /// A place for a relay of `client` with `host` at `address`. Look at the store once more afterwards: a change between the last look
     /// and this call is told to nobody.
-    pub(super) fn enter(self: &Arc<Self>, host: &HostName, address: Ipv6Addr) -> Place {
+    pub(super) fn enter(self: &Arc<Self>, host: &HostName, address: Ipv6Addr, client: IpAddr) -> Place {
         let over = Arc::new(Notify::new());
         let mut live = self.lock();
         let id = live.next;
         live.next = id.wrapping_add(1);
-        live.by_host.entry(host.clone()).or_default().insert(id, Relay { address, over: Arc::clone(&over) });
+        live.by_host.entry(host.clone()).or_default().insert(id, Relay { address, client, over: Arc::clone(&over) });
         Place { relays: Arc::clone(self), host: host.clone(), id, over }
     }
 
@@ -79,18 +99,28 @@ impl Relays {
         }
     }
 
-    /// Ends the relays of `host` that are not to its home address. A withdrawn address counts: nobody vouches for it.
+    /// Ends the relays of `host` that are not to its home address, or whose clients it does not admit. A withdrawn address counts: nobody
+    /// vouches for it.
     fn judge(&self, host: &HostName, state: &State) {
-        let home = state.host(host).and_then(|host| host.home());
+        let known = state.host(host);
+        let home = known.and_then(|host| host.home());
         let live = self.lock();
         let Some(relays) = live.by_host.get(host) else { return };
-        let mut ended = 0_usize;
-        for relay in relays.values().filter(|relay| Some(relay.address) != home) {
+        let (mut moved, mut denied) = (0_usize, 0_usize);
+        for relay in relays.values() {
+            let count = match known {
+                Some(known) if Some(relay.address) == home && known.settings.admits(relay.client) => continue,
+                Some(_) if Some(relay.address) == home => &mut denied,
+                _ => &mut moved,
+            };
+            *count = count.saturating_add(1);
             relay.over.notify_one();
-            ended = ended.saturating_add(1);
         }
-        if ended > 0 {
-            info!(%host, ?home, ended, "relays to the old address ended");
+        if moved > 0 {
+            info!(%host, ?home, ended = moved, "relays to the old address ended");
+        }
+        if denied > 0 {
+            info!(%host, ended = denied, "relays of clients that are no longer admitted ended");
         }
     }
 
@@ -115,6 +145,18 @@ impl Drop for Place {
             if relays.is_empty() {
                 live.by_host.remove(&self.host);
             }
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut live = self.relays.lock();
+        let left = live.seats.get(&self.host).map_or(0, |taken| taken.saturating_sub(1));
+        if left == 0 {
+            live.seats.remove(&self.host);
+        } else {
+            live.seats.insert(self.host.clone(), left);
         }
     }
 }

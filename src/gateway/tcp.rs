@@ -9,8 +9,6 @@ use std::net::SocketAddr;
 use fourward_core::client_hello::{self, ClientHello};
 use fourward_core::dyndns;
 use fourward_core::http_head::{self, HttpHead};
-use fourward_core::link::Protocol::Tcp;
-use fourward_core::link::Service;
 use fourward_core::name::{DnsName, HostName};
 use fourward_core::peek::{Asked, Peek, Refusal};
 use fourward_core::route;
@@ -18,9 +16,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use super::dial::{Dialer, Home};
+use super::dial::Home;
 use super::refuse::{self, Alert};
-use super::relays::Place;
+use super::relays::{Place, Seat};
 use super::splice::Relay;
 use super::{OwnConnection, Protocol, Reason, Shared};
 
@@ -45,6 +43,7 @@ pub(super) struct Carried {
     relay: Relay,
     read: Vec<u8>,
     place: Place,
+    seat: Seat,
 }
 
 /// Serves one connection to its end, or until it is a home's.
@@ -65,9 +64,9 @@ async fn tls(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Car
         Asked::Nothing | Asked::Refused(_) => Target::Unknown,
     };
     match target {
-        Target::Host(host) => match shared.home(&host, 443, shared.config.home_ports.tls).await {
-            Some(home) => return Some(shared.carried(host, stream, home, read)),
-            None => refuse::say(stream, &Alert::InternalError.record()).await,
+        Target::Host(host) => match shared.lead(&host, peer.ip(), Protocol::Tls, None).await {
+            Ok(led) => return Some(shared.carried(host, stream, led, read)),
+            Err(refusal) => refuse::say(stream, &refusal.alert().record()).await,
         },
         Target::Direct(_) => {
             shared.traffic.refuse(Reason::Direct);
@@ -94,9 +93,9 @@ async fn http(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Ca
             refuse::bad_request(&head, &reason)
         }
         Ok(name) => match shared.target(&stream, peer, name, until).await {
-            Target::Host(host) => match shared.home(&host, 80, shared.config.home_ports.http).await {
-                Some(home) => return Some(shared.carried(host, stream, home, read)),
-                None => refuse::away(&head, &host),
+            Target::Host(host) => match shared.lead(&host, peer.ip(), Protocol::Http, Some(&head.path)).await {
+                Ok(led) => return Some(shared.carried(host, stream, led, read)),
+                Err(refusal) => refusal.page(&head, &host, name, shared.config.tls),
             },
             Target::Direct(host) => {
                 shared.traffic.refuse(Reason::Direct);
@@ -170,7 +169,8 @@ impl Shared {
         Instant::now() + self.config.timeouts.hello
     }
 
-    /// Where a client of `stream` goes that asks for `name`. Over IPv6 only to ourselves: a home's AAAA is the home's.
+    /// Where a client of `stream` goes that asks for `name`. Over IPv6 only to ourselves: a home's AAAA is the home's, unless its owner
+    /// wants it otherwise.
     async fn target(&self, stream: &TcpStream, peer: SocketAddr, name: &DnsName, until: Instant) -> Target {
         let over_v6 = stream.local_addr().is_ok_and(|local| local.is_ipv6());
         let mut found = route::route(&self.store.snapshot(), &self.own_names, name);
@@ -181,7 +181,7 @@ impl Shared {
             found = route::led_to(&self.store.snapshot(), &self.own_names, &end);
         }
         match found {
-            route::Target::Host(host) if over_v6 => Target::Direct(host),
+            route::Target::Host(host) if over_v6 && !self.takes_ipv6(&host) => Target::Direct(host),
             route::Target::Host(host) => Target::Host(host),
             route::Target::Own => Target::Own,
             route::Target::Unknown | route::Target::Elsewhere => Target::Unknown,
@@ -194,30 +194,15 @@ impl Shared {
         }
     }
 
-    /// The home of `host`, for what is called `tcp/{service}`, at `port`.
-    async fn home(&self, host: &HostName, service: u16, port: u16) -> Option<Home> {
-        let service = Service { protocol: Tcp, port: service };
-        let (dials, patience) = (self.traffic.dials(), self.config.timeouts.dial);
-        let dialer = Dialer { store: &self.store, leases: &self.leases, relays: &self.relays, dials, patience };
-        match dialer.dial(host, service, port).await {
-            Ok(home) => Some(home),
-            Err(error) => {
-                debug!(%host, %error, "away");
-                self.traffic.refuse(Reason::Away);
-                None
-            }
-        }
-    }
-
-    fn carried(&self, host: HostName, client: TcpStream, home: Home, read: Vec<u8>) -> Carried {
-        Carried { host, relay: Relay::new(client, home.stream, &self.config.timeouts), read, place: home.place }
+    fn carried(&self, host: HostName, client: TcpStream, (home, seat): (Home, Seat), read: Vec<u8>) -> Carried {
+        Carried { host, relay: Relay::new(client, home.stream, &self.config.timeouts), read, place: home.place, seat }
     }
 }
 
 impl Carried {
     /// Relays until both sides are done, or the home has moved.
     pub(super) async fn run(self, shared: &Shared) {
-        let Self { host, relay, read, place } = self;
+        let Self { host, relay, read, place, seat: _seat } = self;
         let ended = tokio::select! {
             biased;
             () = place.over() => return,

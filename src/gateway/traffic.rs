@@ -21,6 +21,8 @@ pub struct Traffic {
     away: AtomicU64,
     busy: AtomicU64,
     dials: Dials,
+    denied: AtomicU64,
+    full: AtomicU64,
 }
 
 /// Why a connection was not carried.
@@ -38,6 +40,10 @@ pub enum Reason {
     Away,
     /// It is for ourselves, who have too much to do.
     Busy,
+    /// The host's owner does not admit its address.
+    Denied,
+    /// As many as the host's owner permits were there.
+    Full,
 }
 
 /// The counters at one moment.
@@ -63,6 +69,10 @@ pub struct Counts {
     pub away: u64,
     /// Refused: [`Reason::Busy`].
     pub busy: u64,
+    /// Refused: [`Reason::Denied`].
+    pub denied: u64,
+    /// Refused: [`Reason::Full`].
+    pub full: u64,
 }
 
 impl Traffic {
@@ -80,6 +90,8 @@ impl Traffic {
             direct: read(&self.direct),
             away: read(&self.away),
             busy: read(&self.busy),
+            denied: read(&self.denied),
+            full: read(&self.full),
         }
     }
 
@@ -102,6 +114,8 @@ impl Traffic {
             Reason::Direct => &self.direct,
             Reason::Away => &self.away,
             Reason::Busy => &self.busy,
+            Reason::Denied => &self.denied,
+            Reason::Full => &self.full,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }

@@ -191,14 +191,24 @@ impl Links {
         }
     }
 
-    /// An address that was proven before this server started counts for one lease; whose agent is not back by then is away.
+    /// An address that was proven before this server started, or before its host was imported, counts for one lease; whose agent is
+    /// not there by then is away.
     async fn end_leases_of_before(&self) {
-        tokio::time::sleep_until(self.leases.settled_at().into()).await;
-        let state = self.store.snapshot();
-        let away = state.hosts().filter(|(name, host)| host.proven.is_some() && self.leases.lease(name).is_none());
-        self.withdraw_all(away.map(|(name, _)| name.clone()).collect()).await;
-        // The others go on.
-        std::future::pending().await
+        let mut settling = self.leases.settling();
+        loop {
+            let at = *settling.borrow_and_update();
+            tokio::time::sleep_until(at.into()).await;
+            if settling.has_changed().unwrap_or(false) {
+                continue;
+            }
+            let state = self.store.snapshot();
+            let away = state.hosts().filter(|(name, host)| host.proven.is_some() && self.leases.lease(name).is_none());
+            self.withdraw_all(away.map(|(name, _)| name.clone()).collect()).await;
+            if settling.changed().await.is_err() {
+                // The others go on.
+                std::future::pending().await
+            }
+        }
     }
 
     async fn withdraw_all(&self, hosts: Vec<HostName>) {

@@ -16,7 +16,7 @@ fn hosts_are_added_listed_shown_changed_and_removed() {
         let server = Server::start();
         assert_eq!(server.json(&["host", "list"]), json!([]));
         let added = server.json(&["host", "add", "cloud", "alias=owncloud.example.org"]);
-        assert_eq!(keys(&added), ["host", "join", "names", "update"]);
+        assert_eq!(keys(&added), ["host", "join", "names", "remarks", "update"]);
         assert_eq!(added["names"], json!({ "dual": "cloud.dyn.example.org", "twin": "cloud-ip6only.dyn.example.org" }));
         assert_eq!(keys(&added["update"]), ["password", "router", "url", "user"]);
         assert_eq!((&added["host"], &added["update"]["user"]), (&json!("cloud"), &json!("cloud")));

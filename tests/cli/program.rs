@@ -61,7 +61,9 @@ pub(crate) fn fourward_reading(input: &str, arguments: &[impl AsRef<OsStr>]) -> 
     let mut command = Command::new(FOURWARD);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("run");
-    child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("fed");
+    let fed = child.stdin.take().expect("piped").write_all(input.as_bytes());
+    // It may have seen enough before the end.
+    assert!(fed.is_ok() || fed.is_err_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe));
     Said::of(child.wait_with_output().expect("ended"))
 }
 
@@ -92,10 +94,14 @@ impl Drop for Running {
     }
 }
 
-pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, condition: impl FnMut() -> bool) {
+    until_within(PATIENCE, what, condition);
+}
+
+pub(crate) fn until_within(patience: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     let since = Instant::now();
     while !condition() {
-        assert!(since.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(since.elapsed() < patience, "not within {patience:?}: {what}");
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -174,6 +180,12 @@ impl Server {
     pub(crate) fn ask(&self, arguments: &[&str]) -> Said {
         let option = [OsStr::new("--config"), self.config.as_os_str()];
         fourward(&arguments.iter().map(OsStr::new).chain(option).collect::<Vec<_>>())
+    }
+
+    /// The same, with `input` on its standard input.
+    pub(crate) fn ask_reading(&self, input: &str, arguments: &[&str]) -> Said {
+        let option = [OsStr::new("--config"), self.config.as_os_str()];
+        fourward_reading(input, &arguments.iter().map(OsStr::new).chain(option).collect::<Vec<_>>())
     }
 
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {

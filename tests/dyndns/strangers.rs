@@ -67,3 +67,29 @@ fn plain_http_is_served_where_the_owner_permits_it() {
     assert_eq!(rig.published(), (VPS4.into(), HOME6.into()));
     rig.tells_no_secret(&[&base64(&user)]);
 }
+
+#[test]
+fn a_removed_host_s_password_and_names_are_gone_also_when_the_name_comes_back() {
+    let rig = Rig::new(&["address-from=update", "wildcard=on"]);
+    let url = format!("https://{OWN}/nic/update?hostname={DUAL}&myip={HOME6}");
+    let user = format!("cloud:{}", rig.password);
+    let status = |name: &str| {
+        let (_, said) = rig.run("dig", &["+noall", "+comments", "+tries=2", "+timeout=2", &format!("@{VPS4}"), name, "AAAA"]);
+        said.split("status: ").nth(1).and_then(|rest| rest.split(',').next()).expect("a status").to_owned()
+    };
+    let names =
+        [DUAL, "cloud-ip6only.dyn.example.org", "cloud-router.dyn.example.org", "www.cloud.dyn.example.org", "*.cloud.dyn.example.org"];
+    assert_eq!(rig.curl(&["--user", &user], &url).body, format!("good {HOME6}\n"));
+    for name in names {
+        assert_eq!((status(name).as_str(), rig.dig(name, "AAAA").as_str()), ("NOERROR", HOME6), "{name}");
+    }
+    rig.server.tell(&["host", "remove", "cloud"]).succeeds();
+    for name in names {
+        assert_eq!(status(name), "NXDOMAIN", "{name}");
+    }
+    assert_eq!(rig.curl(&["--user", &user], &url).status, 401);
+    rig.server.tell(&["host", "add", "cloud", "address-from=update"]).fails(1, &["was removed on", "--reuse"]);
+    rig.server.tell(&["host", "add", "cloud", "address-from=update", "--reuse"]).succeeds();
+    assert_eq!(rig.curl(&["--user", &user], &url).status, 401, "the old owner's password is not the new one's");
+    assert_eq!(rig.published(), (VPS4.into(), String::new()));
+}

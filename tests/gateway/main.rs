@@ -9,3 +9,4 @@ mod refusals;
 mod relays;
 mod resolver;
 mod rig;
+mod rules;

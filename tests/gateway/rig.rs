@@ -174,6 +174,12 @@ impl Rig {
         presence
     }
 
+    /// Changes the settings of `host`.
+    pub(crate) async fn set(&self, host: &HostName, settings: &[&str]) {
+        let edits = settings.iter().map(|edit| edit.parse().expect("edit")).collect();
+        self.store.commit(Change::Set { host: host.clone(), edits }).await.expect("set");
+    }
+
     pub(crate) async fn moves(&self, host: &HostName, address: Ipv6Addr) {
         self.store.commit(Change::Move { host: host.clone(), address, at: Timestamp::UNIX_EPOCH }).await.expect("moved");
     }

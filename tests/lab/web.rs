@@ -13,6 +13,8 @@ use crate::netns::{Ns, succeed};
 
 /// Content of the page at `/`.
 pub(crate) const PAGE: &str = "This is the cloud at home.\n";
+/// Content of the page at `/` on port 8443, where another service listens.
+pub(crate) const OTHER_PAGE: &str = "This is another service at home.\n";
 /// Under which every answer of the home tells its address.
 pub(crate) const HOME_HEADER: &str = "X-Home-Address";
 
@@ -20,7 +22,7 @@ pub(crate) const HOME_HEADER: &str = "X-Home-Address";
 const START: Duration = Duration::from_secs(10);
 /// Where Debian keeps Apache's modules.
 const MODULES: &str = "/usr/lib/apache2/modules";
-const NAMES: &str = "DNS:cloud.dyn.example.org,DNS:cloud-ip6only.dyn.example.org,DNS:owncloud.example.org";
+const NAMES: &str = "DNS:cloud.dyn.example.org,DNS:cloud-ip6only.dyn.example.org,DNS:owncloud.example.org,DNS:*.cloud.dyn.example.org";
 
 /// The CA's certificate, by which clients verify the home.
 pub(crate) fn authority(dir: &Path) -> PathBuf {
@@ -32,6 +34,8 @@ pub(crate) fn start(ns: &Ns, dir: &Path) -> Daemon {
     let home = dir.join("web");
     fs::create_dir_all(home.join("site")).expect("make the site's folder");
     fs::write(home.join("site/index.html"), PAGE).expect("write the page");
+    fs::create_dir_all(home.join("other")).expect("make the other site's folder");
+    fs::write(home.join("other/index.html"), OTHER_PAGE).expect("write the other page");
     succeed(Command::new("install").args(["-d", "-o", "www-data", "-g", "www-data"]).args([home.join("site/dav"), home.join("locks")]));
     make_certificates(&home);
     let config = home.join("apache.conf");
@@ -84,6 +88,7 @@ User www-data
 Group www-data
 Listen 80
 Listen 443
+Listen 8443
 ThreadsPerChild 64
 MaxRequestWorkers 64
 LimitRequestBody 0
@@ -93,7 +98,7 @@ ErrorLog {logs}/apache-error
 CustomLog {logs}/apache-access \"%a %A:%p %v \\\"%r\\\" %>s %B\"
 SetEnvIf Server_Addr (.*) home=$1
 Header always set {HOME_HEADER} %{{home}}e
-<Directory {home}/site>
+<Directory {home}>
     Require all granted
 </Directory>
 DavLockDB {home}/locks/db
@@ -104,6 +109,12 @@ DavLockDB {home}/locks/db
 <VirtualHost *:80>
 </VirtualHost>
 <VirtualHost *:443>
+    SSLEngine on
+    SSLCertificateFile {home}/server.pem
+    SSLCertificateKeyFile {home}/server.key
+</VirtualHost>
+<VirtualHost *:8443>
+    DocumentRoot {home}/other
     SSLEngine on
     SSLCertificateFile {home}/server.pem
     SSLCertificateKeyFile {home}/server.key

@@ -3,6 +3,8 @@
 //! They are parsed here and nowhere else. A key that this version does not serve yet is refused by name: a setting that is
 //! silently ignored is worse than none.
 
+mod written;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};

@@ -185,3 +185,83 @@ fn the_challenge_of_our_own_name_stands_below_it_alone() {
     assert_eq!(types(&with, &apex, "_acme-challenge"), Some(vec![Type::TXT.0]));
     assert_eq!(types(&state(&[]), &params(), "_acme-challenge.gw"), None);
 }
+
+/// A host with these settings.
+fn with(label: &str, edits: &[&str]) -> Change {
+    let edits = edits.iter().map(|edit| edit.parse().expect("an edit")).collect();
+    match add(label) {
+        Change::Add { host, join, update, reuse, .. } => Change::Add { host, edits, join, update, reuse },
+        other => other,
+    }
+}
+
+/// The types that are answered for `left`, or `None` if there is no such name.
+fn answered(state: &State, params: &ZoneParams, left: &str) -> Option<Vec<u16>> {
+    let node = ZoneView::new(&params.zones[0], state, params).expect("served").find(left)?;
+    let kinds = [Type::SOA, Type::NS, Type::A, Type::AAAA, Type::TXT];
+    Some(kinds.into_iter().filter(|kind| node.rrset(*kind).is_some()).map(|kind| kind.0).collect())
+}
+
+#[test]
+fn a_wildcard_stands_for_every_name_below_that_does_not_exist() {
+    let params = ZoneParams { own_name: name("deep.a.cloud.dyn.example.org"), ..params() };
+    let challenge = Change::Challenge { host: host("cloud"), values: ["token".to_owned()].into() };
+    let state = state(&[with("cloud", &["wildcard=on"]), at("cloud", home()), challenge, add("nas"), at("nas", home())]);
+    for left in ["*.cloud", "www.cloud", "a.b.cloud", "x._acme.cloud", "?.cloud", "ip6only.cloud", "*x.cloud", "x.*y.cloud"] {
+        assert_eq!(answered(&state, &params, left), Some(vec![A, AAAA]), "{left}");
+    }
+    assert_eq!(answered(&state, &params, "_acme-challenge.cloud"), Some(vec![TXT]), "it exists");
+    assert_eq!(answered(&state, &params, "a.cloud"), Some(vec![]), "an empty non-terminal");
+    assert_eq!(answered(&state, &params, "deep.a.cloud"), Some(vec![A, AAAA]));
+    for absent in [
+        "x._acme-challenge.cloud",
+        "x.a.cloud",
+        "x.deep.a.cloud",
+        "x.*.cloud",
+        "*.*.cloud",
+        "x.cloud-ip6only",
+        "x.nas",
+        "*.nas",
+        "*",
+        "x",
+        "xcloud",
+    ] {
+        assert_eq!(answered(&state, &params, absent), None, "{absent}");
+    }
+}
+
+#[test]
+fn an_apex_wildcard_stands_for_what_no_host_has() {
+    let params = params();
+    let state = state(&[with("@", &["wildcard=on"]), at("@", home()), add("nas"), at("nas", home())]);
+    // As a secondary answers that knows only the records: a reserved form that nobody has is a name like any other.
+    for left in ["*", "www", "a.b", "who-ip6only", "_x", "a._acme-challenge"] {
+        assert_eq!(answered(&state, &params, left), Some(vec![A, AAAA]), "{left}");
+    }
+    assert_eq!(answered(&state, &params, ""), Some(vec![SOA, NS, A, AAAA]));
+    assert_eq!(answered(&state, &params, "nas-ip6only"), Some(vec![AAAA]));
+    for absent in ["x.nas", "x.gw", "x.ip6only", "x.nas-ip6only"] {
+        assert_eq!(answered(&state, &params, absent), None, "{absent}");
+    }
+}
+
+#[test]
+fn via_gateway_leads_ipv6_there_and_the_twin_home() {
+    let params = params();
+    let known =
+        state(&[with("cloud", &["via=gateway", "wildcard=on"]), at("cloud", home()), with("nas", &["via=home"]), at("nas", home())]);
+    let view = ZoneView::new(&params.zones[0], &known, &params).expect("served");
+    let aaaa = |left: &str| match view.find(left)?.rrset(Type::AAAA)?.data {
+        Data::Aaaa(addresses) => Some(addresses.to_vec()),
+        _ => None,
+    };
+    for gateways in ["cloud", "www.cloud"] {
+        assert_eq!(aaaa(gateways), Some(params.ipv6.clone()), "{gateways}");
+    }
+    for homes in ["cloud-ip6only", "nas", "nas-ip6only"] {
+        assert_eq!(aaaa(homes), Some(vec![home()]), "{homes}");
+    }
+    let away = state(&[with("cloud", &["via=gateway"])]);
+    assert_eq!(types(&away, &params, "cloud"), Some(vec![A, AAAA]), "the gateway answers for it");
+    assert_eq!(types(&away, &params, "cloud-ip6only"), Some(vec![]));
+}

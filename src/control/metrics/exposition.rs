@@ -78,10 +78,12 @@ impl Sources {
     fn connections(&self, page: &mut Page<'_>) -> fmt::Result {
         let traffic = &self.control.traffic;
         // All of them by name, so that a new one is not forgotten here.
-        let Counts { open, total, to_homes, to_clients, silent, foreign, unknown, direct, away, busy } = traffic.counts();
+        let Counts { open, total, to_homes, to_clients, silent, foreign, unknown, direct, away, denied, full, busy } = traffic.counts();
         page.gauge("fourward_gateway_open_connections", "Connections that are open.", open)?;
         page.counter("fourward_gateway_connections", "Connections that were taken.", total)?;
-        let refused = [("silent", silent), ("foreign", foreign), ("unknown", unknown), ("direct", direct), ("away", away), ("busy", busy)];
+        let asked = [("silent", silent), ("foreign", foreign), ("unknown", unknown), ("direct", direct)];
+        let refused = [("away", away), ("denied", denied), ("full", full), ("busy", busy)];
+        let refused = asked.into_iter().chain(refused);
         page.counters("fourward_gateway_refused", "Connections that were not carried, by reason.", "reason", refused)?;
         let bytes = [("homes", to_homes), ("clients", to_clients)];
         page.counters("fourward_gateway_relayed_bytes", "Bytes relayed, by where they went.", "to", bytes)?;
@@ -193,7 +195,7 @@ impl Page<'_> {
         ConstCounter::new(value).encode(self.family(name, help, MetricType::Counter)?)
     }
 
-    fn counters<const N: usize>(&mut self, name: &str, help: &str, label: &str, values: [(&str, u64); N]) -> fmt::Result {
+    fn counters<'v>(&mut self, name: &str, help: &str, label: &str, values: impl IntoIterator<Item = (&'v str, u64)>) -> fmt::Result {
         let mut family = self.family(name, help, MetricType::Counter)?;
         values.into_iter().try_for_each(|(value, count)| counter(&mut family, &[(label, value)], count))
     }

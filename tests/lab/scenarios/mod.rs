@@ -5,6 +5,7 @@ mod copies;
 mod docs;
 mod figure;
 mod ground;
+mod hosts;
 mod inheritance;
 mod loops;
 mod renumbering;

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::change::Entry;
 use crate::host::{ALIAS_LIMIT, Via};
 
 const ZONES: [&str; 3] = ["dyn.example.org", "home.test", "example.org"];
@@ -55,6 +56,18 @@ fn any_edits() -> impl Strategy<Value = Vec<Edit>> {
     prop::collection::vec(edit_text().prop_map(|text| text.parse().expect("edit")), 0..4)
 }
 
+fn any_entry() -> impl Strategy<Value = Entry> {
+    let host = (host_name(), any_edits(), secret(), any_digest(), prop::option::of(any_digest()), prop::option::of((address(), time())));
+    let host = host.prop_map(|(name, edits, join, update, agent, proven)| {
+        let credentials = Credentials { join, agent, update };
+        let proven = proven.map(|(address, since)| Proven { address, since });
+        let settings = Settings::default();
+        let host = Host { settings, credentials, proven, before: None, updated: None, router: None, challenge: BTreeSet::new() };
+        Entry::Host { name, edits, host: Box::new(host) }
+    });
+    prop_oneof![4 => host, 1 => (host_name(), time()).prop_map(|(name, removed)| Entry::Tombstone { name, removed })]
+}
+
 fn any_change() -> impl Strategy<Value = Change> {
     let identity = Identity { link_key: vec![1], reset_key: [2; 32], certificate_key: vec![3] };
     prop_oneof![
@@ -63,6 +76,8 @@ fn any_change() -> impl Strategy<Value = Change> {
         6 => (host_name(), any_edits(), secret(), any_digest(), any::<bool>())
             .prop_map(|(host, edits, join, update, reuse)| Change::Add { host, edits, join, update, reuse }),
         6 => (host_name(), any_edits()).prop_map(|(host, edits)| Change::Set { host, edits }),
+        6 => (prop::collection::vec(any_entry(), 0..4), any::<bool>(), any::<bool>())
+            .prop_map(|(entries, replace, reuse)| Change::Import { entries, replace, reuse }),
         2 => (host_name(), time()).prop_map(|(host, at)| Change::Remove { host, at }),
         2 => (host_name(), secret(), any_digest()).prop_map(|(host, join, update)| Change::Token { host, join, update }),
         4 => (host_name(), any_digest(), any_digest(), time())

@@ -1,0 +1,125 @@
+//! What a host's settings make of one connection: carried or refused, how many at once, and to which port.
+//!
+//! Judged once the host is known and before anything is dialled. What holds for relays that live already is `relays`'.
+
+use std::net::IpAddr;
+
+use fourward_core::host::{HomePort, Via};
+use fourward_core::http_head::HttpHead;
+use fourward_core::link::Protocol::Tcp;
+use fourward_core::link::Service;
+use fourward_core::name::{DnsName, HostName};
+use tracing::{debug, warn};
+
+use super::dial::{DialError, Dialer, Home};
+use super::refuse::{self, Alert};
+use super::relays::Seat;
+use super::{Protocol, Reason, Shared};
+
+/// Where certificate authorities look (RFC 8555 §8.3): the home's business, also where all else is redirected.
+const ACME_CHALLENGE: &str = "/.well-known/acme-challenge/";
+
+/// What the ports are called that homes have open by default.
+const TLS: u16 = 443;
+const HTTP: u16 = 80;
+
+/// Why a client is not led home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The owner does not admit its address.
+    Denied,
+    /// As many as the owner permits are there.
+    Full,
+    /// It is to come back over TLS.
+    Redirect,
+    /// The home cannot be reached.
+    Away,
+}
+
+impl Refusal {
+    /// What a client of TLS is told.
+    pub(super) fn alert(self) -> Alert {
+        match self {
+            Self::Denied => Alert::AccessDenied,
+            Self::Full | Self::Redirect | Self::Away => Alert::InternalError,
+        }
+    }
+
+    /// What a client of HTTP is told that asked for `name`.
+    pub(super) fn page(self, head: &HttpHead, host: &HostName, name: &DnsName, tls: u16) -> Vec<u8> {
+        match self {
+            Self::Denied => refuse::forbidden(head, host),
+            Self::Full => refuse::full(head, host),
+            Self::Redirect => refuse::redirect(head, name, tls),
+            Self::Away => refuse::away(head, host),
+        }
+    }
+}
+
+impl Shared {
+    /// Whether the AAAA of `host` is ours, so that its clients come here over IPv6 too.
+    pub(super) fn takes_ipv6(&self, host: &HostName) -> bool {
+        self.store.snapshot().host(host).is_some_and(|host| host.settings.via == Via::Gateway)
+    }
+
+    /// The home of `host`, for a client at `client` that speaks `protocol` and, in HTTP, asks for `path`.
+    pub(super) async fn lead(
+        &self,
+        host: &HostName,
+        client: IpAddr,
+        protocol: Protocol,
+        path: Option<&str>,
+    ) -> Result<(Home, Seat), Refusal> {
+        let (seat, home_port) = self.judge(host, client, path)?;
+        let ports = self.config.home_ports;
+        // What the agent permits is the port that is dialled, whatever clients call it.
+        let (own, usual, port) = match protocol {
+            Protocol::Tls => (home_port.tls, TLS, ports.tls),
+            Protocol::Http => (home_port.http, HTTP, ports.http),
+        };
+        let service = Service { protocol: Tcp, port: own.unwrap_or(usual) };
+        let (dials, patience) = (self.traffic.dials(), self.config.timeouts.dial);
+        let dialer = Dialer { store: &self.store, leases: &self.leases, relays: &self.relays, dials, patience };
+        match dialer.dial(host, client, service, own.unwrap_or(port)).await {
+            Ok(home) => Ok((home, seat)),
+            Err(DialError::NotAdmitted(_)) => Err(self.refuse(Reason::Denied, Refusal::Denied)),
+            Err(error) => {
+                self.tell(host, &error);
+                Err(self.refuse(Reason::Away, Refusal::Away))
+            }
+        }
+    }
+
+    /// A seat for the client, and the ports to dial, if the owner's settings let it through.
+    fn judge(&self, host: &HostName, client: IpAddr, path: Option<&str>) -> Result<(Seat, HomePort), Refusal> {
+        let state = self.store.snapshot();
+        let Some(settings) = state.host(host).map(|host| &host.settings) else { return Err(self.refuse(Reason::Away, Refusal::Away)) };
+        if !settings.admits(client) {
+            debug!(%host, %client, "not admitted");
+            return Err(self.refuse(Reason::Denied, Refusal::Denied));
+        }
+        if settings.redirect && path.is_some_and(|path| !path.starts_with(ACME_CHALLENGE)) {
+            return Err(Refusal::Redirect);
+        }
+        let Some(seat) = self.relays.seat(host, settings.max_connections) else {
+            debug!(%host, %client, "full");
+            return Err(self.refuse(Reason::Full, Refusal::Full));
+        };
+        Ok((seat, settings.home_port))
+    }
+
+    fn refuse(&self, reason: Reason, refusal: Refusal) -> Refusal {
+        self.traffic.refuse(reason);
+        refusal
+    }
+
+    /// What only somebody at home can mend is said aloud, once a link; clients could fill the log with all else.
+    fn tell(&self, host: &HostName, error: &DialError) {
+        let untold = || self.leases.presence(host).is_some_and(|presence| presence.tell());
+        if matches!(error, DialError::NotOffered { .. }) && untold() {
+            warn!(%host, %error, "away");
+        } else {
+            debug!(%host, %error, "away");
+        }
+    }
+}
