@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock::wait_for;
 use crate::lab::Lab;
 use crate::probe::{Reply, Speech};
-use crate::roles::{ALIAS, DUAL, Role, TWIN, said};
+use crate::roles::{ALIAS, DUAL, OWN, Role, TWIN, ZONE, said};
 use crate::topology::Node::{Laptop, Phone4, Phone6, Router};
 use crate::topology::{VPS4, VPS6};
 use crate::web::{OTHER_PAGE, PAGE};
@@ -51,6 +51,30 @@ fn a_wildcard_serves_every_name_below_by_both_paths() {
     assert_eq!(lab.attempt(Speech::Tls, BELOW).reply, Reply::Handshake);
     assert_eq!(lab.attempt(Speech::Tls, "x.cloud-ip6only.dyn.example.org").reply, Reply::Gateway);
     assert_eq!(lab.attempt(Speech::Tls, TWIN).reply, Reply::Gateway, "a twin is never carried");
+}
+
+#[test]
+fn the_zone_itself_is_a_host_beside_its_servers_and_the_others() {
+    let lab = Lab::new();
+    let (vps, _home) = figure(&lab);
+    let home = lab.home().to_string();
+    vps.add_host("@", &["address-from=static", &format!("address={home}"), "wildcard=on", "ttl=1"]);
+    let ask = |name: &str, kind| lab.dig(Phone6, None, name, kind);
+    assert_eq!((ask(ZONE, "A").of("A"), ask(ZONE, "AAAA").of("AAAA")), (vec![VPS4], vec![home.as_str()]));
+    assert_eq!(ask(ZONE, "NS").of("NS"), [format!("{OWN}.")]);
+    assert_eq!(ask("ip6only.dyn.example.org", "AAAA").of("AAAA"), [home.as_str()]);
+    assert!(ask("ip6only.dyn.example.org", "A").is_no_data());
+    for (client, remote) in [(Phone4, VPS4), (Phone6, home.as_str())] {
+        for name in [ZONE, "anything.dyn.example.org", "a.b.dyn.example.org"] {
+            let page = lab.fetch(client, &format!("http://{name}/"), &[]).expect("the page");
+            assert_eq!((page.body.as_str(), page.remote.as_str()), (PAGE, remote), "{client:?} {name}");
+        }
+    }
+    assert_eq!(ask("x.cloud.dyn.example.org", "A").status, "NXDOMAIN", "a host's own names are not the zone's");
+    for nobody in ["nobody-ip6only.dyn.example.org", TWIN, "x.gw.dyn.example.org"] {
+        assert_eq!(lab.attempt(Speech::Http, nobody).reply, Reply::Gateway, "{nobody}");
+    }
+    assert_eq!(lab.fetch(Phone4, &format!("http://{OWN}/"), &[]).expect("a redirect").code, 308);
 }
 
 #[test]
