@@ -51,7 +51,10 @@ fn explain_server(server: &Server) -> Result<(), CliError> {
     }
     if let Some(gateway) = &server.gateway {
         out::line(format_args!("gateway    TLS on TCP {}, HTTP on TCP {}, links on UDP {}", gateway.tls, gateway.http, gateway.tls))?;
-        out::line(format_args!("           at most {} connections at once", gateway.connections))?;
+        out::line(format_args!(
+            "           at most {} connections at once: {} of one IPv4 address or IPv6 /56, {} that have not said yet where they want to go",
+            gateway.connections, gateway.per_network, gateway.half_open
+        ))?;
         let t = &gateway.timeouts;
         out::line(format_args!(
             "           waits {} s for a hello, {} s for a home, {} s for a byte ({} s half-closed), {} s to drain",

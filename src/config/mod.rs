@@ -84,6 +84,10 @@ pub struct Gateway {
     pub http: u16,
     /// The most connections at once.
     pub connections: usize,
+    /// The most of them that have not said yet where they want to go.
+    pub half_open: usize,
+    /// The most connections of one client network: an IPv4 address or an IPv6 /56.
+    pub per_network: usize,
     /// How long it waits for what.
     pub timeouts: Timeouts,
     /// The ports it dials at home: the same as its own, but for the demo on loopback.

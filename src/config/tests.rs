@@ -41,7 +41,7 @@ fn a_short_configuration_has_all_defaults() {
 #[test]
 fn every_default_can_be_written_out() {
     let written = SERVER.replace("[gateway]", "listen = []\nttl = 60\nnameservers = [\"gw.dyn.example.org\"]\ndnssec = false\n[gateway]\n")
-        + "tls = 443\nhttp = 80\nlimits = { connections = 16384 }\n\
+        + "tls = 443\nhttp = 80\nlimits = { connections = 16384, half-open = 4096, per-network = 1024 }\n\
            timeouts = { hello = 5, dial = 5, idle = 3600, half-closed = 300, drain = 30 }\n[control]\nhttp-updates = false\n";
     assert_eq!(parse(&written).expect("good"), parse(SERVER).expect("good"));
 }
@@ -64,7 +64,6 @@ fn keys_of_later_versions_are_refused_by_name() {
         refused(&format!("{SERVER}{lines}\n"), &[key, "not yet"]);
     }
     refused(&format!("{SERVER}source-prefix = \"2001:db8::/96\"\n"), &["gateway.source-prefix", "not yet"]);
-    refused(&format!("{SERVER}limits = {{ half-open = 5 }}\n"), &["gateway.limits.half-open", "not yet"]);
     refused(&SERVER.replace("[gateway]", "dnssec = true\n[gateway]"), &["dns.dnssec", "not yet"]);
     refused(&SERVER.replace("[gateway]", "secondaries = []\n[gateway]"), &["dns.secondaries", "not yet"]);
 }
@@ -88,6 +87,27 @@ fn what_nobody_can_mean_is_refused() {
     refused(&SERVER.replace("[gateway]", "listen = [\"127.0.0.1:0\"]\n[gateway]"), &["dns.listen", "no port"]);
     refused(&SERVER.replace("192.0.2.11", "0.0.0.0"), &["public.ipv4", "0.0.0.0"]);
     refused(&SERVER.replace("2001:db8:a::11", "fe80::1"), &["public.ipv6", "fe80::1"]);
+}
+
+#[test]
+fn limits_fit_each_other() {
+    let limits = |text: &str| {
+        let gateway = parse(&format!("{SERVER}limits = {{ {text} }}\n"))?.server.expect("server").gateway.expect("gateway");
+        Ok::<_, ConfigError>((gateway.connections, gateway.half_open, gateway.per_network))
+    };
+    assert_eq!(limits("connections = 400").expect("good"), (400, 100, 400), "what is not given follows what is");
+    assert_eq!(limits("connections = 1").expect("good"), (1, 1, 1));
+    assert_eq!(limits("half-open = 5, per-network = 6").expect("good"), (16_384, 5, 6));
+    for (text, key) in [
+        ("connections = 0", "gateway.limits.connections: 0 would serve nobody"),
+        ("half-open = 0", "gateway.limits.half-open: 0 would serve nobody"),
+        ("per-network = 0", "gateway.limits.per-network: 0 would serve nobody"),
+        ("half-open = 20000", "gateway.limits.half-open: 20000 is more than gateway.limits.connections, 16384"),
+        ("connections = 10, per-network = 11", "gateway.limits.per-network: 11 is more than gateway.limits.connections, 10"),
+    ] {
+        let message = limits(text).expect_err(text).to_string();
+        assert!(message.starts_with(key), "{message}");
+    }
 }
 
 #[test]

@@ -237,8 +237,11 @@ fn prepare(stream: &TcpStream) {
     let (idle, interval, tries) = KEEPALIVE;
     let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(tries);
     // Refused only on a socket that is dead already, which the first read will tell.
+    let socket = SockRef::from(stream);
     let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+    let _ = socket.set_tcp_keepalive(&keepalive);
+    // A side says itself whether it is to be reset.
+    let _ = socket.set_linger(None);
 }
 
 impl Drop for Side {

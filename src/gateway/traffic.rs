@@ -18,6 +18,7 @@ pub struct Traffic {
     direct: AtomicU64,
     away: AtomicU64,
     busy: AtomicU64,
+    crowded: AtomicU64,
 }
 
 /// Why a connection was not carried.
@@ -35,6 +36,8 @@ pub enum Reason {
     Away,
     /// It is for ourselves, who have too much to do.
     Busy,
+    /// Its network has as many as it may, or it had not said what it wants when there was no more room for such.
+    Crowded,
 }
 
 /// The counters at one moment.
@@ -60,6 +63,8 @@ pub struct Counts {
     pub away: u64,
     /// Refused: [`Reason::Busy`].
     pub busy: u64,
+    /// Refused: [`Reason::Crowded`].
+    pub crowded: u64,
 }
 
 impl Traffic {
@@ -77,6 +82,7 @@ impl Traffic {
             direct: read(&self.direct),
             away: read(&self.away),
             busy: read(&self.busy),
+            crowded: read(&self.crowded),
         }
     }
 
@@ -94,6 +100,7 @@ impl Traffic {
             Reason::Direct => &self.direct,
             Reason::Away => &self.away,
             Reason::Busy => &self.busy,
+            Reason::Crowded => &self.crowded,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -108,6 +115,7 @@ impl Traffic {
 }
 
 /// A connection that counts as open until this is dropped, also by a panic.
+#[derive(Debug)]
 pub(super) struct Open(Arc<Traffic>);
 
 impl Drop for Open {
