@@ -210,7 +210,8 @@ impl Acceptor {
             };
             let held = Held { _permit: permit, _place: place, _open: self.shared.traffic.open() };
             // A task of its own: a panic costs this connection and no other.
-            let visitor = tcp::Visitor { stream, protocol: self.protocol, peer, held, undecided };
+            // Boxed: each step that hands it on keeps room for it.
+            let visitor = Box::new(tcp::Visitor { stream, protocol: self.protocol, peer, held, undecided });
             self.tracker.spawn(serve(Arc::clone(&self.shared), visitor, self.tracker.clone(), self.abort.clone()));
         }
     }
@@ -226,7 +227,7 @@ impl Acceptor {
 }
 
 /// Leads a connection to where it wants to go, and starts its relay.
-async fn serve(shared: Arc<Shared>, visitor: tcp::Visitor, tracker: TaskTracker, abort: CancellationToken) {
+async fn serve(shared: Arc<Shared>, visitor: Box<tcp::Visitor>, tracker: TaskTracker, abort: CancellationToken) {
     let gives_way = visitor.undecided.gives_way();
     let carried = tokio::select! {
         carried = tcp::serve(&shared, visitor) => carried,
@@ -236,7 +237,12 @@ async fn serve(shared: Arc<Shared>, visitor: tcp::Visitor, tracker: TaskTracker,
         }
         () = abort.cancelled() => None,
     };
-    let Some(carried) = carried else { return };
+    let Some(mut carried) = carried else { return };
     // Another task for the hours that a relay may last: what led here takes more memory.
-    tracker.spawn(async move { abort.run_until_cancelled(carried.run(&shared)).await });
+    tracker.spawn(async move {
+        tokio::select! {
+            () = carried.run(&shared) => {}
+            () = abort.cancelled() => {}
+        }
+    });
 }

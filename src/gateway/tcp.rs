@@ -68,11 +68,11 @@ pub(super) struct Carried {
     relay: Relay,
     read: Vec<u8>,
     place: Place,
-    held: Held,
+    _held: Held,
 }
 
 /// Serves one connection to its end, or until it is a home's.
-pub(super) async fn serve(shared: &Shared, visitor: Visitor) -> Option<Carried> {
+pub(super) async fn serve(shared: &Shared, visitor: Box<Visitor>) -> Option<Carried> {
     // Answers are short, and relays want it too.
     let _ = visitor.stream.set_nodelay(true);
     match visitor.protocol {
@@ -81,8 +81,8 @@ pub(super) async fn serve(shared: &Shared, visitor: Visitor) -> Option<Carried> 
     }
 }
 
-async fn tls(shared: &Shared, visitor: Visitor) -> Option<Carried> {
-    let Visitor { stream, peer, held, undecided, .. } = visitor;
+async fn tls(shared: &Shared, visitor: Box<Visitor>) -> Option<Carried> {
+    let Visitor { stream, peer, held, undecided, .. } = *visitor;
     let (ClientHello { name, .. }, read) = first(shared, &stream, client_hello::read).await?;
     let target = match &name {
         Asked::Name(name) => shared.target(&stream, name),
@@ -107,8 +107,8 @@ async fn tls(shared: &Shared, visitor: Visitor) -> Option<Carried> {
     None
 }
 
-async fn http(shared: &Shared, visitor: Visitor) -> Option<Carried> {
-    let Visitor { stream, peer, held, undecided, .. } = visitor;
+async fn http(shared: &Shared, visitor: Box<Visitor>) -> Option<Carried> {
+    let Visitor { stream, peer, held, undecided, .. } = *visitor;
     let (head, read) = first(shared, &stream, http_head::read).await?;
     let answer = match usable(&head) {
         Err(reason) => {
@@ -252,21 +252,21 @@ impl Shared {
     }
 
     fn carried(&self, host: HostName, client: TcpStream, home: Home, read: Vec<u8>, held: Held) -> Carried {
-        Carried { host, relay: Relay::new(client, home.stream, &self.config.timeouts), read, place: home.place, held }
+        Carried { host, relay: Relay::new(client, home.stream, &self.config.timeouts), read, place: home.place, _held: held }
     }
 }
 
 impl Carried {
     /// Relays until both sides are done, or the home has moved.
-    pub(super) async fn run(self, shared: &Shared) {
-        let Self { host, relay, read, place, held: _held } = self;
+    pub(super) async fn run(&mut self, shared: &Shared) {
+        let read = std::mem::take(&mut self.read);
         let ended = tokio::select! {
             biased;
-            () = place.over() => return,
-            ended = relay.run(read, &shared.pipes, shared.traffic.to_homes(), shared.traffic.to_clients()) => ended,
+            () = self.place.over() => return,
+            ended = self.relay.run(read, &shared.pipes, &shared.traffic) => ended,
         };
         if let Err(error) = ended {
-            debug!(%host, %error, "relay broke");
+            debug!(host = %self.host, %error, "relay broke");
         }
     }
 }

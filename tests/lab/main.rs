@@ -19,6 +19,7 @@
 mod clock;
 mod daemon;
 mod lab;
+mod many;
 mod netns;
 mod probe;
 mod registry;

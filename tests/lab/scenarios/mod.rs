@@ -3,6 +3,7 @@
 mod copies;
 mod figure;
 mod ground;
+mod idle;
 mod inheritance;
 mod loops;
 mod renumbering;
