@@ -1,7 +1,7 @@
 //! Who is inside, by client network, and who of them has not said yet where it wants to go.
 //!
-//! A good client says it within a round trip, so where there is no room for more who have not, the oldest of the greediest network gives
-//! way: an attacker drives out its own first, and a newcomer always has its chance. What a network holds for long, relays for one, is
+//! A good client says it within a round trip, so where there is no room for more who have not, one gives way: the oldest of the greediest
+//! network, so that an attacker drives out its own first, and where none is greedy the oldest of all. A newcomer always has its chance. What a network holds for long, relays for one, is
 //! bounded too; beyond it, it is refused. No more is remembered than who is inside.
 
 use std::cmp::Reverse;
@@ -15,6 +15,9 @@ use crate::listener::network_of;
 
 /// The share of a network's connections that may be undecided: [`Limits::undecided_of_one`].
 const UNDECIDED_SHARE: usize = 4;
+
+/// A network with more undecided ones than this is greedy: a household's browsers open so many at once, each for a moment.
+const HANDFUL: usize = 16;
 
 /// How many there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +51,7 @@ struct Network {
     undecided: BTreeMap<u64, Arc<Notify>>,
 }
 
-/// How many are undecided, then how long the first of them has been, then who.
+/// How many are undecided, beyond a handful; then how long the first of them has been; then who.
 type Greed = (usize, Reverse<u64>, IpAddr);
 
 /// One connection of a network; dropping it makes room.
@@ -151,7 +154,8 @@ impl Inside {
 
 impl Network {
     fn greed(&self, network: IpAddr) -> Option<Greed> {
-        self.undecided.first_key_value().map(|(oldest, _)| (self.undecided.len(), Reverse(*oldest), network))
+        let excess = self.undecided.len().saturating_sub(HANDFUL);
+        self.undecided.first_key_value().map(|(oldest, _)| (excess, Reverse(*oldest), network))
     }
 }
 
@@ -215,14 +219,15 @@ mod tests {
 
     #[test]
     fn of_all_the_greediest_networks_oldest_gives_way() {
-        let crowd = crowd(8, 16);
+        let crowd = crowd(40, 400);
         let alone = crowd.admit(v4(9)).expect("room");
-        let greedy: Vec<_> = (0..4).map(|_| crowd.admit(v4(1)).expect("room")).collect();
-        let many: Vec<_> = (10..16).map(|number| crowd.admit(v4(number)).expect("room")).collect();
-        assert!(greedy[..3].iter().all(|(_, undecided)| gave_way(undecided)), "until it has no more than others");
-        assert!(!gave_way(&greedy[3].1) && !gave_way(&alone.1) && many.iter().all(|(_, undecided)| !gave_way(undecided)));
-        let _newcomer = crowd.admit(v4(17)).expect("room");
-        assert!(gave_way(&alone.1), "among equals it is the oldest");
+        let greedy: Vec<_> = (0..39).map(|_| crowd.admit(v4(1)).expect("room")).collect();
+        let many: Vec<_> = (10..33).map(|number| crowd.admit(v4(number)).expect("room")).collect();
+        let gone: Vec<_> = greedy.iter().map(|(_, undecided)| gave_way(undecided)).collect();
+        assert_eq!(gone, [[true; 23].as_slice(), &[false; 16]].concat(), "until it has a handful");
+        assert!(!gave_way(&alone.1) && many.iter().all(|(_, undecided)| !gave_way(undecided)));
+        let _newcomer = crowd.admit(v4(2)).expect("room");
+        assert!(gave_way(&alone.1), "where none is greedy it is the oldest");
     }
 
     #[test]

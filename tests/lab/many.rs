@@ -41,6 +41,7 @@ pub(crate) fn connect_from(source: Ipv4Addr, target: SocketAddr) -> io::Result<T
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::new(source.into(), 0).into())?;
     socket.connect_timeout(&target.into(), PATIENCE)?;
+    socket.set_tcp_nodelay(true)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket.set_write_timeout(Some(PATIENCE))?;
     Ok(socket.into())

@@ -85,6 +85,7 @@ impl Lab {
             let (tls, listener, kept, streams) = (Arc::clone(&tls), Arc::clone(&listener), Arc::clone(&kept), Arc::clone(&streams));
             thread::spawn(move || {
                 for mut stream in listener.incoming().flatten() {
+                    stream.set_nodelay(true).expect("an option");
                     let mut connection = ServerConnection::new(Arc::clone(&tls)).expect("a connection");
                     let mut whole = Stream::new(&mut connection, &mut stream);
                     let greeted = whole.read_exact(&mut [0; 5]).and_then(|()| whole.write_all(b"hello")).and_then(|()| whole.flush());
