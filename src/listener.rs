@@ -8,12 +8,12 @@ mod holder;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpStream;
-use tracing::warn;
+use tracing::{info, warn};
 
 use holder::RESOLVED;
 pub use holder::{Holder, holder_of};
@@ -162,15 +162,25 @@ pub fn bind_udp(key: &'static str, address: SocketAddr, count: usize) -> Result<
     Ok(std::iter::once(first).chain(others).collect())
 }
 
-/// The next connection. Errors cost a pause, never the listener.
+/// The next connection. Errors cost a pause, never the listener; they are told of once, however long they last.
 pub async fn accept(listener: &tokio::net::TcpListener) -> (TcpStream, SocketAddr) {
+    let mut failing = None;
     loop {
         match listener.accept().await {
-            Ok(accepted) => return accepted,
+            Ok(accepted) => {
+                if let Some(since) = failing {
+                    info!(after = ?Instant::elapsed(&since), "accepting again");
+                }
+                return accepted;
+            }
             // That one client gave up; the next may be waiting.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                warn!(%error, "accept failed");
+                if failing.is_none() {
+                    failing = Some(Instant::now());
+                    let address = listener.local_addr().ok();
+                    warn!(?address, %error, "no connection can be accepted; trying on (too many open files: raise LimitNOFILE)");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await; // out of descriptors: do not spin
             }
         }

@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 use fourward::{Kind, redact};
 
+/// What a crowd of connections took is given back when they are gone; glibc keeps it for good.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     match fourward::main() {
         Ok(()) => ExitCode::SUCCESS,

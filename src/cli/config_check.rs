@@ -52,7 +52,10 @@ fn explain_server(server: &Server) -> Result<(), CliError> {
     }
     if let Some(gateway) = &server.gateway {
         out::line(format_args!("gateway    TLS on TCP {}, HTTP on TCP {}, links on UDP {}", gateway.tls, gateway.http, gateway.tls))?;
-        out::line(format_args!("           at most {} connections at once", gateway.connections))?;
+        out::line(format_args!(
+            "           at most {} connections at once: {} of one IPv4 address or IPv6 /56, {} that have not said yet where they want to go",
+            gateway.connections, gateway.per_network, gateway.half_open
+        ))?;
         let resolvers = if gateway.resolver.is_empty() { "the name servers of /etc/resolv.conf".into() } else { join(&gateway.resolver) };
         out::line(format_args!("           asks {resolvers} whether an unlisted name is a CNAME of a host"))?;
         let t = &gateway.timeouts;

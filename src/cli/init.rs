@@ -53,7 +53,8 @@ zones = ["{zone}"]
 # tls = 443                       # TCP for clients, UDP for the links of homes
 # http = 80
 # resolver = ["192.0.2.53"]       # who is asked whether an unlisted name is a CNAME of a host here; default: those of /etc/resolv.conf
-# limits = {{ connections = 16384 }}
+# limits = {{ connections = 16384, half-open = 4096, per-network = 1024 }}   # half-open: have not said yet where they want to go;
+#                                 # per-network: of one IPv4 address or IPv6 /56, a quarter of them half-open
 # timeouts = {{ hello = 5, dial = 5, idle = 3600, half-closed = 300, drain = 30 }}   # seconds
 
 [control]                         # what answers at {name}: a page, and updates of routers by dyndns2

@@ -88,6 +88,10 @@ pub struct Gateway {
     pub http: u16,
     /// The most connections at once.
     pub connections: usize,
+    /// The most of them that have not said yet where they want to go.
+    pub half_open: usize,
+    /// The most connections of one client network: an IPv4 address or an IPv6 /56.
+    pub per_network: usize,
     /// How long it waits for what.
     pub timeouts: Timeouts,
     /// Whom it asks for names that are not listed; empty: whom the system asks.

@@ -19,6 +19,12 @@ const TTL: u32 = 60;
 /// Enough for a few hundred homes; each costs two descriptors, and a pipe while bytes flow. `listener` lowers it where the process may not have so many.
 const CONNECTIONS: usize = 16_384;
 
+/// Each waits for its hello for a round trip, or is slow on purpose. No more than a quarter of all connections.
+const HALF_OPEN: usize = 4_096;
+
+/// One network may be a whole company or provider behind one IPv4 address; it must not be able to take all connections.
+const PER_NETWORK: usize = 1_024;
+
 /// No client needs longer for a ClientHello; a stranger who does holds a slot.
 const HELLO_SECONDS: u64 = 5;
 
@@ -101,12 +107,18 @@ struct RawGateway {
     timeouts: Option<RawTimeouts>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawLimits {
     connections: Option<usize>,
-    half_open: Option<IgnoredAny>,
-    per_network: Option<IgnoredAny>,
+    half_open: Option<usize>,
+    per_network: Option<usize>,
+}
+
+struct Limits {
+    connections: usize,
+    half_open: usize,
+    per_network: usize,
 }
 
 #[derive(Default, Deserialize)]
@@ -183,7 +195,6 @@ impl Raw {
         let store = self.store.as_ref();
         let dns = self.dns.as_ref();
         let gateway = self.gateway.as_ref();
-        let limits = gateway.and_then(|gateway| gateway.limits.as_ref());
         let control = self.control.as_ref();
         let acme = self.acme.as_ref();
         let agent = self.agent.as_ref();
@@ -193,8 +204,6 @@ impl Raw {
             ("dns.keys", dns.is_some_and(|t| t.keys.is_some())),
             ("dns.dnssec = true", dns.is_some_and(|t| t.dnssec == Some(true))),
             ("gateway.source-prefix", gateway.is_some_and(|t| t.source_prefix.is_some())),
-            ("gateway.limits.half-open", limits.is_some_and(|t| t.half_open.is_some())),
-            ("gateway.limits.per-network", limits.is_some_and(|t| t.per_network.is_some())),
             ("control.certificate", control.is_some_and(|t| t.certificate.is_some())),
             ("control.key", control.is_some_and(|t| t.key.is_some())),
             ("control.sessions", control.is_some_and(|t| t.sessions.is_some())),
@@ -318,13 +327,33 @@ impl RawGateway {
         if tls == http {
             return Err(value("gateway.http", &format!("port {http} is gateway.tls already")));
         }
-        let connections = self.limits.and_then(|limits| limits.connections).unwrap_or(CONNECTIONS);
-        if connections == 0 {
-            return Err(value("gateway.limits.connections", "0 would serve nobody; give at least 1"));
-        }
+        let Limits { connections, half_open, per_network } = self.limits.unwrap_or_default().parse()?;
         let timeouts = self.timeouts.unwrap_or_default().parse()?;
         let resolver = resolvers(&self.resolver, own_dns)?;
-        Ok(Gateway { tls, http, connections, timeouts, resolver, home_ports: HomePorts { tls: 443, http: 80 } })
+        let home_ports = HomePorts { tls: 443, http: 80 };
+        Ok(Gateway { tls, http, connections, half_open, per_network, timeouts, resolver, home_ports })
+    }
+}
+
+impl RawLimits {
+    /// What is not given fits what is.
+    fn parse(self) -> Result<Limits, ConfigError> {
+        let connections = self.connections.unwrap_or(CONNECTIONS);
+        let half_open = self.half_open.unwrap_or_else(|| HALF_OPEN.min(connections / 4).max(1));
+        let per_network = self.per_network.unwrap_or_else(|| PER_NETWORK.min(connections));
+        for (key, given) in [("connections", connections), ("half-open", half_open), ("per-network", per_network)] {
+            let key = format!("gateway.limits.{key}");
+            if given == 0 {
+                return Err(value(&key, "0 would serve nobody; give at least 1"));
+            }
+            if given > connections {
+                return Err(value(
+                    &key,
+                    &format!("{given} is more than gateway.limits.connections, {connections}, which hold for all together"),
+                ));
+            }
+        }
+        Ok(Limits { connections, half_open, per_network })
     }
 }
 

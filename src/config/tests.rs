@@ -41,7 +41,7 @@ fn a_short_configuration_has_all_defaults() {
 #[test]
 fn every_default_can_be_written_out() {
     let written = SERVER.replace("[gateway]", "listen = []\nttl = 60\nnameservers = [\"gw.dyn.example.org\"]\ndnssec = false\n[gateway]\n")
-        + "tls = 443\nhttp = 80\nresolver = []\nlimits = { connections = 16384 }\n\
+        + "tls = 443\nhttp = 80\nresolver = []\nlimits = { connections = 16384, half-open = 4096, per-network = 1024 }\n\
            timeouts = { hello = 5, dial = 5, idle = 3600, half-closed = 300, drain = 30 }\n[control]\nhttp-updates = false\n";
     assert_eq!(parse(&written).expect("good"), parse(SERVER).expect("good"));
 }
@@ -84,7 +84,6 @@ fn keys_of_later_versions_are_refused_by_name() {
         refused(&format!("{SERVER}{lines}\n"), &[key, "not yet"]);
     }
     refused(&format!("{SERVER}source-prefix = \"2001:db8::/96\"\n"), &["gateway.source-prefix", "not yet"]);
-    refused(&format!("{SERVER}limits = {{ half-open = 5 }}\n"), &["gateway.limits.half-open", "not yet"]);
     refused(&SERVER.replace("[gateway]", "dnssec = true\n[gateway]"), &["dns.dnssec", "not yet"]);
     refused(&SERVER.replace("[gateway]", "secondaries = []\n[gateway]"), &["dns.secondaries", "not yet"]);
 }
@@ -149,6 +148,27 @@ fn our_own_name_server_is_no_resolver() {
         [("", "127.0.0.53"), ("", "192.0.2.11:5353"), ("\"[::]:53\"", "127.0.0.1"), ("\"127.0.0.1:5353\"", "192.0.2.11")]
     {
         assert_eq!(with(listen, resolver), Ok(()), "{resolver} while we listen on {listen}");
+    }
+}
+
+#[test]
+fn limits_fit_each_other() {
+    let limits = |text: &str| {
+        let gateway = parse(&format!("{SERVER}limits = {{ {text} }}\n"))?.server.expect("server").gateway.expect("gateway");
+        Ok::<_, ConfigError>((gateway.connections, gateway.half_open, gateway.per_network))
+    };
+    assert_eq!(limits("connections = 400").expect("good"), (400, 100, 400), "what is not given follows what is");
+    assert_eq!(limits("connections = 1").expect("good"), (1, 1, 1));
+    assert_eq!(limits("half-open = 5, per-network = 6").expect("good"), (16_384, 5, 6));
+    for (text, key) in [
+        ("connections = 0", "gateway.limits.connections: 0 would serve nobody"),
+        ("half-open = 0", "gateway.limits.half-open: 0 would serve nobody"),
+        ("per-network = 0", "gateway.limits.per-network: 0 would serve nobody"),
+        ("half-open = 20000", "gateway.limits.half-open: 20000 is more than gateway.limits.connections, 16384"),
+        ("connections = 10, per-network = 11", "gateway.limits.per-network: 11 is more than gateway.limits.connections, 10"),
+    ] {
+        let message = limits(text).expect_err(text).to_string();
+        assert!(message.starts_with(key), "{message}");
     }
 }
 

@@ -103,13 +103,14 @@ impl OwnPage {
     }
 
     async fn visit(self: Arc<Self>, connection: OwnConnection) {
-        let (protocol, peer) = (connection.protocol, connection.peer);
+        // It counts as the gateway's until it is gone.
+        let OwnConnection { stream, protocol, peer, read, held: _held } = connection;
         if protocol == Protocol::Http {
-            let (read, write) = connection.stream.into_split();
-            let stream = tokio::io::join(Cursor::new(connection.read).chain(read), write);
+            let (rest, write) = stream.into_split();
+            let stream = tokio::io::join(Cursor::new(read).chain(rest), write);
             return self.serve(stream, protocol, peer).await;
         }
-        let Ok(Some(stream)) = timeout(PATIENCE, self.handshake(connection)).await else { return };
+        let Ok(Some(stream)) = timeout(PATIENCE, self.handshake(stream, read)).await else { return };
         self.serve(stream, protocol, peer).await;
     }
 
@@ -131,13 +132,13 @@ impl OwnPage {
     }
 
     /// Goes on where the gateway stopped reading: it has the whole ClientHello.
-    async fn handshake(&self, connection: OwnConnection) -> Option<TlsStream<TcpStream>> {
+    async fn handshake(&self, stream: TcpStream, read: Vec<u8>) -> Option<TlsStream<TcpStream>> {
         let mut acceptor = Acceptor::default();
-        let mut read = Cursor::new(connection.read);
+        let mut read = Cursor::new(read);
         loop {
             match acceptor.accept() {
                 Ok(Some(accepted)) => {
-                    let start = StartHandshake::from_parts(accepted, connection.stream);
+                    let start = StartHandshake::from_parts(accepted, stream);
                     return start.into_stream(Arc::clone(&self.tls)).await.ok();
                 }
                 Ok(None) => {

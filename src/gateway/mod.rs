@@ -1,9 +1,11 @@
 //! The gateway: takes connections on its own addresses and carries them to the homes they ask for.
 //!
-//! This file owns the listeners, the cap and the end. A connection's way is `tcp`, what its host's owner wants `rules`, its dial `dial`, its bytes `splice`; what is
-//! sent instead of a home is `refuse`. UDP 443 is the link's and not here; neither is TLS: bytes are passed on as they are.
+//! This file owns the listeners, the cap and the end; who gives way where there is no room is `crowd`'s. A connection's way is `tcp`, what its host's
+//! owner wants `rules`, its dial `dial`, its bytes `splice`; what is sent instead of a home is `refuse`. UDP 443 is the link's and not here; neither is
+//! TLS: bytes are passed on as they are.
 
 mod aliases;
+mod crowd;
 mod descriptors;
 mod dial;
 mod dials;
@@ -22,7 +24,7 @@ use std::time::Duration;
 
 use fourward_core::name::DnsName;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -64,6 +66,16 @@ pub struct OwnConnection {
     pub peer: SocketAddr,
     /// What was read of it so far.
     pub read: Vec<u8>,
+    /// To be dropped with it.
+    pub held: Held,
+}
+
+/// What a connection counts for until this is dropped: one of all, one of its network, one that is open.
+#[derive(Debug)]
+pub struct Held {
+    _permit: OwnedSemaphorePermit,
+    _place: crowd::Place,
+    _open: traffic::Open,
 }
 
 /// Why the gateway ended.
@@ -91,6 +103,7 @@ struct Shared {
     relays: Arc<relays::Relays>,
     pipes: pipes::Pool,
     aliases: aliases::Aliases,
+    crowd: crowd::Crowd,
 }
 
 /// Takes the sockets, all of them or none.
@@ -132,10 +145,13 @@ impl Gateway {
         resolvers: Resolvers,
     ) -> Self {
         let budget = descriptors::budget(config.connections);
+        // Where there is room for fewer than configured, still nobody has all of it.
+        let fits = |limit: usize| if budget.connections < config.connections { limit.min(budget.connections / 2).max(1) } else { limit };
+        let limits = crowd::Limits { undecided: fits(config.half_open), of_one: fits(config.per_network) };
         let config = config::Gateway { connections: budget.connections, ..config };
-        let pipes = pipes::Pool::new(budget.pipes);
+        let (pipes, crowd) = (pipes::Pool::new(budget.pipes), crowd::Crowd::new(limits));
         let aliases = aliases::Aliases::new(resolvers, store.clone());
-        Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), pipes, aliases })
+        Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), pipes, aliases, crowd })
     }
 
     /// Serves until `cancel`; then takes no more connections, and gives those there are `timeouts.drain` to end.
@@ -195,20 +211,48 @@ impl Acceptor {
     async fn run(self) {
         loop {
             let (stream, peer) = listener::accept(&self.listener).await;
-            // At the cap one connection waits here and the others in the kernel's queue, until someone leaves.
-            let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
-            let (shared, protocol, abort) = (Arc::clone(&self.shared), self.protocol, self.abort.clone());
-            let held = (permit, shared.traffic.open());
-            let tracker = self.tracker.clone();
+            // Whatever ends without an answer is reset: no close that waits for its client, and no doubt what happened.
+            let _ = stream.set_zero_linger();
+            let Some(permit) = self.permit().await else { return };
+            let Some((place, undecided)) = self.shared.crowd.admit(peer.ip()) else {
+                self.shared.traffic.refuse(Reason::Crowded);
+                continue;
+            };
+            let held = Held { _permit: permit, _place: place, _open: self.shared.traffic.open() };
             // A task of its own: a panic costs this connection and no other.
-            self.tracker.spawn(async move {
-                let Some(Some(carried)) = abort.run_until_cancelled(tcp::serve(&shared, protocol, stream, peer)).await else { return };
-                // And another for the hours that a relay may last: what led here takes thrice the memory.
-                tracker.spawn(async move {
-                    let _held = held;
-                    abort.run_until_cancelled(carried.run(&shared)).await
-                });
-            });
+            // Boxed: each step that hands it on keeps room for it.
+            let visitor = Box::new(tcp::Visitor { stream, protocol: self.protocol, peer, held, undecided });
+            self.tracker.spawn(serve(Arc::clone(&self.shared), visitor, self.tracker.clone(), self.abort.clone()));
         }
     }
+
+    /// At the cap one that is undecided gives way. Where none is, one connection waits here and the others in the kernel's queue, until
+    /// someone leaves.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        if self.permits.available_permits() == 0 {
+            self.shared.crowd.make_room();
+        }
+        Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+}
+
+/// Leads a connection to where it wants to go, and starts its relay.
+async fn serve(shared: Arc<Shared>, visitor: Box<tcp::Visitor>, tracker: TaskTracker, abort: CancellationToken) {
+    let gives_way = visitor.undecided.gives_way();
+    let carried = tokio::select! {
+        carried = tcp::serve(&shared, visitor) => carried,
+        () = gives_way.notified() => {
+            shared.traffic.refuse(Reason::Crowded);
+            None
+        }
+        () = abort.cancelled() => None,
+    };
+    let Some(mut carried) = carried else { return };
+    // Another task for the hours that a relay may last: what led here takes more memory.
+    tracker.spawn(async move {
+        tokio::select! {
+            () = carried.run(&shared) => {}
+            () = abort.cancelled() => {}
+        }
+    });
 }

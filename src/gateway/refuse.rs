@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fourward_core::http_head::HttpHead;
 use fourward_core::name::{DnsName, HostName};
+use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -95,6 +96,8 @@ pub(super) fn redirect(head: &HttpHead, name: &DnsName, port: u16) -> Vec<u8> {
 
 /// Sends `answer` and closes so that it arrives.
 pub(super) async fn say(mut stream: TcpStream, answer: &[u8]) {
+    // From now on a close, so that the answer is not forgotten with it.
+    let _ = SockRef::from(&stream).set_linger(None);
     // A client that does not take it in time has forgone it.
     let _ = timeout(FAREWELL, async {
         stream.write_all(answer).await?;

@@ -11,6 +11,7 @@ use fourward_core::link::Service;
 use fourward_core::name::{DnsName, HostName};
 use tracing::{debug, warn};
 
+use super::crowd::Undecided;
 use super::dial::{DialError, Dialer, Home};
 use super::refuse::{self, Alert};
 use super::relays::Seat;
@@ -69,8 +70,10 @@ impl Shared {
         client: IpAddr,
         protocol: Protocol,
         path: Option<&str>,
+        undecided: Undecided,
     ) -> Result<(Home, Seat), Refusal> {
         let (seat, home_port) = self.judge(host, client, path)?;
+        drop(undecided);
         let ports = self.config.home_ports;
         // What the agent permits is the port that is dialled, whatever clients call it.
         let (own, usual, port) = match protocol {
@@ -80,7 +83,8 @@ impl Shared {
         let service = Service { protocol: Tcp, port: own.unwrap_or(usual) };
         let (dials, patience) = (self.traffic.dials(), self.config.timeouts.dial);
         let dialer = Dialer { store: &self.store, leases: &self.leases, relays: &self.relays, dials, patience };
-        match dialer.dial(host, client, service, own.unwrap_or(port)).await {
+        // Boxed: who has not said yet where it wants to go shall not hold the memory for it.
+        match Box::pin(dialer.dial(host, client, service, own.unwrap_or(port))).await {
             Ok(home) => Ok((home, seat)),
             Err(DialError::NotAdmitted(_)) => Err(self.refuse(Reason::Denied, Refusal::Denied)),
             Err(error) => {

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::pipes::{Lent, Pool};
-use super::refuse;
+use super::{Traffic, refuse};
 use crate::config::Timeouts;
 
 /// A read of this size means that more is coming. Below, a pipe costs more than the copy.
@@ -55,7 +55,7 @@ struct Side {
     /// Everything for it was sent, and the end of stream behind it.
     told: AtomicBool,
     /// Whether a reset is what it must get.
-    reset: bool,
+    reset: AtomicBool,
 }
 
 /// Which way bytes go.
@@ -70,7 +70,7 @@ impl Relay {
     pub(super) fn new(client: TcpStream, home: TcpStream, timeouts: &Timeouts) -> Self {
         let side = |stream: TcpStream| {
             prepare(&stream);
-            Side { stream, told: AtomicBool::new(false), reset: true }
+            Side { stream, told: AtomicBool::new(false), reset: AtomicBool::new(true) }
         };
         Self {
             client: side(client),
@@ -85,35 +85,42 @@ impl Relay {
 
     /// Sends `first` to the home and then relays until both directions are done, one fails, or nothing flows for too long.
     /// Counts the bytes. A caller that stops waiting resets both.
-    pub(super) async fn run(mut self, first: Vec<u8>, pipes: &Pool, to_homes: &AtomicU64, to_clients: &AtomicU64) -> io::Result<()> {
-        let up = Way { from: &self.client, to: &self.home, bytes: to_homes };
-        let down = Way { from: &self.home, to: &self.client, bytes: to_clients };
+    ///
+    /// What is rare is boxed, here and below: thousands of relays idle, each with room for all that is not.
+    pub(super) async fn run(&self, first: Vec<u8>, pipes: &Pool, traffic: &Traffic) -> io::Result<()> {
+        let up = Way { from: &self.client, to: &self.home, bytes: traffic.to_homes() };
+        let down = Way { from: &self.home, to: &self.client, bytes: traffic.to_clients() };
+        let upwards = async {
+            if !first.is_empty() {
+                Box::pin(self.send(&up, &first)).await?;
+            }
+            drop(first);
+            self.carry(&up, pipes).await
+        };
         let ended = tokio::select! {
-            ended = async { tokio::try_join!(self.carry(up, first, pipes), self.carry(down, Vec::new(), pipes)) } => ended.map(drop),
+            ended = async { tokio::try_join!(upwards, self.carry(&down, pipes)) } => ended.map(drop),
             () = self.fell_silent() => return Err(io::ErrorKind::TimedOut.into()),
         };
         if ended.is_err() && self.client.told.load(Ordering::Relaxed) {
             // The home answered in full and closed while the client was still sending: the answer must arrive.
-            refuse::part(&self.client.stream).await;
+            Box::pin(refuse::part(&self.client.stream)).await;
         }
-        for side in [&mut self.client, &mut self.home] {
-            side.reset = ended.is_err() && !side.told.load(Ordering::Relaxed);
+        for side in [&self.client, &self.home] {
+            side.reset.store(ended.is_err() && !side.told.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         ended
     }
 
-    async fn carry(&self, way: Way<'_>, first: Vec<u8>, pipes: &Pool) -> io::Result<()> {
-        self.send(&way, &first).await?;
-        drop(first);
+    async fn carry(&self, way: &Way<'_>, pipes: &Pool) -> io::Result<()> {
         let (mut bulk, mut turn) = (false, 0_usize);
         loop {
             let pipe = if bulk { pipes.lend() } else { None };
             let burst = match pipe {
-                Some(pipe) => self.splice(&way, pipe).await?,
-                None => self.copy(&way).await?,
+                Some(pipe) => Box::pin(self.splice(way, pipe)).await?,
+                None => self.copy(way).await?,
             };
             if burst.end {
-                return self.tell_end(&way);
+                return self.tell_end(way);
             }
             bulk = burst.bytes >= BULK || (bulk && burst.bytes == 0);
             turn = turn.saturating_add(burst.bytes.max(BULK));
@@ -141,7 +148,9 @@ impl Relay {
             copied => copied?,
         };
         self.moved(way, read.saturating_sub(rest.len()));
-        self.send(way, &rest).await?;
+        if !rest.is_empty() {
+            Box::pin(self.send(way, &rest)).await?;
+        }
         Ok(Burst { bytes: read, end: read == 0, dry: read < COPY })
     }
 
@@ -237,13 +246,16 @@ fn prepare(stream: &TcpStream) {
     let (idle, interval, tries) = KEEPALIVE;
     let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(tries);
     // Refused only on a socket that is dead already, which the first read will tell.
+    let socket = SockRef::from(stream);
     let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+    let _ = socket.set_tcp_keepalive(&keepalive);
+    // A side says itself whether it is to be reset.
+    let _ = socket.set_linger(None);
 }
 
 impl Drop for Side {
     fn drop(&mut self) {
-        if self.reset {
+        if self.reset.load(Ordering::Relaxed) {
             // Bytes that wait to be sent are forgotten too: nobody knows who holds the address by now.
             let _ = self.stream.set_zero_linger();
         }

@@ -23,6 +23,7 @@ pub struct Traffic {
     dials: Dials,
     denied: AtomicU64,
     full: AtomicU64,
+    crowded: AtomicU64,
 }
 
 /// Why a connection was not carried.
@@ -44,6 +45,8 @@ pub enum Reason {
     Denied,
     /// As many as the host's owner permits were there.
     Full,
+    /// Its network has as many as it may, or it had not said what it wants when there was no more room for such.
+    Crowded,
 }
 
 /// The counters at one moment.
@@ -73,6 +76,8 @@ pub struct Counts {
     pub denied: u64,
     /// Refused: [`Reason::Full`].
     pub full: u64,
+    /// Refused: [`Reason::Crowded`].
+    pub crowded: u64,
 }
 
 impl Traffic {
@@ -92,6 +97,7 @@ impl Traffic {
             busy: read(&self.busy),
             denied: read(&self.denied),
             full: read(&self.full),
+            crowded: read(&self.crowded),
         }
     }
 
@@ -116,6 +122,7 @@ impl Traffic {
             Reason::Busy => &self.busy,
             Reason::Denied => &self.denied,
             Reason::Full => &self.full,
+            Reason::Crowded => &self.crowded,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -130,6 +137,7 @@ impl Traffic {
 }
 
 /// A connection that counts as open until this is dropped, also by a panic.
+#[derive(Debug)]
 pub(super) struct Open(Arc<Traffic>);
 
 impl Drop for Open {

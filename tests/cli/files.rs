@@ -164,8 +164,6 @@ fn a_config_that_is_refused_is_a_matter_of_usage() {
         ("[dns]\nzones = [\"a.org\"]\nsecondaries = []", "dns.secondaries"),
         ("[dns]\nzones = [\"a.org\"]\nkeys = []", "dns.keys"),
         ("[gateway]\nsource-prefix = \"2001:db8::/64\"", "gateway.source-prefix"),
-        ("[gateway]\nlimits = { half-open = 5 }", "gateway.limits.half-open"),
-        ("[gateway]\nlimits = { per-network = 5 }", "gateway.limits.per-network"),
         ("[acme]\nemail = \"me@example.org\"", "acme.email"),
     ];
     for (text, key) in later {

@@ -80,3 +80,45 @@ fn a_port_that_is_taken_is_named_with_its_setting() {
     let error = gateway::bind(&config, &public).expect_err("taken").to_string();
     assert!(error.contains("gateway.http") && error.contains(&config.http.to_string()), "{error}");
 }
+
+/// The cap is taken by connections that say nothing: whoever comes and says something is served at once.
+#[tokio::test]
+async fn who_says_nothing_keeps_nobody_out() {
+    let mut config = config();
+    (config.connections, config.half_open, config.per_network) = (8, 4, 8);
+    let rig = Rig::with(config, Leases::new(std::time::Instant::now())).await;
+    let mut relayed = rig.relayed("still").await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(rig.client(Protocol::Tls, b"\x16").await);
+    }
+    let (mut client, mut home) = rig.relayed("still").await;
+    assert_alive(&mut client, &mut home).await;
+    // A quarter of the network's: it alone is there.
+    until("the others had to give way", || rig.traffic.counts().crowded >= 18).await;
+    for mut gone in silent.into_iter().take(18) {
+        assert_reset(&mut gone).await;
+    }
+    assert_alive(&mut relayed.0, &mut relayed.1).await;
+}
+
+#[tokio::test]
+async fn a_network_has_so_many_connections_and_is_reset_beyond() {
+    let mut config = config();
+    config.per_network = 4;
+    let rig = Rig::with(config, Leases::new(std::time::Instant::now())).await;
+    let mut relayed = Vec::new();
+    for _ in 0..4 {
+        relayed.push(rig.relayed("still").await);
+    }
+    let mut fifth = tokio::net::TcpStream::connect(rig.address(Protocol::Tls, false)).await.expect("the kernel takes it");
+    assert_reset(&mut fifth).await;
+    assert_eq!(rig.traffic.counts().crowded, 1);
+    // Over IPv6 it is another network.
+    let page = rig.client_v6(Protocol::Http, b"GET / HTTP/1.1\r\nHost: still.dyn.example.org\r\n\r\n").await;
+    assert!(crate::rig::answer(page).await.starts_with(b"HTTP/1.1 421 "));
+    drop(relayed.pop());
+    until("its place is free", || rig.traffic.counts().open == 3).await;
+    let (mut client, mut home) = rig.relayed("still").await;
+    assert_alive(&mut client, &mut home).await;
+}

@@ -16,10 +16,12 @@
     reason = "a test that cannot go on says so by panicking; clippy's own exemption covers only the #[test] functions"
 )]
 
+mod bystander;
 mod clock;
 mod daemon;
 mod lab;
 mod machine;
+mod many;
 mod netns;
 mod probe;
 mod registry;

@@ -115,6 +115,13 @@ impl Role {
         json["join"].as_str().expect("a join line").to_owned()
     }
 
+    /// Connections that the gateway has open.
+    pub(crate) fn connections(&self) -> u64 {
+        let output = self.tell(&["status", "--json"]);
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
+        json["gateway"]["connections"].as_u64().expect("a number of connections")
+    }
+
     /// Ends it politely and starts it again.
     pub(crate) fn restart(&mut self) {
         self.daemon.terminate();

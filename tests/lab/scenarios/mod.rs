@@ -1,11 +1,13 @@
 //! The stories, one a file; `ground` first when something fails.
 
 mod aliases;
+mod attacks;
 mod copies;
 mod docs;
 mod figure;
 mod ground;
 mod hosts;
+mod idle;
 mod inheritance;
 mod loops;
 mod renumbering;

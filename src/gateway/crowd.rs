@@ -1,0 +1,256 @@
+//! Who is inside, by client network, and who of them has not said yet where it wants to go.
+//!
+//! A good client says it within a round trip, so where there is no room for more who have not, one gives way: the oldest of the greediest
+//! network, so that an attacker drives out its own first, and where none is greedy the oldest of all. A newcomer always has its chance. What a network holds for long, relays for one, is
+//! bounded too; beyond it, it is refused. No more is remembered than who is inside.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::listener::network_of;
+
+/// The share of a network's connections that may be undecided: [`Limits::undecided_of_one`].
+const UNDECIDED_SHARE: usize = 4;
+
+/// A network with more undecided ones than this is greedy: a household's browsers open so many at once, each for a moment.
+const HANDFUL: usize = 16;
+
+/// How many there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Undecided ones of all networks.
+    pub(super) undecided: usize,
+    /// Connections of one network.
+    pub(super) of_one: usize,
+}
+
+/// Who is inside.
+#[derive(Clone, Debug)]
+pub(super) struct Crowd {
+    limits: Limits,
+    inside: Arc<Mutex<Inside>>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    last: u64,
+    undecided: usize,
+    networks: BTreeMap<IpAddr, Network>,
+    /// The networks with undecided connections; the last gives way first.
+    greed: BTreeSet<Greed>,
+}
+
+#[derive(Debug, Default)]
+struct Network {
+    connections: usize,
+    /// By their numbers, the oldest first.
+    undecided: BTreeMap<u64, Arc<Notify>>,
+}
+
+/// How many are undecided, beyond a handful; then how long the first of them has been; then who.
+type Greed = (usize, Reverse<u64>, IpAddr);
+
+/// One connection of a network; dropping it makes room.
+#[derive(Debug)]
+pub(super) struct Place {
+    crowd: Crowd,
+    network: IpAddr,
+}
+
+/// A connection that has not said where it wants to go; dropped once it has.
+#[derive(Debug)]
+pub(super) struct Undecided {
+    crowd: Crowd,
+    network: IpAddr,
+    number: u64,
+    gives_way: Arc<Notify>,
+}
+
+impl Limits {
+    /// A client has a handful undecided at once, so one network needs few; the others are to be had for those who hold connections.
+    fn undecided_of_one(self) -> usize {
+        (self.of_one / UNDECIDED_SHARE).max(1)
+    }
+}
+
+impl Crowd {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, inside: Arc::default() }
+    }
+
+    /// Lets one of `client` in, unless its network has as many as it may. Undecided ones may give way to it.
+    pub(super) fn admit(&self, client: IpAddr) -> Option<(Place, Undecided)> {
+        let network = network_of(client);
+        let mut inside = self.lock();
+        let (connections, undecided) = inside.networks.get(&network).map_or((0, 0), |of| (of.connections, of.undecided.len()));
+        if connections >= self.limits.of_one {
+            return None;
+        }
+        if undecided >= self.limits.undecided_of_one() {
+            inside.oldest_gives_way(network);
+        }
+        let (number, gives_way) = inside.enter(network);
+        while inside.undecided > self.limits.undecided && inside.greediest_gives_way() {}
+        drop(inside);
+        let place = Place { crowd: self.clone(), network };
+        Some((place, Undecided { crowd: self.clone(), network, number, gives_way }))
+    }
+
+    /// Has an undecided one give way, if there is any.
+    pub(super) fn make_room(&self) {
+        self.lock().greediest_gives_way();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        // Each critical section leaves the maps whole.
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inside {
+    fn enter(&mut self, network: IpAddr) -> (u64, Arc<Notify>) {
+        self.last = self.last.wrapping_add(1);
+        let (number, gives_way) = (self.last, Arc::new(Notify::new()));
+        self.change(network, |of| {
+            of.connections = of.connections.saturating_add(1);
+            of.undecided.insert(number, Arc::clone(&gives_way));
+        });
+        (number, gives_way)
+    }
+
+    fn greediest_gives_way(&mut self) -> bool {
+        let Some((_, _, network)) = self.greed.last().copied() else { return false };
+        self.oldest_gives_way(network);
+        true
+    }
+
+    fn oldest_gives_way(&mut self, network: IpAddr) {
+        self.change(network, |of| {
+            if let Some((_, oldest)) = of.undecided.pop_first() {
+                oldest.notify_one();
+            }
+        });
+    }
+
+    /// The one way in which a network's numbers change, so that `undecided` and `greed` follow.
+    fn change(&mut self, network: IpAddr, change: impl FnOnce(&mut Network)) {
+        let of = self.networks.entry(network).or_default();
+        let before = of.undecided.len();
+        if let Some(greed) = of.greed(network) {
+            self.greed.remove(&greed);
+        }
+        change(of);
+        self.greed.extend(of.greed(network));
+        self.undecided = self.undecided.saturating_sub(before).saturating_add(of.undecided.len());
+        if of.connections == 0 && of.undecided.is_empty() {
+            self.networks.remove(&network);
+        }
+    }
+}
+
+impl Network {
+    fn greed(&self, network: IpAddr) -> Option<Greed> {
+        let excess = self.undecided.len().saturating_sub(HANDFUL);
+        self.undecided.first_key_value().map(|(oldest, _)| (excess, Reverse(*oldest), network))
+    }
+}
+
+impl Undecided {
+    /// Rung when the connection has to give way.
+    pub(super) fn gives_way(&self) -> Arc<Notify> {
+        Arc::clone(&self.gives_way)
+    }
+}
+
+impl Drop for Undecided {
+    fn drop(&mut self) {
+        self.crowd.lock().change(self.network, |of| drop(of.undecided.remove(&self.number)));
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.crowd.lock().change(self.network, |of| of.connections = of.connections.saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn crowd(undecided: usize, of_one: usize) -> Crowd {
+        Crowd::new(Limits { undecided, of_one })
+    }
+
+    fn v4(number: u32) -> IpAddr {
+        IpAddr::V4(number.into())
+    }
+
+    fn gave_way(undecided: &Undecided) -> bool {
+        undecided.gives_way.notified().now_or_never().is_some()
+    }
+
+    #[test]
+    fn a_network_has_so_many_and_others_have_theirs() {
+        let crowd = crowd(100, 8);
+        let held: Vec<_> = (0..8).map(|_| crowd.admit(v4(1)).expect("room").0).collect();
+        assert!(crowd.admit(v4(1)).is_none() && crowd.admit(v4(2)).is_some());
+        drop(held);
+        assert!(crowd.admit(v4(1)).is_some());
+        let home = |host: u128| IpAddr::V6((0x2001_0db8_0001_0000_0000_0000_0000_0000_u128 + host).into());
+        let _held: Vec<_> = (0..8).map(|host| crowd.admit(home(host << 64)).expect("room").0).collect();
+        assert!(crowd.admit(home(255 << 64)).is_none(), "a /56 is one customer's");
+        assert!(crowd.admit(home(256 << 64)).is_some());
+    }
+
+    #[test]
+    fn of_one_network_the_oldest_undecided_gives_way() {
+        let crowd = crowd(100, 16);
+        let inside: Vec<_> = (0..6).map(|_| crowd.admit(v4(1)).expect("room")).collect();
+        let gone: Vec<_> = inside.iter().map(|(_, undecided)| gave_way(undecided)).collect();
+        assert_eq!(gone, [true, true, false, false, false, false]);
+    }
+
+    #[test]
+    fn of_all_the_greediest_networks_oldest_gives_way() {
+        let crowd = crowd(40, 400);
+        let alone = crowd.admit(v4(9)).expect("room");
+        let greedy: Vec<_> = (0..39).map(|_| crowd.admit(v4(1)).expect("room")).collect();
+        let many: Vec<_> = (10..33).map(|number| crowd.admit(v4(number)).expect("room")).collect();
+        let gone: Vec<_> = greedy.iter().map(|(_, undecided)| gave_way(undecided)).collect();
+        assert_eq!(gone, [[true; 23].as_slice(), &[false; 16]].concat(), "until it has a handful");
+        assert!(!gave_way(&alone.1) && many.iter().all(|(_, undecided)| !gave_way(undecided)));
+        let _newcomer = crowd.admit(v4(2)).expect("room");
+        assert!(gave_way(&alone.1), "where none is greedy it is the oldest");
+    }
+
+    #[test]
+    fn who_has_decided_stays_and_counts_for_its_network() {
+        let crowd = crowd(2, 4);
+        let (first, undecided) = crowd.admit(v4(1)).expect("room");
+        drop(undecided);
+        let _others: Vec<_> = (2..9).map(|number| crowd.admit(v4(number)).expect("room")).collect();
+        assert_eq!(crowd.lock().networks[&v4(1)].connections, 1);
+        drop(first);
+        assert!(!crowd.lock().networks.contains_key(&v4(1)));
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_who_left() {
+        let crowd = crowd(64, 16);
+        let inside: Vec<_> = (0..10_000).map(|number| crowd.admit(v4(number / 3)).expect("room")).collect();
+        assert_eq!(crowd.lock().undecided, 64);
+        assert!(crowd.lock().greed.len() <= 64);
+        crowd.make_room();
+        assert_eq!(crowd.lock().undecided, 63);
+        drop(inside);
+        let inside = crowd.lock();
+        assert!(inside.networks.is_empty() && inside.greed.is_empty() && inside.undecided == 0);
+    }
+}
