@@ -21,7 +21,7 @@ const ROOT: &[(&[&str], bool)] = &[
 ];
 
 const CORE: &[(&[&str], bool)] = &[
-    (&["demux", "lease", "name", "reader"], false),
+    (&["demux", "lease", "name", "reader", "renewal"], false),
     (&["host", "peek", "policy", "wire"], false),
     (&["address", "api", "change", "client_hello", "http_head", "join"], false),
     (&["link", "state"], false),

@@ -23,6 +23,7 @@ pub mod name;
 pub mod peek;
 pub mod policy;
 mod reader;
+pub mod renewal;
 pub mod route;
 pub mod state;
 pub mod stored;
