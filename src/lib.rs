@@ -1,10 +1,12 @@
 //! fourward as a library: the roles, and here how they are wired.
 //!
-//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `quic`, `telemetry`; `config`;
-//! `store` and `leases`; the roles `dns`, `gateway`, `link`, `agent`, which never name each other; `control`; `demo` and `cli`.
+//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `certificate`, `quic`, `telemetry`; `config`;
+//! `store` and `leases`; the roles `dns`, `gateway`, `link`, `acme`, `agent`, which never name each other; `control`; `demo` and `cli`.
 
 mod accounts;
+pub mod acme;
 pub mod agent;
+pub mod certificate;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -74,6 +76,10 @@ impl Error {
             Self::Cli(CliError::NotPermitted { .. }) => Kind::NotPossible,
             Self::Run(RunError::Bind(error) | RunError::Dns(DnsError::Bind(error))) if error.is_not_possible_here() => Kind::NotPossible,
             Self::Run(RunError::Key { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Kind::NotPossible,
+            Self::Cli(CliError::Files(error)) | Self::Run(RunError::Files(error)) => match error.is_permission() {
+                true => Kind::NotPossible,
+                false => Kind::Usage,
+            },
             Self::Run(RunError::Store(error)) if error.is_permission() => Kind::NotPossible,
             _ => Kind::Failed,
         }

@@ -3,6 +3,8 @@
 //! Sockets are bound before anything starts, so that a port that is taken ends the program with a sentence and not half a server. The
 //! one place, with `lib.rs`, that knows all roles.
 
+mod certificate;
+
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -19,6 +21,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
+use crate::certificate::{CertificateError, FilesError};
 use crate::cli::RunArgs;
 use crate::config::{self, AGENT_KEY, Config, ConfigError, Server};
 use crate::control::{Control, ControlSocket, OwnPage, PageError, SocketError, Updates};
@@ -30,6 +33,7 @@ use crate::listener::{self, BindError};
 use crate::store::{CommitError, Store, StoreError};
 use crate::supervisor::{Roles, SupervisorError};
 use crate::{dns, gateway, netlink};
+use certificate::OwnCertificate;
 
 /// Visitors of our own name that wait for the page.
 const OWN_QUEUE: usize = 16;
@@ -64,6 +68,12 @@ pub enum RunError {
     /// No randomness, or no key.
     #[error(transparent)]
     Crypto(#[from] KeyError),
+    /// A configured certificate cannot be used.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// The self-signed certificate cannot be made.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// A key cannot be made.
     #[error("a certificate key cannot be made: {0}")]
     CertificateKey(#[from] rcgen::Error),
@@ -115,7 +125,9 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     let traffic = Arc::new(Traffic::default());
 
     let pin = crypto::pin_of(&*crypto::raw_key(&identity.link_key)?);
-    let control = Control::new(server.clone(), pin, store.clone(), Arc::clone(&leases), Arc::clone(&traffic));
+    let certificate = server.gateway.as_ref().map(|_| OwnCertificate::new(&server, &store, &identity)).transpose()?;
+    let shown = certificate.as_ref().map(|certificate| Arc::clone(&certificate.shown));
+    let control = Control::new(server.clone(), pin, store.clone(), Arc::clone(&leases), Arc::clone(&traffic), shown);
     let socket = ControlSocket::bind(&config.control_socket())?;
     if let (Some(dns), Some(sockets)) = (server.dns.as_ref(), dns_sockets) {
         let params = dns::params(dns, &server.public);
@@ -135,9 +147,12 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         socket.run(control, end).await;
         Ok::<_, io::Error>(())
     });
-    if let (Some(gateway), Some(sockets), Some(link_sockets)) = (server.gateway.clone(), gateway_sockets, link_sockets) {
+    if let (Some(gateway), Some(sockets), Some(link_sockets), Some(certificate)) =
+        (server.gateway.clone(), gateway_sockets, link_sockets, certificate)
+    {
         let (own, visitors) = mpsc::channel(OWN_QUEUE);
-        let page = OwnPage::new(&server.public.name, &identity.certificate_key, Updates::new(&server, store.clone()))?;
+        let updates = Updates::new(&server, store.clone());
+        let page = OwnPage::new(Arc::clone(&certificate.shown), updates, Arc::clone(&certificate.tokens))?;
         let end = roles.end_token();
         roles.start("page", async move {
             page.run(visitors, end).await;
@@ -147,6 +162,7 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         roles.start("link", async move { links.run(&identity, link_sockets).await });
         let gateway = Gateway::new(gateway, vec![server.public.name.clone()], store.clone(), leases, own, traffic);
         roles.start_draining("gateway", gateway.run(sockets, roles.drain_token()));
+        certificate.start(roles, &store).await?;
     }
     if !loopback {
         roles.start("policy", keep_policy(server, ipv6, store.clone(), roles.end_token()));

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 
 /// Rows from the top; a module may name rows above its own, itself, and (where `true`) its own row.
 const ROOT: &[(&[&str], bool)] = &[
-    (&["accounts", "crypto", "listener", "netlink", "quic", "supervisor", "telemetry"], true),
+    (&["accounts", "certificate", "crypto", "listener", "netlink", "quic", "supervisor", "telemetry"], true),
     (&["config"], false),
     (&["leases", "store"], false),
-    (&["agent", "dns", "gateway", "link"], false),
+    (&["acme", "agent", "dns", "gateway", "link"], false),
     (&["control"], false),
     (&["cli", "demo"], true),
     (&["run"], false),

@@ -24,6 +24,7 @@ use fourward_core::host::EditError;
 use fourward_core::join::JoinError;
 
 use crate::agent::RegisterError;
+use crate::certificate::FilesError;
 use crate::config::{ConfigError, DEFAULT_CONFIG, DEFAULT_STATE, HomePorts};
 use crate::crypto::KeyError;
 
@@ -234,6 +235,9 @@ pub enum CliError {
     /// The configuration is refused.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A file that the configuration names is refused.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// A setting is malformed.
     #[error(transparent)]
     Edit(#[from] EditError),

@@ -11,7 +11,10 @@ use fourward_core::name::DnsName;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Agent, Config, ConfigError, Control, DEFAULT_STATE, Dns, Gateway, HomePorts, Public, Server, Timeouts};
+use super::{
+    Acme, Agent, Config, ConfigError, Control, DEFAULT_DIRECTORY, DEFAULT_STATE, Dns, Gateway, HomePorts, Public, Server, Timeouts,
+};
+use crate::certificate::Files;
 
 /// RFC 2308 §5 caps negative answers by the SOA minimum, which is the same 60 s: a move is known everywhere after a minute.
 const TTL: u32 = 60;
@@ -115,8 +118,8 @@ struct RawTimeouts {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawControl {
-    certificate: Option<IgnoredAny>,
-    key: Option<IgnoredAny>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
     http_updates: Option<bool>,
     metrics: Option<IgnoredAny>,
     sessions: Option<IgnoredAny>,
@@ -125,9 +128,9 @@ struct RawControl {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawAcme {
-    email: Option<IgnoredAny>,
-    directory: Option<IgnoredAny>,
-    root: Option<IgnoredAny>,
+    email: Option<String>,
+    directory: Option<String>,
+    root: Option<PathBuf>,
     external_account: Option<IgnoredAny>,
 }
 
@@ -149,9 +152,15 @@ impl TryFrom<Raw> for Config {
 
     fn try_from(raw: Raw) -> Result<Self, ConfigError> {
         raw.refuse_later_keys()?;
+        let files = raw.control.as_ref().is_some_and(|control| control.certificate.is_some());
+        for (key, given) in [("[acme]", raw.acme.is_some()), ("control.certificate", files)] {
+            if given && raw.gateway.is_none() {
+                return Err(value(key, "a certificate is shown by the gateway, and there is no [gateway]; add it, or take this out"));
+            }
+        }
         let server = match (raw.dns, raw.gateway) {
             (None, None) => None,
-            (dns, gateway) => Some(server(raw.public, dns, gateway, raw.control)?),
+            (dns, gateway) => Some(server(raw.public, dns, gateway, raw.control, raw.acme)?),
         };
         let agent = raw.agent.map(agent).transpose()?;
         if server.is_none() && agent.is_none() {
@@ -179,15 +188,9 @@ impl Raw {
             ("gateway.source-prefix", gateway.is_some_and(|t| t.source_prefix.is_some())),
             ("gateway.limits.half-open", limits.is_some_and(|t| t.half_open.is_some())),
             ("gateway.limits.per-network", limits.is_some_and(|t| t.per_network.is_some())),
-            ("control.certificate", control.is_some_and(|t| t.certificate.is_some())),
-            ("control.key", control.is_some_and(|t| t.key.is_some())),
             ("control.metrics", control.is_some_and(|t| t.metrics.is_some())),
             ("control.sessions", control.is_some_and(|t| t.sessions.is_some())),
-            ("acme.email", acme.is_some_and(|t| t.email.is_some())),
-            ("acme.directory", acme.is_some_and(|t| t.directory.is_some())),
-            ("acme.root", acme.is_some_and(|t| t.root.is_some())),
             ("acme.external-account", acme.is_some_and(|t| t.external_account.is_some())),
-            ("[acme]", acme.is_some()),
             ("agent.pinhole", agent.is_some_and(|t| t.pinhole.is_some())),
             ("agent.certificates", agent.is_some_and(|t| t.certificates.is_some())),
         ];
@@ -203,6 +206,7 @@ fn server(
     dns: Option<RawDns>,
     gateway: Option<RawGateway>,
     control: Option<RawControl>,
+    acme: Option<RawAcme>,
 ) -> Result<Server, ConfigError> {
     let Some(public) = public else {
         return Err(value("[public]", "missing: [dns] and [gateway] need the addresses that the world is told"));
@@ -216,8 +220,41 @@ fn server(
     let public = public.parse(zones.first())?;
     let dns = dns.map(|dns| dns.parse(zones, &public)).transpose()?;
     let gateway = gateway.map(RawGateway::parse).transpose()?;
-    let control = Control { http_updates: control.and_then(|control| control.http_updates).unwrap_or(false) };
-    Ok(Server { public, dns, gateway, control })
+    let control = control.map(RawControl::parse).transpose()?.unwrap_or_default();
+    let acme = acme.map(RawAcme::parse).transpose()?;
+    Ok(Server { public, dns, gateway, control, acme })
+}
+
+impl RawControl {
+    fn parse(self) -> Result<Control, ConfigError> {
+        let certificate = match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => Some(Files { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => return Err(value("control.key", "missing: control.certificate is there, and is of no use without its key")),
+            (None, Some(_)) => return Err(value("control.certificate", "missing: control.key is there; name the certificate that it is for")),
+        };
+        Ok(Control { certificate, http_updates: self.http_updates.unwrap_or(false) })
+    }
+}
+
+impl RawAcme {
+    fn parse(self) -> Result<Acme, ConfigError> {
+        let directory = self.directory.unwrap_or_else(|| DEFAULT_DIRECTORY.into());
+        // The account's key signs what is sent there, and what is fetched there is trusted.
+        if !directory.parse::<hyper::Uri>().is_ok_and(|url| url.scheme_str() == Some("https") && url.host().is_some()) {
+            return Err(value("acme.directory", &format!("{directory} is no URL of an ACME directory; expected https://…")));
+        }
+        if let Some(email) = self.email.as_ref().filter(|email| !is_address(email)) {
+            return Err(value("acme.email", &format!("{email} is no mail address; expected one, like me@example.org, or nothing")));
+        }
+        Ok(Acme { email: self.email, directory, root: self.root })
+    }
+}
+
+/// Whether `text` can stand behind `mailto:` as one address (RFC 8555 §7.3 permits no more).
+fn is_address(text: &str) -> bool {
+    let plain = text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ',' | '?' | '%' | '&' | ':' | '<' | '>' | '"'));
+    plain && text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.parse::<DnsName>().is_ok())
 }
 
 impl RawPublic {

@@ -18,6 +18,7 @@ use fourward_core::name::{HostName, NameError};
 use fourward_core::state::State;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::certificate::Shown;
 use crate::config::Server;
 use crate::crypto::{self, KeyError};
 use crate::gateway::Traffic;
@@ -38,6 +39,7 @@ pub struct Control {
     store: Store,
     leases: Arc<Leases>,
     traffic: Arc<Traffic>,
+    certificate: Option<Arc<Shown>>,
 }
 
 /// Why a request is not carried out.
@@ -56,9 +58,16 @@ enum Failure {
 }
 
 impl Control {
-    /// A control whose join strings pin `pin`.
-    pub fn new(server: Server, pin: Digest, store: Store, leases: Arc<Leases>, traffic: Arc<Traffic>) -> Arc<Self> {
-        Arc::new(Self { server, pin, store, leases, traffic })
+    /// A control whose join strings pin `pin`; `certificate` is what our own name shows, where there is a gateway.
+    pub fn new(
+        server: Server,
+        pin: Digest,
+        store: Store,
+        leases: Arc<Leases>,
+        traffic: Arc<Traffic>,
+        certificate: Option<Arc<Shown>>,
+    ) -> Arc<Self> {
+        Arc::new(Self { server, pin, store, leases, traffic, certificate })
     }
 
     /// Carries out `request`.
@@ -113,7 +122,8 @@ impl Control {
         let join = JoinString { gateways: vec![self.peer()], host: host.dual(), secret: Secret::new(join) };
         let update = Update { url: self.update_url(), user: self.short(&host), password, router: host.router() };
         let names = names(&host);
-        Ok(Reply::Secrets(Secrets { host: self.short(&host), names, join: join.reveal(), update }))
+        let certificate = self.certificate.as_ref().map(|shown| shown.status());
+        Ok(Reply::Secrets(Secrets { host: self.short(&host), names, join: join.reveal(), update, certificate }))
     }
 
     /// Where routers and update clients go.
@@ -145,6 +155,7 @@ impl Control {
             zones: served.map(|(name, zone)| ZoneStatus { name: name.clone(), serial: zone.serial.0 }).collect(),
             gateway: GatewayStatus { connections: counts.open, bytes: counts.to_homes + counts.to_clients },
             hosts: self.entries(&state),
+            certificate: self.certificate.as_ref().map(|shown| shown.status()),
         }
     }
 

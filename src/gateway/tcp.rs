@@ -18,6 +18,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::debug;
 
+use crate::certificate::is_challenge;
+
 use super::dial::{Dialer, Home};
 use super::refuse::{self, Alert};
 use super::relays::Place;
@@ -99,8 +101,8 @@ async fn http(shared: &Shared, stream: TcpStream, peer: SocketAddr) -> Option<Ca
                 shared.traffic.refuse(Reason::Direct);
                 refuse::misdirected(&head, &host)
             }
-            // Not redirected: the password is in the clear already, and the answer says so.
-            Target::Own if dyndns::is_update(&head.path) => {
+            // Not redirected: the password is in the clear already, and the answer says so; and an authority asks here and nowhere else.
+            Target::Own if dyndns::is_update(&head.path) || is_challenge(&head.path) => {
                 shared.own_connection(OwnConnection { stream, protocol: Protocol::Http, peer, read });
                 return None;
             }
