@@ -70,11 +70,10 @@ impl Orders {
         let contact = contacts(&contact);
         let wish = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
         let builder = Account::builder_with_http(Box::new(client.clone()));
-        let (account, credentials) =
-            builder.create(&wish, self.acme.directory.clone(), None).await.map_err(|error| match error {
-                Error::Api(problem) => AcmeError::refused(&problem, self.shown.name(), self.proof),
-                error => AcmeError::unreached(error, &self.acme.directory),
-            })?;
+        let (account, credentials) = builder.create(&wish, self.acme.directory.clone(), None).await.map_err(|error| match error {
+            Error::Api(problem) => AcmeError::refused(&problem, self.shown.name(), self.proof),
+            error => AcmeError::unreached(error, &self.acme.directory),
+        })?;
         self.keep(&Known { credentials: Some(credentials), email: self.acme.email.clone(), ..self.known() }).await?;
         info!(directory = %self.acme.directory, account = account.id(), "a new account at the authority, whose terms of service are agreed to");
         Ok(account)

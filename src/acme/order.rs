@@ -6,9 +6,7 @@ use std::collections::BTreeSet;
 
 use fourward_core::change::{self, Change};
 use fourward_core::renewal::Span;
-use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, Identifier, NewOrder, Order, OrderStatus, Problem, RetryPolicy,
-};
+use instant_acme::{Account, AuthorizationStatus, CertificateIdentifier, Identifier, NewOrder, Order, OrderStatus, Problem, RetryPolicy};
 use jiff::Timestamp;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::pem::PemObject;
@@ -120,7 +118,9 @@ impl Orders {
         }
         if certificate.good().until <= now {
             let until = certificate.good().until;
-            return Err(AcmeError::Certificate(format!("it ended on {until:.0}, says this machine's clock: is that right (`timedatectl`)?")));
+            return Err(AcmeError::Certificate(format!(
+                "it ended on {until:.0}, says this machine's clock: is that right (`timedatectl`)?"
+            )));
         }
         let chain = chain.into_iter().map(|certificate| certificate.to_vec()).collect();
         let kept = change::Certificate { chain, key, directory: self.acme.directory.clone(), at: now };

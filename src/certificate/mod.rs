@@ -123,3 +123,5 @@ fn validity(leaf: &CertificateDer<'_>) -> Result<Span, CertificateError> {
     Ok(Span { from: time(dates.not_before.timestamp())?, until: time(dates.not_after.timestamp())? })
 }
 
+#[cfg(test)]
+mod tests;

@@ -5,11 +5,17 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{CliError, out};
+use crate::certificate::{Files, authorities};
 use crate::config::{Agent, Config, Server};
 
 pub(super) fn run(file: &Path, as_json: bool) -> Result<(), CliError> {
     let config = Config::read(file)?;
     if as_json {
+        // What the files say is for people; whether they can be read is for programs too.
+        if let Some(server) = &config.server {
+            server.control.certificate.as_ref().map(Files::read).transpose()?;
+            server.acme.as_ref().and_then(|acme| acme.root.as_ref()).map(|root| authorities("acme.root", root)).transpose()?;
+        }
         return out::json(&json!({ "ok": true, "config": file, "roles": roles(&config), "state": config.state }));
     }
     out::line(format_args!("{} is good.", file.display()))?;
@@ -63,7 +69,37 @@ fn explain_server(server: &Server) -> Result<(), CliError> {
         ))?;
         let plain = if server.control.http_updates { ", and over plain HTTP, where everyone on the way reads the password" } else { "" };
         out::line(format_args!("control    takes updates of routers at https://{}/nic/update{plain}", server.public.name))?;
+        explain_certificate(server)?;
     }
+    Ok(())
+}
+
+/// Reads the files too: a certificate that cannot be used is found here and not by the clients.
+fn explain_certificate(server: &Server) -> Result<(), CliError> {
+    let name = &server.public.name;
+    if let Some(files) = &server.control.certificate {
+        let certificate = files.read()?;
+        let until = certificate.good().until;
+        out::line(format_args!("           shows the certificate in {}, good until {until:.0}", files.certificate.display()))?;
+        if let Some(fault) = certificate.fault(name, jiff::Timestamp::now()) {
+            out::line(format_args!("           warning: {fault}"))?;
+        }
+        if server.acme.is_some() {
+            out::line(format_args!("acme       orders nothing, because control.certificate is there"))?;
+        }
+        return Ok(());
+    }
+    let Some(acme) = &server.acme else {
+        return Ok(out::line(format_args!("           shows a self-signed certificate: there is no [acme] and no control.certificate"))?);
+    };
+    if let Some(root) = &acme.root {
+        authorities("acme.root", root)?;
+    }
+    let inside = server.zones().iter().any(|zone| name.within(zone).is_some());
+    let how = if inside { "DNS, in the zone served here" } else { "HTTP, which needs port 80 of that name" };
+    let to = acme.email.as_ref().map(|email| format!("; it may write to {email}")).unwrap_or_default();
+    out::line(format_args!("acme       orders a certificate for {name} at {}{to}", acme.directory))?;
+    out::line(format_args!("           proves the name by {how}"))?;
     Ok(())
 }
 

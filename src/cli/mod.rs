@@ -99,15 +99,15 @@ pub struct InitArgs {
     #[arg(long)]
     pub name: Option<String>,
     /// Your mail address, for the certificate authority
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_acme")]
     pub email: Option<String>,
     /// Another certificate authority's ACME directory
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "no_acme")]
     pub acme_directory: Option<String>,
     /// The CA certificate of a private ACME server
-    #[arg(long, value_name = "PEM")]
+    #[arg(long, value_name = "PEM", conflicts_with = "no_acme")]
     pub acme_root: Option<PathBuf>,
-    /// Order no certificates
+    /// Order no certificate: show a self-signed one
     #[arg(long)]
     pub no_acme: bool,
     /// The configuration to write

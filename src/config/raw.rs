@@ -231,7 +231,9 @@ impl RawControl {
             (Some(certificate), Some(key)) => Some(Files { certificate, key }),
             (None, None) => None,
             (Some(_), None) => return Err(value("control.key", "missing: control.certificate is there, and is of no use without its key")),
-            (None, Some(_)) => return Err(value("control.certificate", "missing: control.key is there; name the certificate that it is for")),
+            (None, Some(_)) => {
+                return Err(value("control.certificate", "missing: control.key is there; name the certificate that it is for"));
+            }
         };
         Ok(Control { certificate, http_updates: self.http_updates.unwrap_or(false) })
     }
