@@ -67,8 +67,10 @@ pub enum Failure {
 /// What is remembered of tries that failed in a row, also by the next process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setback {
-    /// How many.
-    pub count: u32,
+    /// How many that the authority knows of.
+    pub refused: u32,
+    /// How many since then that did not reach it: its limits are not touched by those.
+    pub unreached: u32,
     /// When the last one was.
     pub at: Timestamp,
     /// When to try again.
@@ -81,18 +83,22 @@ impl Setback {
     /// The setback after a `failure` at `now`, with those `before`; `asked` is how long the authority asks to wait.
     #[must_use]
     pub fn after(before: Option<Self>, failure: Failure, asked: Option<SignedDuration>, now: Timestamp, entropy: u32) -> Self {
-        let count = before.map_or(0, |before| before.count).saturating_add(1);
-        let (first, last) = match failure {
-            Failure::Unreached => (FIRST_UNREACHED, LAST_UNREACHED),
-            Failure::Refused => (FIRST_REFUSED, LAST_REFUSED),
-            Failure::RateLimited => (RATE_LIMITED, LAST_REFUSED),
+        let (refused, unreached) = before.map_or((0, 0), |before| (before.refused, before.unreached));
+        let (refused, unreached) = match failure {
+            Failure::Unreached => (refused, unreached.saturating_add(1)),
+            Failure::Refused | Failure::RateLimited => (refused.saturating_add(1), 0),
+        };
+        let (first, last, count) = match failure {
+            Failure::Unreached => (FIRST_UNREACHED, LAST_UNREACHED, unreached),
+            Failure::Refused => (FIRST_REFUSED, LAST_REFUSED, refused),
+            Failure::RateLimited => (RATE_LIMITED, LAST_REFUSED, refused),
         };
         let doubled = (1..count.min(16)).fold(first, |wait, _| (wait * 2).min(last));
         // Up to a quarter more: those who failed together do not come back together.
         let wait = doubled + part(doubled / 4, entropy);
         match asked.map(|asked| asked.min(LONGEST_ASKED)).filter(|asked| *asked > wait) {
-            Some(asked) => Self { count, at: now, next: later(now, asked), asked: true },
-            None => Self { count, at: now, next: later(now, wait), asked: false },
+            Some(asked) => Self { refused, unreached, at: now, next: later(now, asked), asked: true },
+            None => Self { refused, unreached, at: now, next: later(now, wait), asked: false },
         }
     }
 
@@ -222,6 +228,16 @@ mod tests {
         assert_eq!(setback.next, now() + FIRST_UNREACHED);
         let many = (0..40).fold(setback, |before, _| Setback::after(Some(before), Failure::Unreached, None, now(), 0));
         assert_eq!(many.next, now() + LAST_UNREACHED);
+    }
+
+    #[test]
+    fn a_long_silence_is_not_held_against_the_first_refusal() {
+        let fail = |before, failure| Some(Setback::after(before, failure, None, now(), 0));
+        let silent = (0..40).fold(None, |before, _| fail(before, Failure::Unreached));
+        let refused = fail(silent, Failure::Refused);
+        assert_eq!(refused.map(|setback| setback.next), Some(now() + FIRST_REFUSED));
+        let again = fail(fail(refused, Failure::Unreached), Failure::Refused);
+        assert_eq!(again.map(|setback| setback.next), Some(now() + FIRST_REFUSED * 2), "nor is a silence a fresh start");
     }
 
     #[test]

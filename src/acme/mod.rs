@@ -149,9 +149,9 @@ impl Orders {
 
     async fn attempt(&self, replaces: bool, cancel: &CancellationToken) {
         let before = self.known().setback;
-        let failed = |failure, asked| Setback::after(before, failure, asked, Timestamp::now(), entropy());
-        if let Err(error) = self.keep_setback(Some(failed(Failure::Refused, None))).await {
-            return self.tell(&error);
+        let setback = |failure, asked| Setback::after(before, failure, asked, Timestamp::now(), entropy());
+        if let Err(error) = self.keep_setback(Some(setback(Failure::Refused, None))).await {
+            return self.tell(&error, None);
         }
         let tried = match self.client() {
             Ok(client) => {
@@ -161,8 +161,9 @@ impl Orders {
             Err(error) => Some((Err(error), None)),
         };
         if let Err(error) = self.take_proofs_back().await {
-            self.tell(&error);
+            self.tell(&error, None);
         }
+        // Cut off by the end of the process: what was written down before stands.
         let Some((result, asked)) = tried else { return };
         let setback = match result {
             Ok(certificate) => {
@@ -170,19 +171,21 @@ impl Orders {
                 None
             }
             Err(error) => {
-                self.tell(&error);
-                Some(failed(error.failure(), asked))
+                let setback = setback(error.failure(), asked);
+                self.tell(&error, Some(setback.next));
+                Some(setback)
             }
         };
         if let Err(error) = self.keep_setback(setback).await {
-            self.tell(&error);
+            self.tell(&error, None);
         }
     }
 
-    fn tell(&self, error: &AcmeError) {
+    fn tell(&self, error: &AcmeError, next: Option<Timestamp>) {
         let (source, _) = self.shown.current();
-        warn!(name = %self.shown.name(), shown = %source, "no new certificate: {error}");
-        self.shown.failed(error.to_string());
+        let again = next.map_or_else(String::new, |next| format!("{next:.0}"));
+        warn!(name = %self.shown.name(), shown = %source, %again, "no new certificate: {error}");
+        self.shown.failed(error.to_string(), next);
     }
 
     async fn ask(&self, before: Window, cancel: &CancellationToken) -> Window {

@@ -98,7 +98,7 @@ impl Files {
                 Ok(certificate) => shown.show(CertificateSource::Files, certificate),
                 Err(error) => {
                     warn!("the certificate files changed and cannot be used, so the certificate of before stays: {error}");
-                    shown.failed(error.to_string());
+                    shown.failed(error.to_string(), None);
                 }
             }
         }

@@ -57,9 +57,10 @@ impl Shown {
         self.write().next = Some(next);
     }
 
-    /// Remembers why there is no newer one; this one stays.
-    pub fn failed(&self, error: String) {
-        self.write().last_error = Some(error);
+    /// Remembers why there is no newer one, and when that is tried again; this one stays.
+    pub fn failed(&self, error: String, next: Option<Timestamp>) {
+        let mut now = self.write();
+        (now.last_error, now.next) = (Some(error), next);
     }
 
     /// The certificate, and where it comes from.

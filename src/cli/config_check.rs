@@ -5,23 +5,19 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{CliError, out};
-use crate::certificate::{Files, authorities};
+use crate::certificate::{Certificate, Files, authorities};
 use crate::config::{Agent, Config, Server};
 
 pub(super) fn run(file: &Path, as_json: bool) -> Result<(), CliError> {
     let config = Config::read(file)?;
+    let certificate = config.server.as_ref().map(read_files).transpose()?.flatten();
     if as_json {
-        // What the files say is for people; whether they can be read is for programs too.
-        if let Some(server) = &config.server {
-            server.control.certificate.as_ref().map(Files::read).transpose()?;
-            server.acme.as_ref().and_then(|acme| acme.root.as_ref()).map(|root| authorities("acme.root", root)).transpose()?;
-        }
         return out::json(&json!({ "ok": true, "config": file, "roles": roles(&config), "state": config.state }));
     }
     out::line(format_args!("{} is good.", file.display()))?;
     out::line(format_args!("state      {}", config.state.display()))?;
     if let Some(server) = &config.server {
-        explain_server(server)?;
+        explain_server(server, certificate.as_ref())?;
     }
     if let Some(agent) = &config.agent {
         explain_agent(agent)?;
@@ -39,7 +35,7 @@ fn roles(config: &Config) -> Vec<&'static str> {
     present.into_iter().filter(|(_, present)| *present).map(|(role, _)| role).collect()
 }
 
-fn explain_server(server: &Server) -> Result<(), CliError> {
+fn explain_server(server: &Server, certificate: Option<&Certificate>) -> Result<(), CliError> {
     let addresses: Vec<String> = server.addresses().map(|address| address.to_string()).collect();
     out::line(format_args!("public     {} at {}", server.public.name, addresses.join(", ")))?;
     if let Some(dns) = &server.dns {
@@ -69,16 +65,22 @@ fn explain_server(server: &Server) -> Result<(), CliError> {
         ))?;
         let plain = if server.control.http_updates { ", and over plain HTTP, where everyone on the way reads the password" } else { "" };
         out::line(format_args!("control    takes updates of routers at https://{}/nic/update{plain}", server.public.name))?;
-        explain_certificate(server)?;
+        explain_certificate(server, certificate)?;
     }
     Ok(())
 }
 
-/// Reads the files too: a certificate that cannot be used is found here and not by the clients.
-fn explain_certificate(server: &Server) -> Result<(), CliError> {
+/// Reads the files that the configuration names: what cannot be used is found here and not by the clients. The owner's certificate, if there is one.
+fn read_files(server: &Server) -> Result<Option<Certificate>, CliError> {
+    if let Some(root) = server.acme.as_ref().and_then(|acme| acme.root.as_ref()) {
+        authorities("acme.root", root)?;
+    }
+    Ok(server.control.certificate.as_ref().map(Files::read).transpose()?)
+}
+
+fn explain_certificate(server: &Server, certificate: Option<&Certificate>) -> Result<(), CliError> {
     let name = &server.public.name;
-    if let Some(files) = &server.control.certificate {
-        let certificate = files.read()?;
+    if let (Some(files), Some(certificate)) = (&server.control.certificate, certificate) {
         let until = certificate.good().until;
         out::line(format_args!("           shows the certificate in {}, good until {until:.0}", files.certificate.display()))?;
         if let Some(fault) = certificate.fault(name, jiff::Timestamp::now()) {
@@ -92,9 +94,6 @@ fn explain_certificate(server: &Server) -> Result<(), CliError> {
     let Some(acme) = &server.acme else {
         return Ok(out::line(format_args!("           shows a self-signed certificate: there is no [acme] and no control.certificate"))?);
     };
-    if let Some(root) = &acme.root {
-        authorities("acme.root", root)?;
-    }
     let inside = server.zones().iter().any(|zone| name.within(zone).is_some());
     let how = if inside { "DNS, in the zone served here" } else { "HTTP, which needs port 80 of that name" };
     let to = acme.email.as_ref().map(|email| format!("; it may write to {email}")).unwrap_or_default();

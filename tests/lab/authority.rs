@@ -27,7 +27,7 @@ const START: Duration = Duration::from_secs(20);
 
 /// The running authority.
 pub(crate) struct Authority {
-    pub(crate) daemon: Daemon,
+    _daemon: Daemon,
     log: PathBuf,
 }
 
@@ -51,7 +51,7 @@ impl Lab {
         let mut daemon = Daemon::start(self.ns(Dns), log.clone(), "env", &arguments);
         let question = ["-sS", "--cacert", &web::authority(self.dir()).display().to_string(), DIRECTORY];
         daemon.ready("pebble", START, || self.ns(Dns).run("curl", &question).status.success());
-        Authority { daemon, log }
+        Authority { _daemon: daemon, log }
     }
 
     /// The root of what the authority signs, as a file.
