@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use fourward_core::change::{Change, Identity};
 use fourward_core::policy::{AddressPolicy, Policy};
+use fourward_core::zone::ZoneParams;
 use jiff::Timestamp;
 use rcgen::KeyPair;
 use sd_notify::NotifyState;
@@ -131,14 +132,7 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     let socket = ControlSocket::bind(&config.control_socket())?;
     if let (Some(dns), Some(sockets)) = (server.dns.as_ref(), dns_sockets) {
         let params = dns::params(dns, &server.public);
-        for zone in store.snapshot().zones().map(|(zone, _)| zone).filter(|zone| !dns.zones.contains(zone)) {
-            warn!(%zone, "no longer in dns.zones, so no longer served; its hosts are kept");
-            store.commit(Change::Retire { zone: zone.clone() }).await?;
-        }
-        for zone in &dns.zones {
-            let apex = crypto::sha256(&params.digest_input(zone));
-            store.commit(Change::Serve { zone: zone.clone(), apex, at: Timestamp::now() }).await?;
-        }
+        set_zones(&store, dns, &params).await?;
         roles.start("dns", dns::run(sockets, params, store.watch(), roles.end_token()));
     }
     // Not before the zones are there: until then a command waits, and is not told that its zone is not served.
@@ -174,6 +168,19 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
             error = store.stopped() => Err(error),
         }
     });
+    Ok(())
+}
+
+/// Serves the zones that the configuration has, and no others.
+async fn set_zones(store: &Store, dns: &config::Dns, params: &ZoneParams) -> Result<(), CommitError> {
+    for zone in store.snapshot().zones().map(|(zone, _)| zone).filter(|zone| !dns.zones.contains(zone)) {
+        warn!(%zone, "no longer in dns.zones, so no longer served; its hosts are kept");
+        store.commit(Change::Retire { zone: zone.clone() }).await?;
+    }
+    for zone in &dns.zones {
+        let apex = crypto::sha256(&params.digest_input(zone));
+        store.commit(Change::Serve { zone: zone.clone(), apex, at: Timestamp::now() }).await?;
+    }
     Ok(())
 }
 

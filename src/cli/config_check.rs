@@ -92,7 +92,7 @@ fn explain_certificate(server: &Server, certificate: Option<&Certificate>) -> Re
         return Ok(());
     }
     let Some(acme) = &server.acme else {
-        return Ok(out::line(format_args!("           shows a self-signed certificate: there is no [acme] and no control.certificate"))?);
+        return out::line(format_args!("           shows a self-signed certificate: there is no [acme] and no control.certificate"));
     };
     let inside = server.zones().iter().any(|zone| name.within(zone).is_some());
     let how = if inside { "DNS, in the zone served here" } else { "HTTP, which needs port 80 of that name" };
