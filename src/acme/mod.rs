@@ -40,7 +40,7 @@ const TRY: Duration = Duration::from_secs(300);
 const NAP: Duration = Duration::from_secs(600);
 
 /// Whoever just started has better things to do than to ask when to renew.
-const FIRST_ASK: SignedDuration = SignedDuration::from_secs(60);
+const FIRST_ASK: SignedDuration = SignedDuration::from_secs(15);
 
 /// After an answer that says nothing, or none.
 const ASK_AGAIN: SignedDuration = SignedDuration::from_hours(6);

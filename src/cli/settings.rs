@@ -104,3 +104,37 @@ impl Trust {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fourward_core::api::{CertificateStatus, Names, Update};
+
+    use super::*;
+
+    fn printed(source: CertificateSource, public: bool) -> String {
+        let name = |text: &str| text.parse().expect("a name");
+        let names = Names { dual: name("cloud.dyn.example.org"), twin: name("cloud-ip6only.dyn.example.org") };
+        let url = "https://gw.dyn.example.org/nic/update".into();
+        let update = Update { url, user: "cloud".into(), password: "secret".into(), router: name("cloud-router.dyn.example.org") };
+        let certificate = CertificateStatus { source, not_after: jiff::Timestamp::MAX, public, next: None, last_error: None };
+        let join = "fw1.x".into();
+        text(&Secrets { host: "cloud".into(), names, join, update, certificate: Some(certificate) }, AddressFrom::Update)
+    }
+
+    #[test]
+    fn clients_are_told_to_trust_only_what_they_do_not_trust_anyway() {
+        for source in [CertificateSource::Acme, CertificateSource::Files] {
+            let text = printed(source, true);
+            assert!(!text.contains(".pem") && !text.contains("openssl"), "{text}");
+            assert!(text.contains("ssl=yes\n    server=gw") && text.contains("allow-ipv6 = true\n    custom"), "{text}");
+            let text = printed(source, false);
+            assert!(
+                text.contains("ssl_ca_file=/etc/gw.dyn.example.org.pem") && text.contains("root certificate of the authority"),
+                "{text}"
+            );
+            assert!(!text.contains("openssl"), "{text}");
+        }
+        let text = printed(CertificateSource::SelfSigned, false);
+        assert!(text.contains("ca-trust-file = /etc/gw.dyn.example.org.pem") && text.contains("openssl s_client"), "{text}");
+    }
+}

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::daemon::Daemon;
 use crate::lab::Lab;
@@ -19,6 +19,9 @@ use crate::web;
 /// The directory, as `init` is told.
 pub(crate) const DIRECTORY: &str = "https://acme.example.org:14000/dir";
 
+/// The same with renewal information, where that was started.
+pub(crate) const DIRECTORY_WITH_RENEWAL: &str = "https://acme.example.org:14001/dir";
+
 /// Let's Encrypt's certificates live that long.
 pub(crate) const DAYS90: u64 = 90 * 86_400;
 
@@ -27,7 +30,7 @@ const START: Duration = Duration::from_secs(20);
 
 /// The running authority.
 pub(crate) struct Authority {
-    _daemon: Daemon,
+    pub(crate) daemon: Daemon,
     log: PathBuf,
 }
 
@@ -51,17 +54,42 @@ impl Lab {
         let mut daemon = Daemon::start(self.ns(Dns), log.clone(), "env", &arguments);
         let question = ["-sS", "--cacert", &web::authority(self.dir()).display().to_string(), DIRECTORY];
         daemon.ready("pebble", START, || self.ns(Dns).run("curl", &question).status.success());
-        Authority { _daemon: daemon, log }
+        Authority { daemon, log }
+    }
+
+    /// A directory beside the authority's own, with what that lacks: renewal information (RFC 9773), which wishes every certificate renewed
+    /// now. Everything else is asked of the authority itself.
+    pub(crate) fn start_renewal_information(&self) -> Daemon {
+        let home = self.dir().join("authority");
+        let root = web::authority(self.dir()).display().to_string();
+        let output = self.ns(Dns).run("curl", &["-sS", "--cacert", &root, DIRECTORY]);
+        let mut directory: Value = serde_json::from_slice(&output.stdout).expect("the directory");
+        directory["renewalInfo"] = "https://acme.example.org:14001/renewal".into();
+        fs::write(home.join("dir"), directory.to_string()).expect("write the directory");
+        let window = json!({ "suggestedWindow": { "start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z" } });
+        fs::write(home.join("window"), window.to_string()).expect("write the window");
+        fs::create_dir_all(home.join("nothing")).expect("make an empty folder");
+        let config = home.join("apache.conf");
+        let log = self.log("renewal-information");
+        fs::write(&config, apache_config(&home, &log)).expect("write Apache's configuration");
+        let mut daemon = Daemon::start(self.ns(Dns), log, "apache2", &["-X", "-f", &config.display().to_string()]);
+        let question = ["-sSf", "--cacert", &root, DIRECTORY_WITH_RENEWAL];
+        daemon.ready("apache2", START, || self.ns(Dns).run("curl", &question).status.success());
+        daemon
     }
 
     /// The root of what the authority signs, as a file.
     pub(crate) fn issuer(&self) -> PathBuf {
+        self.try_issuer().expect("the authority's root")
+    }
+
+    /// The same, of an authority that may not be there yet.
+    pub(crate) fn try_issuer(&self) -> Option<PathBuf> {
         let url = format!("https://{RESOLVER4}:15000/roots/0");
         let output = self.ns(Dns).run("curl", &["-sS", "--insecure", &url]);
-        assert!(output.status.success() && output.stdout.starts_with(b"-----BEGIN"), "{output:?}");
         let file = self.dir().join("authority/issuer.pem");
-        fs::write(&file, output.stdout).expect("write the root");
-        file
+        fs::write(&file, &output.stdout).expect("write the root");
+        (output.status.success() && output.stdout.starts_with(b"-----BEGIN")).then_some(file)
     }
 }
 
@@ -85,4 +113,34 @@ pub(crate) fn certify(lab: &Path, file: &Path, name: &str) {
     command.arg("-CA").arg(web::authority(lab)).arg("-CAkey").arg(lab.join("web/ca.key"));
     // The key first: who reads in between has a pair that does not fit, as with any tool that writes two files.
     succeed(command.arg("-keyout").arg(file.with_extension("key")).arg("-out").arg(file.with_extension("pem")));
+}
+
+fn apache_config(home: &Path, log: &Path) -> String {
+    let modules = ["mpm_event", "authz_core", "alias", "ssl"];
+    let modules: String =
+        modules.iter().map(|module| format!("LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so\n")).collect();
+    let (home, log) = (home.display(), log.display());
+    format!(
+        "{modules}
+ServerRoot {home}
+ServerName acme.example.org
+DefaultRuntimeDir {home}
+PidFile {home}/apache.pid
+User www-data
+Group www-data
+Listen {RESOLVER4}:14001
+DocumentRoot {home}/nothing
+ErrorLog {log}
+LogFormat \"%r %>s\" asked
+CustomLog {log} asked
+Alias /dir {home}/dir
+AliasMatch ^/renewal/ {home}/window
+<Directory {home}>
+    Require all granted
+</Directory>
+SSLEngine on
+SSLCertificateFile {home}/tls.pem
+SSLCertificateKeyFile {home}/tls.key
+"
+    )
 }

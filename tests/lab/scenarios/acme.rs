@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::authority::{DAYS90, DIRECTORY, certify};
+use crate::authority::{DAYS90, DIRECTORY, DIRECTORY_WITH_RENEWAL, certify};
 use crate::clock::{throughout, wait_for, wait_for_some};
 use crate::lab::Lab;
 use crate::roles::{DUAL, OWN, Role, said};
@@ -25,8 +25,12 @@ const NOTICED: Duration = Duration::from_secs(40);
 
 impl Lab {
     fn start_vps_ordering(&self, more: &[&str]) -> Role {
+        self.start_vps_ordering_at(DIRECTORY, more)
+    }
+
+    fn start_vps_ordering_at(&self, directory: &str, more: &[&str]) -> Role {
         let root = web::authority(self.dir()).display().to_string();
-        let acme = ["--email", "me@example.org", "--acme-directory", DIRECTORY, "--acme-root", &root];
+        let acme = ["--email", "me@example.org", "--acme-directory", directory, "--acme-root", &root];
         self.start_vps_with(&[&acme, more].concat(), |written| written)
     }
 
@@ -104,7 +108,7 @@ fn a_certificate_is_ordered_by_dns_and_kept_over_restarts() {
 #[test]
 fn a_short_lived_certificate_is_renewed_without_a_restart() {
     let lab = Lab::new();
-    let authority = lab.start_authority(45, &[]);
+    let mut authority = lab.start_authority(45, &[]);
     let vps = lab.start_vps_ordering(&[]);
     vps.wait_for_certificate("acme", ORDERED);
     let (issuer, first) = (lab.issuer(), lab.serial_of(OWN));
@@ -113,6 +117,29 @@ fn a_short_lived_certificate_is_renewed_without_a_restart() {
     assert!(authority.count("Issued certificate") >= 2);
     assert_eq!(authority.count("accounts in memory"), 1, "the account is used again");
     assert_eq!(vps.certificate()["last_error"], Value::Null);
+
+    // An authority that has forgotten everybody: pebble keeps nothing.
+    authority.daemon.kill();
+    authority.daemon.start_again();
+    wait_for("one of the new root is shown", ORDERED * 2, || lab.try_issuer().is_some_and(|issuer| lab.trusts(&issuer, OWN)));
+    assert_eq!(authority.count("accounts in memory"), 2, "a new account");
+}
+
+#[test]
+fn the_authority_s_wish_to_renew_is_followed() {
+    let lab = Lab::new();
+    let authority = lab.start_authority(180, &[]);
+    let _information = lab.start_renewal_information();
+    let vps = lab.start_vps_ordering_at(DIRECTORY_WITH_RENEWAL, &[]);
+    vps.wait_for_certificate("acme", ORDERED);
+    // Two thirds of three minutes; at the authority's wish it is one.
+    assert!(vps.next_try() > 70, "{}", vps.certificate());
+    wait_for("the authority's wish is known", ORDERED, || vps.next_try() < 60);
+    let first = lab.serial_of(OWN);
+    wait_for("a new certificate is shown", ORDERED * 2, || lab.serial_of(OWN) != first);
+    assert_eq!((authority.count("Issued certificate"), &vps.certificate()["last_error"]), (2, &Value::Null));
+    let asked = fs::read_to_string(lab.log("renewal-information")).expect("a log");
+    assert!(asked.lines().any(|line| line.starts_with("GET /renewal/") && line.ends_with(" 200")), "{asked}");
 }
 
 #[test]
