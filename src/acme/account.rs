@@ -6,9 +6,9 @@ use instant_acme::{Account, AccountCredentials, Error, NewAccount};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
+use super::Orders;
 use super::client::Https;
 use super::error::AcmeError;
-use super::{Orders, Proof};
 
 /// All of it. It goes to the store as one account, under the URL of the directory.
 #[derive(Default, Deserialize, Serialize)]
@@ -81,11 +81,6 @@ impl Orders {
 
     pub(super) fn error(&self, error: Error) -> AcmeError {
         AcmeError::of(error, self.shown.name(), self.proof)
-    }
-
-    /// How the authority finds out that the name is ours.
-    pub(super) fn proof(&self) -> Proof {
-        self.proof
     }
 }
 

@@ -198,6 +198,17 @@ mod tests {
     }
 
     #[test]
+    fn an_authority_that_is_not_reached_is_told_from_one_that_is_not_trusted() {
+        let unreached = |error| AcmeError::unreached(error, "https://ca.lan/dir");
+        let text = unreached(Error::Other("no TLS with ca.lan: invalid peer certificate: UnknownIssuer".into())).to_string();
+        assert!(text.contains("https://ca.lan/dir") && text.contains("acme.root"), "{text}");
+        let error = unreached(Error::Other("no connection to 192.0.2.1:443: timed out".into()));
+        assert!(error.to_string().contains("TCP 443") && error.failure() == Failure::Unreached, "{error}");
+        let no_json = serde_json::from_str::<Problem>("<html>").expect_err("no JSON");
+        assert!(unreached(Error::Json(no_json)).to_string().contains("URL of an ACME directory"));
+    }
+
+    #[test]
     fn a_stranger_s_words_are_one_short_line() {
         let text = refused("malformed", &"x\\n\\u001b[31m".repeat(1_000), Proof::Dns).to_string();
         assert!(text.len() < 2 * WORDS && !text.contains(['\n', '\u{1b}']), "{text}");

@@ -41,14 +41,14 @@ impl Orders {
 
     async fn order_as(&self, account: &Account, replaces: bool) -> Result<Certificate, AcmeError> {
         let name = self.shown.name();
-        info!(%name, directory = %self.acme.directory, proof = self.proof().name(), "ordering a certificate");
+        info!(%name, directory = %self.acme.directory, proof = self.proof.name(), "ordering a certificate");
         let mut order = self.begin(account, replaces).await?;
         self.show_proofs(&mut order).await?;
         let ready = order.poll_ready(&RETRIES).await;
         if !matches!(ready, Ok(OrderStatus::Ready)) {
             // What went wrong is told best by the challenge itself.
             if let Some(problem) = failed_challenge(&mut order).await {
-                return Err(AcmeError::refused(&problem, name, self.proof()));
+                return Err(AcmeError::refused(&problem, name, self.proof));
             }
             let state = ready.map_err(|error| self.error(error))?;
             return Err(AcmeError::Unfinished(format!("the order is {state:?}")));
@@ -82,10 +82,10 @@ impl Orders {
             if authorization.status == AuthorizationStatus::Valid {
                 continue;
             }
-            let challenge = authorization.challenge(self.proof().challenge());
-            let mut challenge = challenge.ok_or(AcmeError::NoChallenge(self.proof().name()))?;
+            let challenge = authorization.challenge(self.proof.challenge());
+            let mut challenge = challenge.ok_or(AcmeError::NoChallenge(self.proof.name()))?;
             let answer = challenge.key_authorization();
-            match self.proof() {
+            match self.proof {
                 Proof::Dns => self.publish(BTreeSet::from([answer.dns_value()])).await?,
                 Proof::Http => self.tokens.put(challenge.token.clone(), answer.as_str().into()),
             }

@@ -68,9 +68,10 @@ impl Role {
         wait_for_some("an error", limit, || self.certificate()["last_error"].as_str().map(str::to_owned))
     }
 
-    /// Until the next try, in seconds.
+    /// Until the next try, in seconds. It is known a moment after the certificate.
     fn next_try(&self) -> i64 {
-        let next: jiff::Timestamp = self.certificate()["next"].as_str().expect("a time").parse().expect("a time");
+        let next = wait_for_some("the time of the next try", STARTED, || self.certificate()["next"].as_str().map(str::to_owned));
+        let next: jiff::Timestamp = next.parse().expect("a time");
         next.duration_since(jiff::Timestamp::now()).as_secs()
     }
 }
