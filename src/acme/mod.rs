@@ -36,7 +36,7 @@ use error::Proof;
 /// For a whole try, with all waiting.
 const TRY: Duration = Duration::from_secs(300);
 
-/// The longest sleep: the clock may be set while we do.
+/// The longest sleep: the clock may be set meanwhile.
 const NAP: Duration = Duration::from_secs(600);
 
 /// Whoever just started has better things to do than to ask when to renew.
@@ -109,33 +109,40 @@ impl Orders {
     /// # Errors
     /// None: what fails is tried again.
     pub async fn run(self, cancel: CancellationToken) -> Result<(), Infallible> {
-        let mut started = true;
+        let mut free = self.known().setback.map(|setback| setback.next_after_restart(Timestamp::now()));
         let mut window = Window { span: None, ask: Timestamp::now() + FIRST_ASK };
-        loop {
-            let due = self.due(window.span, started);
+        while !cancel.is_cancelled() {
+            free = self.free(free);
+            let due = self.due(window.span, free);
             self.shown.expect(due);
             let wake = if self.kept().is_some() { due.min(window.ask) } else { due };
-            if wait_until(wake, &cancel).await.is_none() {
-                return Ok(());
-            }
-            if Timestamp::now() >= due {
-                started = false;
+            let now = Timestamp::now();
+            let left = Duration::try_from(wake.duration_since(now)).unwrap_or_default();
+            if !left.is_zero() {
+                let _ = cancel.run_until_cancelled(sleep(left.min(NAP))).await;
+            } else if due <= now {
                 self.attempt(window.span.is_some(), &cancel).await;
+                free = None;
                 window = Window { span: None, ask: Timestamp::now() + FIRST_ASK };
             } else {
                 window = self.ask(window, &cancel).await;
             }
         }
+        Ok(())
+    }
+
+    /// Until when no try is free after those that failed. Never later than it was `before`, whatever becomes of the clock.
+    fn free(&self, before: Option<Timestamp>) -> Option<Timestamp> {
+        let next = self.known().setback?.next(Timestamp::now());
+        Some(before.map_or(next, |before| before.min(next)))
     }
 
     /// When to order.
-    fn due(&self, window: Option<Span>, started: bool) -> Timestamp {
-        let now = Timestamp::now();
-        let wished = self.kept().map_or(now, |kept| {
+    fn due(&self, window: Option<Span>, free: Option<Timestamp>) -> Timestamp {
+        let wished = self.kept().map_or_else(Timestamp::now, |kept| {
             let entropy = entropy_of(kept.certificate.leaf());
             renewal::renewal(kept.certificate.good(), kept.came, window, entropy)
         });
-        let free = self.known().setback.map(|setback| if started { setback.next_after_restart(now) } else { setback.next(now) });
         free.map_or(wished, |free| free.max(wished))
     }
 
@@ -209,18 +216,6 @@ impl Orders {
     fn client(&self) -> Result<Https, AcmeError> {
         // Only the private authority where there is one: no public one has a say in what is ours.
         Ok(Https::new(self.roots.clone().unwrap_or_else(public_authorities))?)
-    }
-}
-
-/// `None`: cancelled.
-async fn wait_until(moment: Timestamp, cancel: &CancellationToken) -> Option<()> {
-    loop {
-        let left = moment.duration_since(Timestamp::now());
-        let Ok(left) = Duration::try_from(left) else { return Some(()) };
-        if left.is_zero() {
-            return Some(());
-        }
-        cancel.run_until_cancelled(sleep(left.min(NAP))).await?;
     }
 }
 

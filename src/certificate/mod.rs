@@ -61,8 +61,12 @@ impl Certificate {
     /// # Errors
     /// It cannot be read, or the key is another one's.
     pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, CertificateError> {
-        let leaf = chain.first().ok_or(CertificateError::Empty)?;
-        let good = validity(leaf)?;
+        let good = validity(chain.first().ok_or(CertificateError::Empty)?)?;
+        Self::with(chain, key, good)
+    }
+
+    /// The same, of a chain that is known to be good for so long.
+    fn with(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>, good: Span) -> Result<Self, CertificateError> {
         let key = CertifiedKey::from_der(chain, key, &crypto::tls_provider()).map_err(|error| match error {
             rustls::Error::InconsistentKeys(_) => CertificateError::OtherKey,
             error => CertificateError::Tls(error),

@@ -1,6 +1,8 @@
 //! The certificate that we sign ourselves, as long as there is no other.
 
 use fourward_core::name::DnsName;
+use fourward_core::renewal::Span;
+use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     NameConstraints,
@@ -27,5 +29,9 @@ pub fn self_signed(name: &DnsName, key: &[u8]) -> Result<Certificate, Certificat
     own.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let root = authority.self_signed(&pair)?.into();
     let leaf = own.signed_by(&pair, &Issuer::from_params(&authority, &pair))?.into();
-    Certificate::new(vec![leaf, root], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec())))
+    // Said here and not read back: a server that never sees another certificate needs no reader of them in its memory.
+    let (from, until) = (own.not_before.unix_timestamp(), own.not_after.unix_timestamp());
+    let time = |seconds| Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
+    let good = Span { from: time(from), until: time(until) };
+    Certificate::with(vec![leaf, root], PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec())), good)
 }

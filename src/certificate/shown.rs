@@ -72,15 +72,16 @@ impl Shown {
     /// What the owner is told.
     pub fn status(&self) -> CertificateStatus {
         let (source, certificate) = self.current();
-        let now = self.read();
-        let (next, last_error) = (now.next, now.last_error.clone());
-        drop(now);
+        let (next, last_error) = {
+            let now = self.read();
+            (now.next, now.last_error.clone())
+        };
         CertificateStatus {
             source,
             not_after: certificate.good().until,
-            public: certificate.is_public(&self.name),
+            public: source != CertificateSource::SelfSigned && certificate.is_public(&self.name),
             next,
-            last_error: last_error.or_else(|| certificate.fault(&self.name, Timestamp::now())),
+            last_error: last_error.or_else(|| self.fault()),
         }
     }
 
@@ -93,9 +94,15 @@ impl Shown {
         let (source, certificate) = self.current();
         let until = format!("{:.0}", certificate.good().until);
         info!(name = %self.name, %source, %until, "the certificate of our own name");
-        if let Some(fault) = certificate.fault(&self.name, Timestamp::now()) {
+        if let Some(fault) = self.fault() {
             warn!(name = %self.name, %source, "the certificate of our own name is of no use to clients: {fault}");
         }
+    }
+
+    /// What is wrong with it. Nothing with our own: that it is ours is said already.
+    fn fault(&self) -> Option<String> {
+        let (source, certificate) = self.current();
+        if source == CertificateSource::SelfSigned { None } else { certificate.fault(&self.name, Timestamp::now()) }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Now> {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fourward_core::api::CertificateSource;
 use serde_json::json;
 
 use super::{CliError, out};
@@ -12,7 +13,9 @@ pub(super) fn run(file: &Path, as_json: bool) -> Result<(), CliError> {
     let config = Config::read(file)?;
     let certificate = config.server.as_ref().map(read_files).transpose()?.flatten();
     if as_json {
-        return out::json(&json!({ "ok": true, "config": file, "roles": roles(&config), "state": config.state }));
+        return out::json(
+            &json!({ "ok": true, "config": file, "roles": roles(&config), "state": config.state, "certificate": source(&config) }),
+        );
     }
     out::line(format_args!("{} is good.", file.display()))?;
     out::line(format_args!("state      {}", config.state.display()))?;
@@ -33,6 +36,16 @@ fn roles(config: &Config) -> Vec<&'static str> {
         ("agent", config.agent.is_some()),
     ];
     present.into_iter().filter(|(_, present)| *present).map(|(role, _)| role).collect()
+}
+
+/// Where the certificate of the server's own name is to come from.
+fn source(config: &Config) -> Option<CertificateSource> {
+    let server = config.server.as_ref().filter(|server| server.gateway.is_some())?;
+    Some(match (&server.control.certificate, &server.acme) {
+        (Some(_), _) => CertificateSource::Files,
+        (None, Some(_)) => CertificateSource::Acme,
+        (None, None) => CertificateSource::SelfSigned,
+    })
 }
 
 fn explain_server(server: &Server, certificate: Option<&Certificate>) -> Result<(), CliError> {

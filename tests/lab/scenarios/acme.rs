@@ -34,6 +34,15 @@ impl Lab {
         self.start_vps_with(&[&acme, more].concat(), |written| written)
     }
 
+    /// Closes the way from the resolver, and so from the authority, to our name server.
+    fn close_port_53(&self) {
+        self.ns(Vps).nft(
+            "table inet closed {\nchain input {\ntype filter hook input priority filter
+             ip saddr 192.0.2.48/28 meta l4proto { tcp, udp } th dport 53 drop
+             ip6 saddr 2001:db8:53::/64 meta l4proto { tcp, udp } th dport 53 drop\n}\n}\n",
+        );
+    }
+
     /// The certificate that clients of `name` meet: its serial number.
     fn serial_of(&self, name: &str) -> String {
         let command =
@@ -196,17 +205,27 @@ fn an_authority_that_refuses_is_not_asked_again_at_once_nor_after_a_restart() {
 fn a_proof_that_the_world_does_not_find_is_explained() {
     let lab = Lab::new();
     let _authority = lab.start_authority(DAYS90, &[]);
-    // The world's way to our name server is closed.
-    lab.ns(Vps).nft(
-        "table inet closed {\nchain input {\ntype filter hook input priority filter;\nmeta l4proto { tcp, udp } th dport 53 drop\n}\n}\n",
-    );
+    lab.close_port_53();
     let vps = lab.start_vps_ordering(&[]);
     let error = vps.wait_for_error(Duration::from_secs(120));
     assert!(error.contains(&format!("dig +trace TXT _acme-challenge.{OWN}")) && error.contains("port 53"), "{error}");
     assert!(vps.next_try() > 100, "it counts as a refusal: {}", vps.certificate());
-    lab.ns(Vps).nft("delete table inet closed\n");
-    let left = || lab.dig(Dns, Some(VPS4), &format!("_acme-challenge.{OWN}"), "TXT").records;
+    let left = || lab.dig(Phone4, Some(VPS4), &format!("_acme-challenge.{OWN}"), "TXT").records;
     wait_for("the proof is taken back", STARTED, || left().is_empty());
+}
+
+#[test]
+fn a_gateway_that_is_killed_in_the_middle_of_an_order_takes_its_proof_back_and_does_not_hurry() {
+    let lab = Lab::new();
+    let _authority = lab.start_authority(DAYS90, &[]);
+    lab.close_port_53();
+    let mut vps = lab.start_vps_ordering(&[]);
+    let proof = || lab.dig(Phone4, Some(VPS4), &format!("_acme-challenge.{OWN}"), "TXT");
+    wait_for("the proof is shown", ORDERED, || !proof().records.is_empty());
+    vps.kill_and_start();
+    wait_for("the proof is taken back", STARTED, || proof().status == "NXDOMAIN");
+    assert!(fs::read_to_string(lab.log("fourward-vps")).expect("a log").contains("an order was cut off"));
+    assert!(vps.next_try() > 150, "{}", vps.certificate());
 }
 
 #[test]
