@@ -1,11 +1,13 @@
 //! fourward as a library: the roles, and here how they are wired.
 //!
-//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `quic`, `redact`, `resolver`, `tally`,
-//! `telemetry`; `config`;
-//! `store` and `leases`; the roles `dns`, `gateway`, `link`, `agent`, which never name each other; `control`; `demo` and `cli`.
+//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `certificate`, `quic`, `redact`, `resolver`,
+//! `tally`, `telemetry`; `config`; `store` and `leases`; the roles `dns`, `gateway`, `link`, `acme`, `agent`, which never name each other; `control`;
+//! `demo` and `cli`.
 
 mod accounts;
+pub mod acme;
 pub mod agent;
+pub mod certificate;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -78,6 +80,10 @@ impl Error {
             Self::Cli(CliError::NotPermitted { .. }) => Kind::NotPossible,
             Self::Run(RunError::Bind(error) | RunError::Dns(DnsError::Bind(error))) if error.is_not_possible_here() => Kind::NotPossible,
             Self::Run(RunError::Key { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Kind::NotPossible,
+            Self::Cli(CliError::Files(error)) | Self::Run(RunError::Files(error)) => match error.is_permission() {
+                true => Kind::NotPossible,
+                false => Kind::Usage,
+            },
             Self::Run(RunError::Store(error)) if error.is_permission() => Kind::NotPossible,
             _ => Kind::Failed,
         }

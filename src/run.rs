@@ -3,6 +3,8 @@
 //! Sockets are bound before anything starts, so that a port that is taken ends the program with a sentence and not half a server. The
 //! one place, with `lib.rs`, that knows all roles.
 
+mod certificate;
+
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -17,9 +19,11 @@ use jiff::Timestamp;
 use rcgen::KeyPair;
 use sd_notify::NotifyState;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::agent::Agent;
+use crate::certificate::{CertificateError, FilesError};
 use crate::cli::RunArgs;
 use crate::config::{self, AGENT_KEY, Config, ConfigError, Server};
 use crate::control::metrics::{self, Sources};
@@ -33,6 +37,7 @@ use crate::resolver::Resolvers;
 use crate::store::{CommitError, Store, StoreError};
 use crate::supervisor::{Roles, SupervisorError};
 use crate::{dns, gateway, netlink};
+use certificate::OwnCertificate;
 
 /// Visitors of our own name that wait for the page.
 const OWN_QUEUE: usize = 16;
@@ -67,6 +72,12 @@ pub enum RunError {
     /// No randomness, or no key.
     #[error(transparent)]
     Crypto(#[from] KeyError),
+    /// A configured certificate cannot be used.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// The self-signed certificate cannot be made.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// A key cannot be made.
     #[error("a certificate key cannot be made: {0}")]
     CertificateKey(#[from] rcgen::Error),
@@ -120,7 +131,9 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     let traffic = Arc::new(Traffic::default());
 
     let pin = crypto::pin_of(&*crypto::raw_key(&identity.link_key)?);
-    let control = Control::new(server.clone(), pin, store.clone(), Arc::clone(&leases), Arc::clone(&traffic));
+    let certificate = server.gateway.as_ref().map(|_| OwnCertificate::new(&server, &store, &identity)).transpose()?;
+    let shown = certificate.as_ref().map(|certificate| Arc::clone(&certificate.shown));
+    let control = Control::new(server.clone(), pin, store.clone(), Arc::clone(&leases), Arc::clone(&traffic), shown);
     let mut sources = Sources { control: Arc::clone(&control), dns: dns_sockets.as_ref().map(dns::Sockets::counters), gateway: None };
     let socket = ControlSocket::bind(&config.control_socket())?;
     if let (Some(dns), Some(sockets)) = (server.dns.as_ref(), dns_sockets) {
@@ -134,11 +147,13 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         socket.run(control, end).await;
         Ok::<_, io::Error>(())
     });
-    if let (Some(gateway), Some(sockets), Some(link_sockets)) = (server.gateway.clone(), gateway_sockets, link_sockets) {
+    if let (Some(gateway), Some(sockets), Some(link_sockets), Some(certificate)) =
+        (server.gateway.clone(), gateway_sockets, link_sockets, certificate)
+    {
         let (own, visitors) = mpsc::channel(OWN_QUEUE);
         let updates = Updates::new(&server, store.clone());
         let outcomes = updates.outcomes();
-        let page = OwnPage::new(&server.public.name, &identity.certificate_key, updates)?;
+        let page = OwnPage::new(Arc::clone(&certificate.shown), updates, Arc::clone(&certificate.tokens))?;
         let end = roles.end_token();
         roles.start("page", async move {
             page.run(visitors, end).await;
@@ -149,6 +164,7 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         roles.start("link", async move { links.run(&identity, link_sockets).await });
         let gateway = Gateway::new(gateway, vec![server.public.name.clone()], store.clone(), leases, own, traffic, resolvers);
         roles.start_draining("gateway", gateway.run(sockets, roles.drain_token()));
+        certificate.start(roles, &store).await?;
     }
     if !metrics_sockets.is_empty() {
         roles.start("metrics", metrics::run(metrics_sockets, sources, roles.end_token()));
@@ -156,14 +172,16 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     if !loopback {
         roles.start("policy", keep_policy(server, ipv6, store.clone(), roles.end_token()));
     }
-    let end = roles.end_token();
-    roles.start("store", async move {
-        tokio::select! {
-            () = end.cancelled() => Ok(()),
-            error = store.stopped() => Err(error),
-        }
-    });
+    roles.start("store", watch_store(store, roles.end_token()));
     Ok(())
+}
+
+/// Ends the process with the store: nothing could be acknowledged any more.
+async fn watch_store(store: Store, end: CancellationToken) -> Result<(), StoreError> {
+    tokio::select! {
+        () = end.cancelled() => Ok(()),
+        error = store.stopped() => Err(error),
+    }
 }
 
 /// Makes the zones of the store those of the configuration.
@@ -256,7 +274,7 @@ fn tell_of(ipv6: Ipv6) {
 }
 
 /// Keeps the policy up to date with the addresses that this machine gets and loses.
-async fn keep_policy(server: Server, mut told: Ipv6, store: Store, end: tokio_util::sync::CancellationToken) -> Result<(), io::Error> {
+async fn keep_policy(server: Server, mut told: Ipv6, store: Store, end: CancellationToken) -> Result<(), io::Error> {
     let mut addresses = netlink::watch();
     loop {
         tokio::select! {

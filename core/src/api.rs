@@ -158,6 +158,9 @@ pub struct Secrets {
     /// What its settings do not do, though one might think so.
     #[serde(default)]
     pub remarks: Vec<String>,
+    /// The certificate that update clients meet, where a gateway shows one.
+    #[serde(default)]
+    pub certificate: Option<CertificateStatus>,
 }
 
 /// The settings of an update client.
@@ -245,6 +248,46 @@ pub struct Status {
     pub gateway: GatewayStatus,
     /// The hosts.
     pub hosts: Vec<HostEntry>,
+    /// The certificate of the server's own name, where a gateway shows one.
+    #[serde(default)]
+    pub certificate: Option<CertificateStatus>,
+}
+
+/// Where the certificate of the server's own name comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CertificateSource {
+    /// Files of the owner's.
+    Files,
+    /// Ordered from an authority by ACME.
+    Acme,
+    /// Made here, because there is no other.
+    SelfSigned,
+}
+
+impl std::fmt::Display for CertificateSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Files => "files",
+            Self::Acme => "acme",
+            Self::SelfSigned => "self-signed",
+        })
+    }
+}
+
+/// The certificate of the server's own name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// Where it comes from.
+    pub source: CertificateSource,
+    /// When it ends.
+    pub not_after: Timestamp,
+    /// Whether clients take it that know only the public authorities.
+    pub public: bool,
+    /// When the next one is ordered, or ordering is tried again.
+    pub next: Option<Timestamp>,
+    /// Why it is not what it should be, or there is no newer one.
+    pub last_error: Option<String>,
 }
 
 /// A zone's version.

@@ -52,7 +52,8 @@ impl std::fmt::Debug for Identity {
     }
 }
 
-/// What an ACME server knows this server by (RFC 8555 §7.1.2): the account's URL and private key, in the client's own form. Never printed.
+/// What an ACME server knows this server by (RFC 8555 §7.1.2), and how the last tries there went: the account's URL and private key, in
+/// the client's own form. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Account(pub Vec<u8>);
 

@@ -24,6 +24,7 @@ pub mod name;
 pub mod peek;
 pub mod policy;
 mod reader;
+pub mod renewal;
 pub mod reply;
 pub mod route;
 pub mod state;

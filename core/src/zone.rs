@@ -17,6 +17,9 @@ use crate::wire::Type;
 /// The version of the rules in this file: a change of what follows from the same state is a new version of every zone.
 const RULES: u32 = 2;
 
+/// Seconds for which the challenge of our own name may be remembered: the next order's is another one.
+const CHALLENGE_TTL: u32 = 1;
+
 /// What the configuration gives to the zones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZoneParams {
@@ -159,7 +162,7 @@ impl<'a> ZoneView<'a> {
             return Some(self.own(left));
         }
         if let Some(challenge) = self.own_challenge(left) {
-            return Some(Node { challenge: Some(challenge), ttl: self.params.ttl, ..Node::default() });
+            return Some(Node { challenge: Some(challenge), ttl: CHALLENGE_TTL, ..Node::default() });
         }
         // A name with nothing of its own exists if another one is below it (RFC 8020).
         let above_own = || own?.strip_suffix(left)?.ends_with('.').then(Node::default);

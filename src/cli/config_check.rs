@@ -3,20 +3,25 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use fourward_core::api::CertificateSource;
 use serde_json::json;
 
 use super::{CliError, out};
+use crate::certificate::{Certificate, Files, authorities};
 use crate::config::{Agent, Config, Server};
 
 pub(super) fn run(file: &Path, as_json: bool) -> Result<(), CliError> {
     let config = Config::read(file)?;
+    let certificate = config.server.as_ref().map(read_files).transpose()?.flatten();
     if as_json {
-        return out::json(&json!({ "ok": true, "config": file, "roles": roles(&config), "state": config.state }));
+        return out::json(
+            &json!({ "ok": true, "config": file, "roles": roles(&config), "state": config.state, "certificate": source(&config) }),
+        );
     }
     out::line(format_args!("{} is good.", file.display()))?;
     out::line(format_args!("state      {}", config.state.display()))?;
     if let Some(server) = &config.server {
-        explain_server(server)?;
+        explain_server(server, certificate.as_ref())?;
     }
     if let Some(agent) = &config.agent {
         explain_agent(agent)?;
@@ -34,7 +39,17 @@ fn roles(config: &Config) -> Vec<&'static str> {
     present.into_iter().filter(|(_, present)| *present).map(|(role, _)| role).collect()
 }
 
-fn explain_server(server: &Server) -> Result<(), CliError> {
+/// Where the certificate of the server's own name is to come from.
+fn source(config: &Config) -> Option<CertificateSource> {
+    let server = config.server.as_ref().filter(|server| server.gateway.is_some())?;
+    Some(match (&server.control.certificate, &server.acme) {
+        (Some(_), _) => CertificateSource::Files,
+        (None, Some(_)) => CertificateSource::Acme,
+        (None, None) => CertificateSource::SelfSigned,
+    })
+}
+
+fn explain_server(server: &Server, certificate: Option<&Certificate>) -> Result<(), CliError> {
     let addresses: Vec<String> = server.addresses().map(|address| address.to_string()).collect();
     out::line(format_args!("public     {} at {}", server.public.name, addresses.join(", ")))?;
     if let Some(dns) = &server.dns {
@@ -69,6 +84,7 @@ fn explain_server(server: &Server) -> Result<(), CliError> {
         ))?;
         let plain = if server.control.http_updates { ", and over plain HTTP, where everyone on the way reads the password" } else { "" };
         out::line(format_args!("control    takes updates of routers at https://{}/nic/update{plain}", server.public.name))?;
+        explain_certificate(server, certificate)?;
     }
     if !server.control.metrics.is_empty() {
         let metrics = &server.control.metrics;
@@ -82,6 +98,38 @@ fn explain_server(server: &Server) -> Result<(), CliError> {
 
 fn urls(metrics: &[SocketAddr]) -> String {
     metrics.iter().map(|address| format!("http://{address}/metrics")).collect::<Vec<_>>().join(", ")
+}
+
+/// Reads the files that the configuration names: what cannot be used is found here and not by the clients. The owner's certificate, if there is one.
+fn read_files(server: &Server) -> Result<Option<Certificate>, CliError> {
+    if let Some(root) = server.acme.as_ref().and_then(|acme| acme.root.as_ref()) {
+        authorities("acme.root", root)?;
+    }
+    Ok(server.control.certificate.as_ref().map(Files::read).transpose()?)
+}
+
+fn explain_certificate(server: &Server, certificate: Option<&Certificate>) -> Result<(), CliError> {
+    let name = &server.public.name;
+    if let (Some(files), Some(certificate)) = (&server.control.certificate, certificate) {
+        let until = certificate.good().until;
+        out::line(format_args!("           shows the certificate in {}, good until {until:.0}", files.certificate.display()))?;
+        if let Some(fault) = certificate.fault(name, jiff::Timestamp::now()) {
+            out::line(format_args!("           warning: {fault}"))?;
+        }
+        if server.acme.is_some() {
+            out::line(format_args!("acme       orders nothing, because control.certificate is there"))?;
+        }
+        return Ok(());
+    }
+    let Some(acme) = &server.acme else {
+        return out::line(format_args!("           shows a self-signed certificate: there is no [acme] and no control.certificate"));
+    };
+    let inside = server.zones().iter().any(|zone| name.within(zone).is_some());
+    let how = if inside { "DNS, in the zone served here" } else { "HTTP, which needs port 80 of that name" };
+    let to = acme.email.as_ref().map(|email| format!("; it may write to {email}")).unwrap_or_default();
+    out::line(format_args!("acme       orders a certificate for {name} at {}{to}", acme.directory))?;
+    out::line(format_args!("           proves the name by {how}"))?;
+    Ok(())
 }
 
 fn explain_agent(agent: &Agent) -> Result<(), CliError> {

@@ -6,14 +6,10 @@ use fourward_core::name::DnsName;
 use serde_json::json;
 
 use super::{CliError, InitArgs, files, out};
-use crate::config::{Config, DEFAULT_CONFIG};
+use crate::certificate::authorities;
+use crate::config::{Config, DEFAULT_CONFIG, DEFAULT_DIRECTORY};
 
 pub(super) fn run(args: InitArgs) -> Result<(), CliError> {
-    for (flag, given) in [("--acme-directory", args.acme_directory.is_some()), ("--acme-root", args.acme_root.is_some())] {
-        if given {
-            return Err(CliError::Usage(format!("{flag}: not yet: this version orders no certificates; leave it out")));
-        }
-    }
     let zone: DnsName = args.zone.parse().map_err(|error| CliError::Usage(format!("--zone: {error}")))?;
     let name = match &args.name {
         Some(name) => name.parse().map_err(|error| CliError::Usage(format!("--name: {error}")))?,
@@ -21,7 +17,11 @@ pub(super) fn run(args: InitArgs) -> Result<(), CliError> {
     };
     // What is relative to this shell is not to the service.
     let state = std::path::absolute(&args.state).map_err(|source| CliError::file(&args.state, source))?;
-    let args = InitArgs { state, ..args };
+    let root = args.acme_root.as_ref().map(|root| std::path::absolute(root).map_err(|source| CliError::file(root, source))).transpose()?;
+    if let Some(root) = &root {
+        authorities("--acme-root", root)?;
+    }
+    let args = InitArgs { state, acme_root: root, ..args };
     let text = config(&args, &zone, &name);
     // What we write must be what we read: anything that is wrong with the arguments is found here, before the file is there.
     Config::parse(&text, &args.config)?;
@@ -31,7 +31,6 @@ pub(super) fn run(args: InitArgs) -> Result<(), CliError> {
 }
 
 fn config(args: &InitArgs, zone: &DnsName, name: &DnsName) -> String {
-    let email = args.email.as_deref().unwrap_or("me@example.org");
     format!(
         r#"# fourward on the server. `fourward config check` explains this file.
 # Values that are commented out show the defaults.
@@ -60,15 +59,38 @@ zones = ["{zone}"]
 [control]                         # what answers at {name}: a page, and updates of routers by dyndns2
 # http-updates = false            # true: over plain HTTP too, where everyone on the way reads the password
 # metrics = "127.0.0.1:9153"      # for Prometheus, at /metrics; default: none. Who can reach the address reads them
+# certificate = "/etc/…/fullchain.pem"   # your own certificate for {name}, read again when it changes,
+# key = "/etc/…/privkey.pem"             # instead of one that is ordered
 
-# Certificates are ordered by a later version; until then {name} shows a self-signed one.
-# [acme]
-# email = "{email}"
-"#,
+{acme}"#,
         state = quoted(&args.state.display().to_string()),
         ipv4 = list(&args.ipv4),
         ipv6 = list(&args.ipv6),
+        acme = acme(args, name),
     )
+}
+
+/// What orders a certificate, or a comment that would.
+fn acme(args: &InitArgs, name: &DnsName) -> String {
+    if args.no_acme {
+        return format!(
+            "# Orders a certificate for {name}, under the terms of service of the authority; without it, it is self-signed.\n\
+             # [acme]\n# email = \"me@example.org\"\n# directory = \"{DEFAULT_DIRECTORY}\"\n"
+        );
+    }
+    let line = |key: &str, given: Option<String>, default: &str| match given {
+        Some(given) => format!("{key} = {}\n", quoted(&given)),
+        None => format!("# {key} = \"{default}\"\n"),
+    };
+    let root = args.acme_root.as_ref().map(|root| root.display().to_string());
+    [
+        format!("[acme]                            # orders a certificate for {name}; this agrees to the authority's terms of service\n"),
+        line("email", args.email.clone(), "me@example.org"),
+        line("directory", args.acme_directory.clone(), DEFAULT_DIRECTORY),
+        line("root", root, "/etc/…/ca.pem")
+            .replace("ca.pem\"\n", "ca.pem\"         # the CA behind that server's own TLS, where it is a private one\n"),
+    ]
+    .concat()
 }
 
 fn quoted(text: &str) -> String {
@@ -87,6 +109,21 @@ fn records(args: &InitArgs, zone: &DnsName, name: &DnsName) -> Vec<String> {
         v4.into_iter().chain(v6).collect::<Vec<_>>()
     };
     std::iter::once(format!("{zone}.  NS    {name}.")).chain(addresses(name)).collect()
+}
+
+fn of_certificates(args: &InitArgs, name: &DnsName) -> String {
+    if args.no_acme {
+        return format!("No certificate is ordered (--no-acme): {name} shows a self-signed one, or your own (control.certificate).");
+    }
+    let (authority, terms) = match &args.acme_directory {
+        Some(directory) => (directory.as_str(), "its terms of service"),
+        None => ("Let's Encrypt", "its terms of service (https://letsencrypt.org/repository/)"),
+    };
+    let early = if args.email.is_some() { "" } else { "\nWith --email the authority could write to you; without is fine." };
+    format!(
+        "Once the records are there, a certificate for {name} is ordered from {authority} by itself, and renewed. Starting fourward agrees to\n\
+         {terms}; to do without, take [acme] out of the file.{early}"
+    )
 }
 
 fn report(args: &InitArgs, zone: &DnsName, name: &DnsName) -> Result<(), CliError> {
@@ -113,9 +150,7 @@ fn report(args: &InitArgs, zone: &DnsName, name: &DnsName) -> Result<(), CliErro
     let option = if args.config.as_os_str() == DEFAULT_CONFIG { String::new() } else { format!(" --config {}", args.config.display()) };
     let _ = writeln!(text, "Then start it:   systemctl enable --now fourward      (or, in the foreground: fourward run{option})");
     let _ = writeln!(text, "and add a host:  fourward host add cloud{option}");
-    if args.email.is_some() && !args.no_acme {
-        let _ = writeln!(text, "\n--email is noted in the file, as a comment: this version orders no certificates yet.");
-    }
+    let _ = writeln!(text, "\n{}", of_certificates(args, name));
     out::text(format_args!("{text}"))?;
     Ok(())
 }

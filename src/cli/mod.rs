@@ -25,6 +25,7 @@ use fourward_core::host::EditError;
 use fourward_core::join::JoinError;
 
 use crate::agent::RegisterError;
+use crate::certificate::FilesError;
 use crate::config::{ConfigError, DEFAULT_CONFIG, DEFAULT_STATE, HomePorts};
 use crate::crypto::KeyError;
 
@@ -99,15 +100,15 @@ pub struct InitArgs {
     #[arg(long)]
     pub name: Option<String>,
     /// Your mail address, for the certificate authority
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_acme")]
     pub email: Option<String>,
     /// Another certificate authority's ACME directory
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "no_acme")]
     pub acme_directory: Option<String>,
     /// The CA certificate of a private ACME server
-    #[arg(long, value_name = "PEM")]
+    #[arg(long, value_name = "PEM", conflicts_with = "no_acme")]
     pub acme_root: Option<PathBuf>,
-    /// Order no certificates
+    /// Order no certificate: show a self-signed one
     #[arg(long)]
     pub no_acme: bool,
     /// The configuration to write
@@ -256,6 +257,9 @@ pub enum CliError {
     /// The configuration is refused.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A file that the configuration names is refused.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// A setting is malformed.
     #[error(transparent)]
     Edit(#[from] EditError),

@@ -1,6 +1,6 @@
 //! `status`.
 
-use fourward_core::api::{Reply, Request, Status};
+use fourward_core::api::{CertificateSource, CertificateStatus, Reply, Request, Status};
 
 use super::client::ask;
 use super::{CliError, ServerArgs, host, out};
@@ -23,9 +23,25 @@ fn describe(status: &Status) -> String {
         zones.join(", "),
         gateway.connections,
         gateway.bytes
-    );
+    ) + &status.certificate.as_ref().map(certificate).unwrap_or_default();
     if status.hosts.is_empty() {
         return format!("{head}no host yet: fourward host add cloud\n");
     }
     format!("{head}\n{}", host::list(&status.hosts))
+}
+
+fn certificate(certificate: &CertificateStatus) -> String {
+    let what = match certificate.source {
+        CertificateSource::Files => "from your files (control.certificate)",
+        CertificateSource::Acme => "ordered by ACME",
+        CertificateSource::SelfSigned => "self-signed",
+    };
+    let mut text = format!("certificate  {what}, good until {:.0}", certificate.not_after);
+    if let Some(next) = certificate.next {
+        text.push_str(&format!("; the next is ordered at {next:.0}"));
+    }
+    if let Some(error) = &certificate.last_error {
+        text.push_str(&format!("\n  trouble  {error}"));
+    }
+    text + "\n"
 }

@@ -11,7 +11,11 @@ use std::time::Duration;
 
 use fourward_core::name::{DnsName, NameError};
 
+use crate::certificate::Files;
 use crate::redact;
+
+/// Where certificates are ordered if nobody says otherwise: Let's Encrypt.
+pub const DEFAULT_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// Where the configuration is if nobody says otherwise.
 pub const DEFAULT_CONFIG: &str = "/etc/fourward/fourward.toml";
@@ -44,15 +48,30 @@ pub struct Server {
     pub gateway: Option<Gateway>,
     /// What answers on our own name.
     pub control: Control,
+    /// Where a certificate for our own name is ordered, if one is.
+    pub acme: Option<Acme>,
 }
 
 /// What answers on our own name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Control {
+    /// The owner's own certificate, if there is one.
+    pub certificate: Option<Files>,
     /// Whether routers' updates are taken over plain HTTP too, where everyone on the way reads the password.
     pub http_updates: bool,
     /// Where metrics are read, by everyone who can reach it.
     pub metrics: Vec<SocketAddr>,
+}
+
+/// Where a certificate for our own name is ordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acme {
+    /// Where the authority may write to.
+    pub email: Option<String>,
+    /// URL of the directory of its ACME server (RFC 8555 §7.1.1).
+    pub directory: String,
+    /// The certificate of the authority behind that server's own TLS, where that is a private one.
+    pub root: Option<PathBuf>,
 }
 
 /// What the world is told about this server.

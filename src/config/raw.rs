@@ -11,7 +11,10 @@ use fourward_core::name::DnsName;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Agent, Config, ConfigError, Control, DEFAULT_STATE, Dns, Gateway, HomePorts, Public, Server, Timeouts};
+use super::{
+    Acme, Agent, Config, ConfigError, Control, DEFAULT_DIRECTORY, DEFAULT_STATE, Dns, Gateway, HomePorts, Public, Server, Timeouts,
+};
+use crate::certificate::Files;
 
 /// RFC 2308 §5 caps negative answers by the SOA minimum, which is the same 60 s: a move is known everywhere after a minute.
 const TTL: u32 = 60;
@@ -134,8 +137,8 @@ struct RawTimeouts {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawControl {
-    certificate: Option<IgnoredAny>,
-    key: Option<IgnoredAny>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
     http_updates: Option<bool>,
     metrics: Option<OneOrMore>,
     sessions: Option<IgnoredAny>,
@@ -151,9 +154,9 @@ enum OneOrMore {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawAcme {
-    email: Option<IgnoredAny>,
-    directory: Option<IgnoredAny>,
-    root: Option<IgnoredAny>,
+    email: Option<String>,
+    directory: Option<String>,
+    root: Option<PathBuf>,
     external_account: Option<IgnoredAny>,
 }
 
@@ -175,12 +178,18 @@ impl TryFrom<Raw> for Config {
 
     fn try_from(raw: Raw) -> Result<Self, ConfigError> {
         raw.refuse_later_keys()?;
+        let files = raw.control.as_ref().is_some_and(|control| control.certificate.is_some());
+        for (key, given) in [("[acme]", raw.acme.is_some()), ("control.certificate", files)] {
+            if given && raw.gateway.is_none() {
+                return Err(value(key, "a certificate is shown by the gateway, and there is no [gateway]; add it, or take this out"));
+            }
+        }
         let server = match (raw.dns, raw.gateway) {
             (None, None) if raw.control.as_ref().is_some_and(|control| control.metrics.is_some()) => {
                 return Err(value("control.metrics", "there is nothing to count without [dns] or [gateway]; take the line out"));
             }
             (None, None) => None,
-            (dns, gateway) => Some(server(raw.public, dns, gateway, raw.control)?),
+            (dns, gateway) => Some(server(raw.public, dns, gateway, raw.control, raw.acme)?),
         };
         let agent = raw.agent.map(agent).transpose()?;
         if server.is_none() && agent.is_none() {
@@ -204,14 +213,8 @@ impl Raw {
             ("dns.keys", dns.is_some_and(|t| t.keys.is_some())),
             ("dns.dnssec = true", dns.is_some_and(|t| t.dnssec == Some(true))),
             ("gateway.source-prefix", gateway.is_some_and(|t| t.source_prefix.is_some())),
-            ("control.certificate", control.is_some_and(|t| t.certificate.is_some())),
-            ("control.key", control.is_some_and(|t| t.key.is_some())),
             ("control.sessions", control.is_some_and(|t| t.sessions.is_some())),
-            ("acme.email", acme.is_some_and(|t| t.email.is_some())),
-            ("acme.directory", acme.is_some_and(|t| t.directory.is_some())),
-            ("acme.root", acme.is_some_and(|t| t.root.is_some())),
             ("acme.external-account", acme.is_some_and(|t| t.external_account.is_some())),
-            ("[acme]", acme.is_some()),
             ("agent.pinhole", agent.is_some_and(|t| t.pinhole.is_some())),
             ("agent.certificates", agent.is_some_and(|t| t.certificates.is_some())),
         ];
@@ -227,6 +230,7 @@ fn server(
     dns: Option<RawDns>,
     gateway: Option<RawGateway>,
     control: Option<RawControl>,
+    acme: Option<RawAcme>,
 ) -> Result<Server, ConfigError> {
     let Some(public) = public else {
         return Err(value("[public]", "missing: [dns] and [gateway] need the addresses that the world is told"));
@@ -242,7 +246,28 @@ fn server(
     let own_dns = dns.as_ref().map_or_else(Vec::new, |dns| dns.addresses(&public));
     let gateway = gateway.map(|gateway| gateway.parse(&own_dns)).transpose()?;
     let control = control.map(RawControl::parse).transpose()?.unwrap_or_default();
-    Ok(Server { public, dns, gateway, control })
+    let acme = acme.map(RawAcme::parse).transpose()?;
+    Ok(Server { public, dns, gateway, control, acme })
+}
+
+impl RawAcme {
+    fn parse(self) -> Result<Acme, ConfigError> {
+        let directory = self.directory.unwrap_or_else(|| DEFAULT_DIRECTORY.into());
+        // The account's key signs what is sent there, and what is fetched there is trusted.
+        if !directory.parse::<hyper::Uri>().is_ok_and(|url| url.scheme_str() == Some("https") && url.host().is_some()) {
+            return Err(value("acme.directory", &format!("{directory} is no URL of an ACME directory; expected https://…")));
+        }
+        if let Some(email) = self.email.as_ref().filter(|email| !is_address(email)) {
+            return Err(value("acme.email", &format!("{email} is no mail address; expected one, like me@example.org, or nothing")));
+        }
+        Ok(Acme { email: self.email, directory, root: self.root })
+    }
+}
+
+/// Whether `text` can stand behind `mailto:` as one address (RFC 8555 §7.3 permits no more).
+fn is_address(text: &str) -> bool {
+    let plain = text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ',' | '?' | '%' | '&' | ':' | '<' | '>' | '"'));
+    plain && text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.parse::<DnsName>().is_ok())
 }
 
 impl RawPublic {
@@ -314,7 +339,15 @@ impl RawControl {
         if metrics.len() > METRICS {
             return Err(value("control.metrics", &format!("{} addresses; {METRICS} is the most", metrics.len())));
         }
-        Ok(Control { http_updates: self.http_updates.unwrap_or(false), metrics })
+        let certificate = match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => Some(Files { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => return Err(value("control.key", "missing: control.certificate is there, and is of no use without its key")),
+            (None, Some(_)) => {
+                return Err(value("control.certificate", "missing: control.key is there; name the certificate that it is for"));
+            }
+        };
+        Ok(Control { certificate, http_updates: self.http_updates.unwrap_or(false), metrics })
     }
 }
 

@@ -77,8 +77,7 @@ fn an_unknown_key_is_named_with_its_line() {
 fn keys_of_later_versions_are_refused_by_name() {
     let later = [
         ("[store]\netcd = [\"https://10.0.0.1:2379\"]", "store.etcd"),
-        ("[acme]\nemail = \"me@example.org\"", "acme.email"),
-        ("[control]\ncertificate = \"/a\"", "control.certificate"),
+        ("[acme]\nexternal-account = { id = \"x\" }", "acme.external-account"),
     ];
     for (lines, key) in later {
         refused(&format!("{SERVER}{lines}\n"), &[key, "not yet"]);
@@ -86,6 +85,35 @@ fn keys_of_later_versions_are_refused_by_name() {
     refused(&format!("{SERVER}source-prefix = \"2001:db8::/96\"\n"), &["gateway.source-prefix", "not yet"]);
     refused(&SERVER.replace("[gateway]", "dnssec = true\n[gateway]"), &["dns.dnssec", "not yet"]);
     refused(&SERVER.replace("[gateway]", "secondaries = []\n[gateway]"), &["dns.secondaries", "not yet"]);
+}
+
+#[test]
+fn a_certificate_is_ordered_where_there_is_acme_and_comes_from_files_where_they_are_named() {
+    let server = |more: &str| parse(&format!("{SERVER}{more}")).expect(more).server.expect("server");
+    assert_eq!((server("").acme, server("").control.certificate), (None, None));
+    let acme = Acme { email: None, directory: DEFAULT_DIRECTORY.into(), root: None };
+    assert_eq!(server("[acme]\n").acme, Some(acme.clone()));
+    assert_eq!(server(&format!("[acme]\ndirectory = \"{DEFAULT_DIRECTORY}\"\n")).acme, Some(acme));
+    let own = server("[acme]\nemail = \"me@example.org\"\ndirectory = \"https://10.0.0.1:14000/dir\"\nroot = \"/etc/ca.pem\"\n").acme;
+    let (email, directory) = (Some("me@example.org".into()), "https://10.0.0.1:14000/dir".into());
+    assert_eq!(own, Some(Acme { email, directory, root: Some("/etc/ca.pem".into()) }));
+    let files = server("[control]\ncertificate = \"/a\"\nkey = \"/b\"\n").control.certificate;
+    assert_eq!(files, Some(Files { certificate: "/a".into(), key: "/b".into() }));
+}
+
+#[test]
+fn half_a_certificate_and_an_authority_that_cannot_be_asked_are_refused() {
+    refused(&format!("{SERVER}[control]\ncertificate = \"/a\"\n"), &["control.key", "missing"]);
+    refused(&format!("{SERVER}[control]\nkey = \"/a\"\n"), &["control.certificate", "missing"]);
+    for directory in ["http://acme.example/dir", "acme.example", "https://", "/dir", ""] {
+        refused(&format!("{SERVER}[acme]\ndirectory = \"{directory}\"\n"), &["acme.directory", "https://"]);
+    }
+    for email in ["", "me", "me@", "@example.org", "a@example.org,b@example.org", "a b@example.org", "mailto:a@example.org"] {
+        refused(&format!("{SERVER}[acme]\nemail = \"{email}\"\n"), &["acme.email", "mail address"]);
+    }
+    let no_gateway = SERVER.replace("[gateway]", "");
+    refused(&format!("{no_gateway}[acme]\n"), &["[acme]", "[gateway]"]);
+    refused(&format!("{no_gateway}[control]\ncertificate = \"/a\"\nkey = \"/b\"\n"), &["control.certificate", "[gateway]"]);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use fourward_core::name::{HostName, NameError};
 use fourward_core::state::State;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::certificate::Shown;
 use crate::config::Server;
 use crate::crypto::{self, KeyError};
 use crate::gateway::Traffic;
@@ -41,6 +42,7 @@ pub struct Control {
     store: Store,
     leases: Arc<Leases>,
     traffic: Arc<Traffic>,
+    certificate: Option<Arc<Shown>>,
 }
 
 /// Why a request is not carried out.
@@ -61,9 +63,16 @@ enum Failure {
 }
 
 impl Control {
-    /// A control whose join strings pin `pin`.
-    pub fn new(server: Server, pin: Digest, store: Store, leases: Arc<Leases>, traffic: Arc<Traffic>) -> Arc<Self> {
-        Arc::new(Self { server, pin, store, leases, traffic })
+    /// A control whose join strings pin `pin`; `certificate` is what our own name shows, where there is a gateway.
+    pub fn new(
+        server: Server,
+        pin: Digest,
+        store: Store,
+        leases: Arc<Leases>,
+        traffic: Arc<Traffic>,
+        certificate: Option<Arc<Shown>>,
+    ) -> Arc<Self> {
+        Arc::new(Self { server, pin, store, leases, traffic, certificate })
     }
 
     /// Carries out `request`.
@@ -120,7 +129,9 @@ impl Control {
         let join = JoinString { gateways: vec![self.peer()], host: host.dual(), secret: Secret::new(join) };
         let update = Update { url: self.update_url(), user: self.short(&host), password, router: host.router() };
         let remarks = state.host(&host).map(|known| self.remarks(&host, known)).unwrap_or_default();
-        Ok(Reply::Secrets(Secrets { host: self.short(&host), names: names(&host), join: join.reveal(), update, remarks }))
+        let (short, names) = (self.short(&host), names(&host));
+        let certificate = self.certificate.as_ref().map(|shown| shown.status());
+        Ok(Reply::Secrets(Secrets { host: short, names, join: join.reveal(), update, remarks, certificate }))
     }
 
     /// Where routers and update clients go.
@@ -151,6 +162,7 @@ impl Control {
             zones: self.zones(&state),
             gateway: GatewayStatus { connections: counts.open, bytes: counts.to_homes + counts.to_clients },
             hosts: self.entries(&state),
+            certificate: self.certificate.as_ref().map(|shown| shown.status()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the server's own name shows over HTTPS: a plain page, and where routers send their updates.
 //!
-//! The gateway hands over connections whose SNI is our own name, with the bytes that it has read, and updates in plain HTTP. The certificate is self-signed, from
-//! a key in the store, until one is ordered. The page tells strangers nothing that DNS does not.
+//! The gateway hands over connections whose SNI is our own name, with the bytes that it has read, and in plain HTTP updates and what an authority
+//! asks before it gives a certificate. Which certificate is shown is not decided here. The page tells strangers nothing that DNS does not.
 
 use std::convert::Infallible;
 use std::io::Cursor;
@@ -18,12 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    NameConstraints,
-};
 use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
@@ -34,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Updates;
+use crate::certificate::{Shown, Tokens, is_challenge};
 use crate::crypto;
 use crate::gateway::{OwnConnection, Protocol};
 
@@ -49,9 +45,6 @@ const VISIT: Duration = Duration::from_secs(60);
 /// Why the page cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
-    /// The key or the certificate is unusable.
-    #[error("the certificate of our own name cannot be made: {0}")]
-    Certificate(#[from] rcgen::Error),
     /// TLS cannot be set up.
     #[error("TLS of our own name cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
@@ -62,24 +55,23 @@ pub struct OwnPage {
     tls: Arc<ServerConfig>,
     page: Bytes,
     updates: Updates,
+    tokens: Arc<Tokens>,
 }
 
 impl OwnPage {
-    /// The page of the server called `name`, under a certificate that `key` (PKCS #8) signs itself, with `updates` beside it.
+    /// The page of the server under the certificate that is `shown`, with `updates` beside it, and the answers to an authority.
     ///
     /// # Errors
-    /// The key is unusable.
-    pub fn new(name: &DnsName, key: &[u8], updates: Updates) -> Result<Arc<Self>, PageError> {
-        let pair = KeyPair::try_from(key)?;
-        let chain = self_signed(name, &pair)?;
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec()));
+    /// TLS cannot be set up.
+    pub fn new(shown: Arc<Shown>, updates: Updates, tokens: Arc<Tokens>) -> Result<Arc<Self>, PageError> {
+        let page = page(shown.name()).into();
         let mut tls = ServerConfig::builder_with_provider(crypto::tls_provider())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_single_cert(chain, key)?;
+            .with_cert_resolver(shown);
         // Old update clients speak, and ask for, HTTP/1.0.
         tls.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
-        Ok(Arc::new(Self { tls: Arc::new(tls), page: page(name).into(), updates }))
+        Ok(Arc::new(Self { tls: Arc::new(tls), page, updates, tokens }))
     }
 
     /// Serves the connections that `own` brings, until cancelled.
@@ -120,13 +112,14 @@ impl OwnPage {
             async move {
                 Ok::<_, Infallible>(match request.uri().path_and_query() {
                     Some(target) if dyndns::is_update(target.as_str()) => page.updates.answer(protocol, peer, &request).await,
+                    Some(target) if is_challenge(target.as_str()) => page.prove(target.as_str(), &request),
                     _ => page.answer(&request),
                 })
             }
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(16 * 1024);
-        // In the clear there is nothing but updates: what else comes is for the gateway, on a connection of its own.
+        // In the clear there is nothing but updates and an authority's question: what else comes is for the gateway, on a connection of its own.
         http.keep_alive(protocol == Protocol::Tls);
         let _ = http.serve_connection(TokioIo::new(stream), service).await;
     }
@@ -151,6 +144,15 @@ impl OwnPage {
         }
     }
 
+    /// The answer to an authority that asks for `target` (RFC 8555 §8.3).
+    fn prove(&self, target: &str, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let Some(answer) = self.tokens.answer(target).filter(|_| request.method() == Method::GET) else { return self.answer(request) };
+        let mut response = Response::new(Full::new(answer.into()));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let (status, body) = match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/") => (StatusCode::OK, self.page.clone()),
@@ -169,23 +171,6 @@ impl OwnPage {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"));
         response
     }
-}
-
-/// A certificate for `name` and, behind it, the one that signs it, with one key. The second is what clients may be told to trust: both are
-/// made anew at each start, and only an authority is known again by its name and key. It can speak for `name` alone.
-fn self_signed(name: &DnsName, key: &KeyPair) -> Result<Vec<CertificateDer<'static>>, rcgen::Error> {
-    let mut authority = CertificateParams::default();
-    authority.distinguished_name.push(DnType::CommonName, format!("{name} (fourward, self-signed)"));
-    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let only = GeneralSubtree::DnsName(name.to_string());
-    authority.name_constraints = Some(NameConstraints { permitted_subtrees: vec![only], excluded_subtrees: Vec::new() });
-    let mut own = CertificateParams::new(vec![name.to_string()])?;
-    own.distinguished_name.push(DnType::CommonName, "fourward");
-    own.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let root = authority.self_signed(key)?.into();
-    let leaf = own.signed_by(key, &Issuer::from_params(&authority, key))?.into();
-    Ok(vec![leaf, root])
 }
 
 fn page(name: &DnsName) -> String {

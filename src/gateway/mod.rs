@@ -55,7 +55,7 @@ pub enum Protocol {
 #[derive(Debug)]
 pub struct Sockets(Vec<(Protocol, std::net::TcpListener)>);
 
-/// A connection for one of the gateway's own names: TLS, or an update of a router in plain HTTP.
+/// A connection for one of the gateway's own names: TLS, or in plain HTTP an update of a router or an authority's question.
 #[derive(Debug)]
 pub struct OwnConnection {
     /// The connection.

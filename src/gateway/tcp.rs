@@ -26,6 +26,7 @@ use super::refuse::{self, Alert};
 use super::relays::{Place, Seat};
 use super::splice::Relay;
 use super::{Held, OwnConnection, Protocol, Reason, Shared};
+use crate::certificate::is_challenge;
 
 /// So much of what a client says first stays in the kernel until it is understood: half a hello costs this process nothing. A socket
 /// need not hold the 64 KiB that a hello may have, so what is longer is read.
@@ -127,8 +128,8 @@ async fn http(shared: &Shared, visitor: Box<Visitor>) -> Option<Carried> {
                 shared.traffic.refuse(Reason::Direct);
                 refuse::misdirected(&head, &host)
             }
-            // Not redirected: the password is in the clear already, and the answer says so.
-            Target::Own if dyndns::is_update(&head.path) => {
+            // Not redirected: the password is in the clear already, and the answer says so; and an authority asks here and nowhere else.
+            Target::Own if dyndns::is_update(&head.path) || is_challenge(&head.path) => {
                 shared.own_connection(OwnConnection { stream, protocol: Protocol::Http, peer, read, held });
                 return None;
             }

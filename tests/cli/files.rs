@@ -97,6 +97,68 @@ fn init_writes_what_config_check_accepts_and_says_what_to_enter_at_the_registrar
 }
 
 #[test]
+fn init_orders_a_certificate_unless_it_is_told_not_to() {
+    let folder = TempDir::new().expect("folder");
+    let file = folder.path().join("fourward.toml");
+    let told = |more: &[&str], printed: &[&str], explained: &[&str]| {
+        let _ = fs::remove_file(&file);
+        let said = init(folder.path(), more).ok().out;
+        printed.iter().for_each(|part| assert!(said.contains(part), "{more:?}: no {part:?} in:\n{said}"));
+        let said = check(&file).ok().out;
+        explained.iter().for_each(|part| assert!(said.contains(part), "{more:?}: no {part:?} in:\n{said}"));
+    };
+    let default = "https://acme-v02.api.letsencrypt.org/directory";
+    told(&[], &["Let's Encrypt", "terms of service", "--email"], &["orders a certificate for gw.dyn.example.org", default, "by DNS"]);
+    told(&["--email", "me@example.org"], &["terms of service"], &["it may write to me@example.org"]);
+    told(&["--name", "gw.example.org"], &["gw.example.org is ordered"], &["by HTTP"]);
+    told(&["--no-acme"], &["--no-acme", "self-signed"], &["self-signed"]);
+
+    let pem = rcgen::generate_simple_self_signed(["ca.example".into()]).expect("a certificate").cert.pem();
+    fs::write(folder.path().join("ca.pem"), &pem).expect("written");
+    let _ = fs::remove_file(&file);
+    let (config, state) = (file.to_str().expect("UTF-8"), folder.path().join("state"));
+    let mut command = Command::new(FOURWARD);
+    command.current_dir(folder.path()).args(["init", "--zone", "dyn.example.org", "--ipv4", "192.0.2.11", "--ipv6", "2001:db8:a::11"]);
+    command.args(["--acme-directory", "https://acme.example/dir", "--acme-root", "ca.pem", "--config", config, "--state"]).arg(state);
+    Said::of(command.output().expect("init")).ok();
+    let written = fs::read_to_string(&file).expect("written");
+    let root = folder.path().join("ca.pem").display().to_string();
+    assert!(written.contains(&format!("root = \"{root}\"")) && written.contains("directory = \"https://acme.example/dir\""), "{written}");
+    check(&file).ok();
+    fs::write(folder.path().join("ca.pem"), "no PEM").expect("written");
+    check(&file).failed(2, &["acme.root", &root, "no certificate in it"]);
+}
+
+#[test]
+fn a_certificate_of_the_owner_s_is_explained_and_refused_where_it_cannot_be_used() {
+    let folder = TempDir::new().expect("folder");
+    let file = folder.path().join("fourward.toml");
+    init(folder.path(), &[]).ok();
+    let base = fs::read_to_string(&file).expect("written");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let made = |names: &[&str], name: &str| {
+        let made = rcgen::generate_simple_self_signed(names.iter().map(ToString::to_string).collect::<Vec<_>>()).expect("a certificate");
+        fs::write(path(&format!("{name}.pem")), made.cert.pem()).expect("written");
+        fs::write(path(&format!("{name}.key")), made.signing_key.serialize_pem()).expect("written");
+    };
+    made(&["gw.dyn.example.org"], "own");
+    made(&["other.example.org"], "other");
+    let checked = |certificate: &str, key: &str| {
+        let files = format!("[control]\ncertificate = \"{}\"\nkey = \"{}\"\n", path(certificate), path(key));
+        fs::write(&file, base.replace("[control]", &files)).expect("written");
+        check(&file)
+    };
+    let said = checked("own.pem", "own.key").ok().out;
+    assert!(said.contains("own.pem, good until") && said.contains("orders nothing") && !said.contains("warning"), "{said}");
+    let said = checked("other.pem", "other.key").ok().out;
+    assert!(said.contains("warning: it is not for gw.dyn.example.org"), "{said}");
+    checked("own.pem", "other.key").failed(2, &["control.key", "other.key", "not the key"]);
+    checked("own.key", "own.key").failed(2, &["control.certificate", "own.key", "no certificate in it"]);
+    checked("own.pem", "own.pem").failed(2, &["control.key", "own.pem", "no private key"]);
+    checked("none.pem", "own.key").failed(2, &["control.certificate", "none.pem", "No such file"]);
+}
+
+#[test]
 fn init_with_a_name_outside_the_zone_needs_no_glue() {
     let folder = TempDir::new().expect("folder");
     let said = init(folder.path(), &["--name", "gw.example.org", "--ipv4", "192.0.2.12"]).ok();
@@ -118,7 +180,10 @@ fn init_overwrites_nothing_and_refuses_what_cannot_be_served() {
     init(folder.path(), &[]).failed(1, &["fourward.toml", "exists already", "move it away"]);
     assert_eq!(fs::read_to_string(&file).expect("there"), "mine");
     fs::remove_file(&file).expect("removed");
-    init(folder.path(), &["--acme-directory", "https://acme.example"]).failed(2, &["--acme-directory", "not yet"]);
+    init(folder.path(), &["--acme-directory", "http://acme.example/dir"]).failed(2, &["acme.directory", "https://"]);
+    init(folder.path(), &["--acme-root", "/nowhere/ca.pem"]).failed(2, &["--acme-root", "/nowhere/ca.pem"]);
+    init(folder.path(), &["--email", "me"]).failed(2, &["acme.email", "mail address"]);
+    init(folder.path(), &["--no-acme", "--email", "me@example.org"]).failed(2, &["--no-acme", "--email"]);
     init(folder.path(), &["--ipv4", "192.0.2.11"]).failed(2, &["192.0.2.11", "twice"]);
     init(folder.path(), &["--name", "no_name..x"]).failed(2, &["--name"]);
     fourward(&["init", "--zone", "dyn.example.org", "--ipv4", "2001:db8::1", "--ipv6", "2001:db8::1"])
@@ -164,7 +229,7 @@ fn a_config_that_is_refused_is_a_matter_of_usage() {
         ("[dns]\nzones = [\"a.org\"]\nsecondaries = []", "dns.secondaries"),
         ("[dns]\nzones = [\"a.org\"]\nkeys = []", "dns.keys"),
         ("[gateway]\nsource-prefix = \"2001:db8::/64\"", "gateway.source-prefix"),
-        ("[acme]\nemail = \"me@example.org\"", "acme.email"),
+        ("[acme]\nexternal-account = \"x\"", "acme.external-account"),
     ];
     for (text, key) in later {
         refused(&format!("{public}{text}\n"), &[key, "not yet"]);

@@ -16,7 +16,8 @@ fn hosts_are_added_listed_shown_changed_and_removed() {
         let server = Server::start();
         assert_eq!(server.json(&["host", "list"]), json!([]));
         let added = server.json(&["host", "add", "cloud", "alias=owncloud.example.org"]);
-        assert_eq!(keys(&added), ["host", "join", "names", "remarks", "update"]);
+        assert_eq!(keys(&added), ["certificate", "host", "join", "names", "remarks", "update"]);
+        assert_eq!((&added["certificate"]["source"], &added["certificate"]["public"]), (&json!("self-signed"), &json!(false)));
         assert_eq!(added["names"], json!({ "dual": "cloud.dyn.example.org", "twin": "cloud-ip6only.dyn.example.org" }));
         assert_eq!(keys(&added["update"]), ["password", "router", "url", "user"]);
         assert_eq!((&added["host"], &added["update"]["user"]), (&json!("cloud"), &json!("cloud")));
@@ -62,6 +63,7 @@ fn the_status_has_zones_gateway_and_hosts() {
         has(&before, &["zones", "gateway", "hosts", "version"]);
         assert_eq!((before["zones"].as_array().expect("zones").len(), &before["zones"][0]["name"]), (1, &json!("dyn.example.org")));
         has(&before["gateway"], &["connections", "bytes"]);
+        assert_eq!(keys(&before["certificate"]), ["last_error", "next", "not_after", "public", "source"]);
         assert_eq!((&before["gateway"], &before["hosts"]), (&json!({ "connections": 0, "bytes": 0 }), &json!([])));
         server.ask(&["host", "add", "nas", "address-from=static", "address=2001:db8:9::1"]).ok();
         let after = server.json(&["status"]);
@@ -69,6 +71,7 @@ fn the_status_has_zones_gateway_and_hosts() {
         assert!(serial(&after) > serial(&before));
         let for_people = server.ask(&["status"]).ok().out;
         assert!(for_people.contains("dyn.example.org (serial") && for_people.contains("2001:db8:9::1"), "{for_people}");
+        assert!(for_people.contains("certificate  self-signed, good until"), "{for_people}");
         assert_eq!(server.running.take().expect("running").end(), Some(0), "SIGTERM is a good end");
         assert!(!server.folder.path().join("state/control.sock").exists());
     });

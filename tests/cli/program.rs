@@ -167,7 +167,7 @@ impl Server {
     pub(crate) fn start() -> Self {
         let folder = TempDir::new().expect("folder");
         let (config, state) = (folder.path().join("fourward.toml"), folder.path().join("state"));
-        let arguments = ["init", "--zone", "dyn.example.org", "--ipv4", "192.0.2.11", "--ipv6", "2001:db8:a::11", "--config"];
+        let arguments = ["init", "--zone", "dyn.example.org", "--ipv4", "192.0.2.11", "--ipv6", "2001:db8:a::11", "--no-acme", "--config"];
         let arguments = arguments.map(OsStr::new).into_iter().chain([config.as_os_str(), OsStr::new("--state"), state.as_os_str()]);
         fourward(&arguments.collect::<Vec<_>>()).ok();
         let running = Running::start(&config);

@@ -163,6 +163,18 @@ async fn own_names_are_handed_over_with_what_was_read() {
 }
 
 #[tokio::test]
+async fn an_authority_s_question_to_our_own_name_is_handed_over_and_is_no_home_s() {
+    let mut rig = Rig::start().await;
+    let question = format!("GET /.well-known/acme-challenge/token HTTP/1.1\r\nHost: {OWN}\r\n\r\n");
+    for v6 in [false, true] {
+        let bytes = question.as_bytes();
+        let _client = if v6 { rig.client_v6(Protocol::Http, bytes).await } else { rig.client(Protocol::Http, bytes).await };
+        let own = within(rig.own.recv()).await.expect("handed over");
+        assert_eq!((own.protocol, own.read), (Protocol::Http, question.clone().into_bytes()));
+    }
+}
+
+#[tokio::test]
 async fn own_names_redirect_to_https() {
     let rig = Rig::start().await;
     let page = http(&rig, &format!("GET /hosts?x=y HTTP/1.1\r\nHost: {OWN}\r\n\r\n")).await;

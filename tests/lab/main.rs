@@ -1,11 +1,11 @@
 //! The figure in network namespaces: real clients, a real renumbering, and what the *client* sees.
 //!
 //! Read `topology` first: it draws the machines. `lab` builds them with the DNS around them
-//! (`registry`) and the web service at home (`web`); `roles` starts this package's own binary in two
+//! (`registry`) and the web service at home (`web`); `authority` gives certificates, where a story needs them; `roles` starts this package's own binary in two
 //! of them; `renumber` changes the home's address; `probe` and `stranger` watch. The tests are in
 //! `scenarios`, one story a file; `scenarios::ground` proves the lab itself, without fourward.
 //!
-//! Needs root and Debian's packages iproute2, nftables, nsd, unbound, apache2, rclone, curl, dnsutils,
+//! Needs root and Debian's packages iproute2, nftables, nsd, unbound, pebble, apache2, rclone, curl, dnsutils,
 //! bind9-host, openssl and util-linux. It fails, never skips, where they are missing. Everything happens inside the
 //! namespaces. Left out: loss and delay (`netem` is not in every kernel).
 #![allow(
@@ -16,6 +16,7 @@
     reason = "a test that cannot go on says so by panicking; clippy's own exemption covers only the #[test] functions"
 )]
 
+mod authority;
 mod bystander;
 mod clock;
 mod daemon;

@@ -67,6 +67,9 @@ fn registrar_zone() -> String {
          dyn NS gw.dyn\n\
          gw.dyn A {VPS4}\n\
          gw.dyn AAAA {VPS6}\n\
+         gw A {VPS4}\n\
+         gw AAAA {VPS6}\n\
+         acme A {RESOLVER4}\n\
          owncloud CNAME cloud.dyn\n\
          gwalias CNAME gw.dyn\n\
          twinalias CNAME cloud-ip6only.dyn\n\

@@ -45,10 +45,17 @@ pub(crate) struct Role {
 impl Lab {
     /// The gateway, with the zone and without hosts.
     pub(crate) fn start_vps(&self) -> Role {
+        self.start_vps_with(&["--no-acme"], |written| written)
+    }
+
+    /// The same, with these options of `init`, and the config that it wrote changed.
+    pub(crate) fn start_vps_with(&self, options: &[&str], change: impl FnOnce(String) -> String) -> Role {
         let (config, state) = self.files_of("vps");
-        let arguments = ["init", "--zone", ZONE, "--ipv4", VPS4, "--ipv6", VPS6, "--no-acme", "--config", &config, "--state", &state];
-        let output = self.ns(Vps).run(fourward(), &arguments);
+        let arguments = ["init", "--zone", ZONE, "--ipv4", VPS4, "--ipv6", VPS6, "--config", &config, "--state", &state];
+        let output = self.ns(Vps).run(fourward(), &[&arguments, options].concat());
         assert!(output.status.success(), "fourward init: {}", said(&output));
+        let written = std::fs::read_to_string(&config).expect("the config");
+        std::fs::write(&config, change(written)).expect("the config, changed");
         let mut vps = self.run_role(Vps, "vps", &config);
         let (ns, question) = (self.ns(Vps), ["status", "--json", "--config", &config]);
         vps.daemon.ready("the gateway", START, || ns.run(fourward(), &question).status.success());
