@@ -14,6 +14,7 @@ use fourward_core::peek::Peek;
 pub mod client_hello;
 pub mod demux;
 pub mod dns_message;
+pub mod host_line;
 pub mod http_head;
 pub mod join;
 pub mod link_message;
@@ -23,10 +24,11 @@ pub mod stored_record;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is also its corpus's.
-pub const TARGETS: [(&str, Check); 7] = [
+pub const TARGETS: [(&str, Check); 8] = [
     ("client_hello", client_hello::check),
     ("demux", demux::check),
     ("dns_message", dns_message::check),
+    ("host_line", host_line::check),
     ("http_head", http_head::check),
     ("join", join::check),
     ("link_message", link_message::check),
