@@ -413,6 +413,18 @@ fn a_state_directory_that_cannot_be_is_not_called_damaged() {
     assert!(matches!(open(&dir.path().join("state")), Err(StoreError::Io { .. })));
 }
 
+/// A line of an import.
+fn any_line() -> impl Strategy<Value = String> {
+    let says = [
+        r#""removed":"LABEL","at":"2026-01-01T00:00:00Z""#,
+        r#""host":"LABEL","settings":["alias=x.org","wildcard=on"]"#,
+        r#""host":"LABEL","proven":{"address":"2001:db8:1::1","since":"2026-01-01T00:00:00Z"}"#,
+    ];
+    let labels = prop::sample::select(vec!["a", "b", "c", "@"]);
+    (labels, prop::sample::select(says.to_vec()))
+        .prop_map(|(label, says)| format!(r#"{{"zone":"dyn.example.org",{}}}"#, says.replace("LABEL", label)))
+}
+
 fn arbitrary_change() -> impl Strategy<Value = Change> {
     let name = || prop::sample::select(vec!["a", "b", "c", "@"]).prop_map(host);
     let time = || (0i64..100_000).prop_map(|at| Timestamp::from_second(at).expect("time"));
@@ -433,6 +445,10 @@ fn arbitrary_change() -> impl Strategy<Value = Change> {
             reuse
         }),
         (name(), edits).prop_map(|(host, edits)| Change::Set { host, edits }),
+        (prop::collection::vec(any_line(), 0..4), any::<bool>(), any::<bool>()).prop_map(|(lines, replace, reuse)| {
+            let entries = lines.iter().map(|line| fourward_core::export::parse(line).expect("a line")).collect();
+            Change::Import { entries, replace, reuse }
+        }),
         (name(), time()).prop_map(|(host, at)| Change::Remove { host, at }),
         (name(), join(), digest()).prop_map(|(host, join, update)| Change::Token { host, join, update }),
         (name(), digest(), digest(), time()).prop_map(|(host, secret, key, at)| Change::Register { host, secret, key, at }),

@@ -145,7 +145,7 @@ fn of_host(name: &HostName, host: &Host) -> Result<String, serde_json::Error> {
         zone: name.zone().clone(),
         host: name.label().into(),
         settings: settings.edits().iter().map(ToString::to_string).collect(),
-        join: (join.secret != NOBODYS).then_some(Join { secret: join.secret, expires: join.expires, spent_by: join.spent_by }),
+        join: (join != nobodys()).then_some(Join { secret: join.secret, expires: join.expires, spent_by: join.spent_by }),
         agent,
         update: Some(update).filter(|update| *update != NOBODYS),
         proven: proven.map(|host::Proven { address, since }| at(address, since)),
@@ -161,10 +161,7 @@ fn of_tombstone(name: &HostName, removed: Timestamp) -> Result<String, serde_jso
 
 impl From<HostLine> for Host {
     fn from(line: HostLine) -> Self {
-        let join = line.join.map_or(
-            JoinSecret { secret: NOBODYS, expires: Timestamp::UNIX_EPOCH, spent_by: None },
-            |Join { secret, expires, spent_by }| JoinSecret { secret, expires, spent_by },
-        );
+        let join = line.join.map_or(nobodys(), |Join { secret, expires, spent_by }| JoinSecret { secret, expires, spent_by });
         Self {
             settings: Settings::default(),
             credentials: Credentials { join, agent: line.agent, update: line.update.unwrap_or(NOBODYS) },
@@ -175,6 +172,11 @@ impl From<HostLine> for Host {
             challenge: BTreeSet::new(),
         }
     }
+}
+
+/// The join string's secret of a line without one: good for nobody, at no time.
+fn nobodys() -> JoinSecret {
+    JoinSecret { secret: NOBODYS, expires: Timestamp::UNIX_EPOCH, spent_by: None }
 }
 
 /// The parser's words, without its place: a line is one line.

@@ -16,6 +16,7 @@ pub mod demux;
 pub mod dns_message;
 pub mod dns_reply;
 pub mod dyndns;
+pub mod host_line;
 pub mod http_head;
 pub mod join;
 pub mod link_message;
@@ -25,12 +26,13 @@ pub mod stored_record;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is also its corpus's.
-pub const TARGETS: [(&str, Check); 9] = [
+pub const TARGETS: [(&str, Check); 10] = [
     ("client_hello", client_hello::check),
     ("demux", demux::check),
     ("dns_message", dns_message::check),
-    ("dyndns", dyndns::check),
     ("dns_reply", dns_reply::check),
+    ("dyndns", dyndns::check),
+    ("host_line", host_line::check),
     ("http_head", http_head::check),
     ("join", join::check),
     ("link_message", link_message::check),

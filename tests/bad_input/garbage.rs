@@ -177,7 +177,7 @@ fn garbage_on_the_control_socket_is_refused_and_commands_go_on() {
     meanwhile(|machines, server| {
         let socket = machines.path("vps-state/control.sock");
         let connect = || UnixStream::connect(&socket).expect("the control socket");
-        let huge = "x".repeat(2 << 20);
+        let huge = "x".repeat(5 << 20);
         for line in ["\n", "garbage\n", "{}\n", "{\"do\":\"dance\"}\n", "{\"do\":\"host-add\",\"host\":7}\n", "[[[[\n", &huge] {
             let mut stream = connect();
             stream.set_read_timeout(Some(CLOSED)).expect("a timeout");
