@@ -2,6 +2,7 @@
 
 mod attacks;
 mod copies;
+mod credentials;
 mod figure;
 mod ground;
 mod idle;
@@ -9,3 +10,4 @@ mod inheritance;
 mod loops;
 mod renumbering;
 mod restarts;
+mod scarcity;
