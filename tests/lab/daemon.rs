@@ -93,6 +93,15 @@ impl Daemon {
         line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
     }
 
+    /// What it took of all cores so far.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("a live process");
+        let fields: Vec<&str> = stat.rsplit(')').next().expect("fields behind the name").split_whitespace().collect();
+        // utime and stime in ticks, of which Linux tells a hundred a second.
+        let ticks = |at: usize| fields[at].parse::<u64>().expect("ticks");
+        Duration::from_millis((ticks(11) + ticks(12)) * 10)
+    }
+
     /// Open descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("a live process").count()

@@ -76,6 +76,12 @@ impl Lab {
         self.run_role(node, name, &config)
     }
 
+    /// What `join` says on a machine, whatever that is.
+    pub(crate) fn try_to_join(&self, name: &str, node: Node, join: &str) -> Output {
+        let (config, state) = self.files_of(name);
+        self.ns(node).run(fourward(), &["join", join, "--config", &config, "--state", &state])
+    }
+
     /// The whole figure: the gateway with the host `cloud`, and the home.
     pub(crate) fn start_figure(&self) -> (Role, Role) {
         let vps = self.start_vps();
@@ -92,7 +98,8 @@ impl Lab {
         })
     }
 
-    fn run_role(&self, node: Node, name: &str, config: &str) -> Role {
+    /// A role on a machine, with the config that is there.
+    pub(crate) fn run_role(&self, node: Node, name: &str, config: &str) -> Role {
         let ns = self.ns(node);
         let log = self.log(&format!("fourward-{name}"));
         let daemon = Daemon::start(ns, log, fourward(), &["run", "--config", config]);
@@ -127,6 +134,15 @@ impl Role {
         let output = self.tell(&["status", "--json"]);
         let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
         json["gateway"]["connections"].as_u64().expect("a number of connections")
+    }
+
+    /// Ends it and starts it again with these variables in its environment.
+    pub(crate) fn under(mut self, lab: &Lab, name: &str, variables: &[String]) -> Self {
+        self.daemon.terminate();
+        let config = self.config.display().to_string();
+        let arguments: Vec<&str> = variables.iter().map(String::as_str).chain([fourward(), "run", "--config", &config]).collect();
+        let daemon = Daemon::start(&self.ns, lab.log(&format!("fourward-{name}")), "env", &arguments);
+        Self { daemon, ..self }
     }
 
     /// Ends it politely and starts it again.

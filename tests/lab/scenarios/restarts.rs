@@ -14,6 +14,8 @@ use crate::web::PAGE;
 
 /// From a role's new start to the home being served: its start, a handshake, a proof.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Where it is the gateway that was away for a moment, and its agents are to notice at once.
+const BACK: Duration = Duration::from_secs(2);
 /// Where an agent found its gateway away for a while and has backed off.
 const PATIENTLY: Duration = Duration::from_secs(15);
 /// For an absence that was announced to be known.
@@ -40,12 +42,12 @@ fn the_home_is_served_again_after_the_gateway_restarts() {
             vps.kill_and_start()
         }
         // One lease long DNS keeps what was true when the gateway ended.
-        let first = wait_for_some("DNS answers again", AGAIN, || {
+        let first = wait_for_some("DNS answers again", BACK, || {
             let answer = lab.dig(Dns, Some(VPS4), TWIN, "AAAA");
             (!answer.status.is_empty()).then_some(answer)
         });
         assert_eq!(first.of("AAAA"), [lab.home().to_string().as_str()], "polite: {polite}");
-        wait_until_served(&lab, if polite { "the gateway's restart" } else { "the gateway's death" }, AGAIN);
+        wait_until_served(&lab, if polite { "the gateway's restart" } else { "the gateway's death" }, BACK);
     }
 }
 

@@ -1,0 +1,168 @@
+//! Strangers and doubles at the door with passwords, join strings and keys: what is single stays single, and who is right is served.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fourward::agent::{RegisterError, register};
+use fourward::crypto;
+use fourward_core::join::JoinString;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
+use serde_json::Value;
+
+use crate::bystander::Bound;
+use crate::clock::{figure, throughout, wait_for};
+use crate::lab::Lab;
+use crate::many::{connect_from, gateway, one_of_many};
+use crate::netns::feed;
+use crate::roles::{DUAL, OWN, Role, TWIN, ZONE, said};
+use crate::topology::Node::{Dns, Laptop, Phone4, Phone6, Vps};
+use crate::topology::{RESOLVER4, VPS4};
+
+/// Who join at once, from each of four networks, and how many of them are at the door at the same time: more than a network may have there.
+const JOINS: usize = 250;
+const AT_THE_DOOR: usize = 100;
+/// Long against everything here.
+const SOON: Duration = Duration::from_secs(20);
+/// For an agent to be turned away some times.
+const WHILE: Duration = Duration::from_secs(6);
+
+/// A client of the gateway's own name.
+#[derive(Clone)]
+struct Updater(Arc<ClientConfig>);
+
+impl Updater {
+    fn new(lab: &Lab) -> Self {
+        let shown =
+            lab.ns(Vps).run("sh", &["-c", &format!("openssl s_client -connect {VPS4}:443 -servername {OWN} -showcerts </dev/null")]);
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(&shown.stdout) {
+            roots.add(certificate.expect("a certificate")).expect("a certificate");
+        }
+        Self(Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
+    }
+
+    /// The status of an update with these credentials, in base64.
+    fn update(&self, from: std::net::Ipv4Addr, credentials: &str) -> Option<u16> {
+        let mut stream = connect_from(from, gateway(443)).ok()?;
+        let mut connection = ClientConnection::new(Arc::clone(&self.0), ServerName::try_from(OWN).ok()?).ok()?;
+        let mut tls = Stream::new(&mut connection, &mut stream);
+        let target = format!("/nic/update?hostname=router.{ZONE}&myip=2001:db8:100::77");
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {OWN}\r\nAuthorization: Basic {credentials}\r\nConnection: close\r\n\r\n");
+        tls.write_all(request.as_bytes()).ok()?;
+        let mut answer = [0; 512];
+        let length = tls.read(&mut answer).ok()?;
+        String::from_utf8_lossy(&answer[..length]).split(' ').nth(1)?.parse().ok()
+    }
+}
+
+fn base64(text: &str) -> String {
+    let output = feed(Command::new("base64").arg("-w0").stdout(Stdio::piped()), text);
+    String::from_utf8(output.stdout).expect("ASCII")
+}
+
+#[test]
+fn wrong_passwords_from_everywhere_keep_no_router_out() {
+    let lab = Lab::new();
+    lab.let_phone4_be_many();
+    let (vps, _home) = lab.start_figure();
+    let added = vps.tell(&["host", "add", "router", "address-from=update", "--json"]);
+    let added: Value = serde_json::from_slice(&added.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&added)));
+    let right = base64(&format!("router:{}", added["update"]["password"].as_str().expect("a password")));
+    let (wrong, updater) = (base64("router:wrong"), Updater::new(&lab));
+    // A TLS handshake each: what costs is asked of the gateway at a rate that leaves it the rest of its time.
+    let bound = Bound { memory: 8 << 10, descriptors: 150 };
+    lab.bear(&vps, "600 wrong passwords from 300 networks", bound, || {
+        let (updater, wrong) = (updater.clone(), wrong.clone());
+        let strangers = lab.ns(Phone4).thread(move || {
+            let began = Instant::now();
+            for number in 0..600 {
+                let due = began + Duration::from_millis(8) * number;
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+                let status = updater.update(one_of_many(number as usize % 300), &wrong);
+                assert!(matches!(status, Some(401 | 429)), "{number}: {status:?}");
+            }
+        });
+        strangers
+    });
+    let owner = {
+        let (updater, right) = (updater.clone(), right);
+        move || updater.update(RESOLVER4.parse().expect("an address"), &right)
+    };
+    assert_eq!(lab.ns(Dns).thread(owner.clone()).join().expect("an update"), Some(200), "the host is not locked out");
+    let barred = lab.ns(Phone4).thread(move || (0..30).map(|_| updater.update(one_of_many(9_000), &wrong)).collect::<Vec<_>>());
+    let barred = barred.join().expect("tries");
+    assert_eq!(barred.iter().filter(|status| **status == Some(429)).count(), 20, "{barred:?}");
+    assert_eq!(lab.ns(Dns).thread(owner).join().expect("an update"), Some(200), "nor by one that is barred");
+}
+
+#[test]
+fn of_a_thousand_joins_with_one_string_one_wins() {
+    let lab = Lab::new();
+    let (vps, _home) = lab.start_figure();
+    let text = vps.add_host("late", &[]);
+    let join: JoinString = text.parse().expect("a join string");
+    let began = Instant::now();
+    let crowds = [Phone4, Phone6, Dns, Laptop].map(|node| {
+        let join = join.clone();
+        lab.ns(node).thread(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let door = Arc::new(tokio::sync::Semaphore::new(AT_THE_DOOR));
+                let mut joins = tokio::task::JoinSet::new();
+                for _ in 0..JOINS {
+                    let (join, door) = (join.clone(), Arc::clone(&door));
+                    joins.spawn(async move {
+                        let key = crypto::new_link_key().expect("a key");
+                        let _place = door.acquire_owned().await;
+                        register(&join, &key).await
+                    });
+                }
+                joins.join_all().await
+            })
+        })
+    });
+    let outcomes: Vec<_> = crowds.into_iter().flat_map(|crowd| crowd.join().expect("a crowd")).collect();
+    let won = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let told =
+        outcomes.iter().filter(|outcome| matches!(outcome, Err(RegisterError::Refused(reason)) if reason.contains("used already"))).count();
+    figure(
+        "1,000 joins with one string",
+        format_args!("{won} won, {told} were told so, {} had to give way, in {:.1?}", 1000 - won - told, began.elapsed()),
+    );
+    assert_eq!(won, 1, "one string, one home");
+    assert!(told >= 500, "most are told why: {told}");
+    let second = lab.try_to_join("late", Phone4, &text);
+    assert!(!second.status.success() && said(&second).contains("used already"), "{}", said(&second));
+}
+
+#[test]
+fn a_double_of_the_home_is_shown_and_moves_nothing() {
+    let lab = Lab::new();
+    let (vps, _home) = lab.start_figure();
+    let published = || lab.dig(Dns, Some(VPS4), TWIN, "AAAA");
+    let before = (published(), serial(&vps));
+    // The home's folder, copied to another machine of the house.
+    let (from, to) = (lab.dir().join("home"), lab.dir().join("double"));
+    assert!(Command::new("cp").arg("-a").args([&from, &to]).status().expect("cp").success());
+    let config = to.join("fourward.toml");
+    let text = fs::read_to_string(&config).expect("a config").replace(&from.display().to_string(), &to.display().to_string());
+    fs::write(&config, text).expect("a config");
+    let _double = lab.run_role(Laptop, "double", &config.display().to_string());
+    wait_for("the conflict is shown", SOON, || said(&vps.tell(&["status"])).contains("conflict"));
+    throughout(Instant::now() + WHILE, || {
+        assert_eq!((published(), serial(&vps)), before, "nothing moves");
+        let page = lab.fetch(Phone4, &format!("https://{DUAL}/"), &[]).expect("the page");
+        assert_eq!(page.code, 200);
+    });
+    assert!(said(&vps.tell(&["status"])).contains("conflict"));
+}
+
+fn serial(vps: &Role) -> u64 {
+    let status: Value = serde_json::from_slice(&vps.tell(&["status", "--json"]).stdout).expect("status prints JSON");
+    status["zones"][0]["serial"].as_u64().expect("a serial")
+}
