@@ -78,7 +78,7 @@ fn wrong_passwords_from_everywhere_keep_no_router_out() {
     let bound = Bound { memory: 8 << 10, descriptors: 150 };
     lab.bear(&vps, "600 wrong passwords from 300 networks", bound, || {
         let (updater, wrong) = (updater.clone(), wrong.clone());
-        let strangers = lab.ns(Phone4).thread(move || {
+        lab.ns(Phone4).thread(move || {
             let began = Instant::now();
             for number in 0..600 {
                 let due = began + Duration::from_millis(8) * number;
@@ -86,8 +86,7 @@ fn wrong_passwords_from_everywhere_keep_no_router_out() {
                 let status = updater.update(one_of_many(number as usize % 300), &wrong);
                 assert!(matches!(status, Some(401 | 429)), "{number}: {status:?}");
             }
-        });
-        strangers
+        })
     });
     let owner = {
         let (updater, right) = (updater.clone(), right);
