@@ -3,6 +3,7 @@
 //! The proof is in our own answers the moment it is committed. When to order, and what follows a failure, is not here.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use fourward_core::change::{self, Change};
 use fourward_core::renewal::Span;
@@ -11,7 +12,6 @@ use jiff::Timestamp;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use std::time::Duration;
 use tracing::{debug, info};
 
 use super::client::Https;
