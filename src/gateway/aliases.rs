@@ -86,7 +86,8 @@ impl Asking {
     async fn run(self, done: watch::Sender<Option<Option<DnsName>>>) {
         let found = self.shared.follow(&self.name, Instant::now() + LOOKUP).await;
         let end = self.shared.known().settle(&self.name, self.network, found, Instant::now().into_std());
-        debug!(name = %self.name, ?end, "asked DNS for an unlisted name");
+        // Not which: see `tcp`.
+        debug!(?end, "asked DNS for an unlisted name");
         done.send_replace(Some(end));
     }
 }
@@ -105,7 +106,7 @@ impl Shared {
             let reply = match self.resolvers.ask(&here, Type::A, deadline).await {
                 Ok(reply) => reply,
                 Err(error) => {
-                    debug!(%name, %error, "not looked up");
+                    debug!(%error, "not looked up");
                     if self.known().may_warn(WARN_EVERY, Instant::now().into_std()) {
                         warn!(%error, "an unlisted name cannot be looked up and counts as unknown; listed ones do not depend on it");
                     }

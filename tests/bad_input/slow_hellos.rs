@@ -1,6 +1,6 @@
 //! 2,000 strangers who send half a ClientHello, a byte a second.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::thread;
@@ -40,7 +40,15 @@ fn two_thousand_half_hellos_end_at_the_deadline_and_a_good_client_is_served_thro
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("as many descriptors as strangers");
     let machines = Machines::new();
-    let server = machines.server();
+    // All come from one network, of which a quarter may be half-open: else the first would give way to the others.
+    let config = machines.init();
+    let text = fs::read_to_string(&config).expect("a configuration");
+    fs::write(
+        &config,
+        text.replace("\n[gateway]\n", "\n[gateway]\nlimits = { connections = 9_000, half-open = 9_000, per-network = 9_000 }\n"),
+    )
+    .expect("a configuration");
+    let server = machines.server_by(&config);
     let _home = machines.home_of(&server);
     Good::start(&machines).stop(Duration::from_secs(1));
     let settled = || server.ask(&["status"])["gateway"]["connections"] == 0;
@@ -55,9 +63,9 @@ fn two_thousand_half_hellos_end_at_the_deadline_and_a_good_client_is_served_thro
     wait_for("every descriptor is given back", GRACE, || server.daemon.descriptors() == descriptors);
 
     assert!(first.memory < memory + STRANGERS as u64 * KIB_EACH, "{first:?}, {memory} KiB before");
-    // Not to the byte: the allocator keeps an arena for each thread.
+    // Not to the byte: a relay more or less, a page that is given back a second later.
     let more = second.memory.saturating_sub(first.memory);
-    assert!(more < (first.memory - memory) / 2, "what the first storm took is used again: {memory} KiB, {first:?}, {second:?}");
+    assert!(more < (first.memory - memory) / 2 + 1024, "what the first storm took is used again: {memory} KiB, {first:?}, {second:?}");
     assert!(first.descriptors.min(second.descriptors) > descriptors + STRANGERS, "all at once: {first:?}, {second:?}");
     assert_eq!(server.ask(&["host", "show", "cloud"])["link"], "up");
     figure("2,000 half ClientHellos borne, twice", format!("{:?} to {:?}", first.shortest, first.longest.max(second.longest)));

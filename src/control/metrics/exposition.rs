@@ -69,7 +69,7 @@ impl Collector for Sources {
         }
         self.store(&mut page)?;
         self.hosts(&mut page)?;
-        // The expiry of certificates belongs here: a gauge, fourward_certificate_expiry_timestamp_seconds{name="…"}.
+        self.certificate(&mut page)?;
         process(&mut page)
     }
 }
@@ -91,6 +91,16 @@ impl Sources {
         let dials = traffic.dials();
         page.histogram("fourward_gateway_dial_seconds", "How long it took to find a home, where it was found.", dials.took())?;
         page.counters("fourward_gateway_dial_failures", "Dials that found no home, by reason.", "reason", dials.failed())
+    }
+
+    fn certificate(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Some(shown) = &self.control.certificate else { return Ok(()) };
+        let mut family = page.family(
+            "fourward_certificate_expiry_timestamp_seconds",
+            "Until when the certificate of the server's own name is good.",
+            MetricType::Gauge,
+        )?;
+        gauge(&mut family, &[("name", self.control.server.public.name.as_str())], shown.not_after().as_second())
     }
 
     fn store(&self, page: &mut Page<'_>) -> fmt::Result {
