@@ -1,7 +1,7 @@
 //! fourward as a library: the roles, and here how they are wired.
 //!
-//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `quic`, `resolver`, `telemetry`; `config`;
-//! `store` and `leases`; the roles `dns`, `gateway`, `link`, `agent`, which never name each other; `control`; `demo` and `cli`.
+//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `probe`, `quic`, `resolver`, `telemetry`; `config`;
+//! `store` and `leases`; `examination`; the roles `dns`, `gateway`, `link`, `agent`, which never name each other; `control`; `demo` and `cli`.
 
 mod accounts;
 pub mod agent;
@@ -11,11 +11,13 @@ pub mod control;
 pub mod crypto;
 pub mod demo;
 pub mod dns;
+pub mod examination;
 pub mod gateway;
 pub mod leases;
 pub mod link;
 pub mod listener;
 pub mod netlink;
+pub mod probe;
 pub mod quic;
 pub mod resolver;
 mod run;

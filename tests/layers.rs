@@ -11,18 +11,20 @@ use std::path::{Path, PathBuf};
 
 /// Rows from the top; a module may name rows above its own, itself, and (where `true`) its own row.
 const ROOT: &[(&[&str], bool)] = &[
-    (&["accounts", "crypto", "listener", "netlink", "quic", "resolver", "supervisor", "telemetry"], true),
+    (&["accounts", "crypto", "listener", "netlink", "probe", "quic", "resolver", "supervisor", "telemetry"], true),
     (&["config"], false),
     (&["leases", "store"], false),
+    (&["examination"], false),
     (&["agent", "dns", "gateway", "link"], false),
     (&["control"], false),
-    (&["cli", "demo"], true),
+    (&["check", "cli", "demo"], true),
     (&["run"], false),
 ];
 
 const CORE: &[(&[&str], bool)] = &[
     (&["demux", "lease", "name", "reader"], false),
     (&["host", "peek", "policy", "wire"], false),
+    (&["facts"], false),
     (&["address", "api", "change", "client_hello", "http_head", "join", "reply"], false),
     (&["link", "state"], false),
     (&["dyndns", "route", "stored", "zone"], false),

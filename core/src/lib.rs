@@ -14,6 +14,7 @@ pub mod change;
 pub mod client_hello;
 pub mod demux;
 pub mod dyndns;
+pub mod facts;
 pub mod host;
 pub mod http_head;
 pub mod join;
