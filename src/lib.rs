@@ -1,10 +1,11 @@
 //! fourward as a library: the roles, and here how they are wired.
 //!
 //! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `probe`, `quic`, `resolver`, `telemetry`; `config`;
-//! `store` and `leases`; `examination`; the roles `dns`, `gateway`, `link`, `agent`, which never name each other; `control`; `demo` and `cli`.
+//! `store` and `leases`; `examination`; the roles `dns`, `gateway`, `link`, `agent`, which never name each other; `control`; `check`, `demo` and `cli`.
 
 mod accounts;
 pub mod agent;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -27,7 +27,7 @@ const CORE: &[(&[&str], bool)] = &[
     (&["facts"], false),
     (&["address", "api", "change", "client_hello", "http_head", "join", "reply"], false),
     (&["link", "state"], false),
-    (&["dyndns", "route", "stored", "zone"], false),
+    (&["check", "dyndns", "route", "stored", "zone"], false),
     (&["answer"], false),
 ];
 

@@ -11,6 +11,7 @@ pub mod address;
 pub mod answer;
 pub mod api;
 pub mod change;
+pub mod check;
 pub mod client_hello;
 pub mod demux;
 pub mod dyndns;
