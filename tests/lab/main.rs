@@ -18,6 +18,7 @@
 
 mod clock;
 mod daemon;
+mod examine;
 mod lab;
 mod netns;
 mod probe;

@@ -1,6 +1,7 @@
 //! The stories, one a file; `ground` first when something fails.
 
 mod aliases;
+mod check;
 mod copies;
 mod figure;
 mod ground;
