@@ -59,6 +59,8 @@ pub(super) async fn gather(name: &DnsName, known: &Known, until: Instant) -> (Na
     let told = parent.as_ref().map(referred).unwrap_or_default();
     let addresses = match &known.gateway {
         Some(gateway) => gateway.addresses.clone(),
+        // Whoever cannot see the zone above asks the resolver who serves this one.
+        None if told.0.is_empty() => asker.addresses_of(&(asker.nameservers(&zone).await, BTreeSet::new())).await,
         None => asker.addresses_of(&told).await,
     };
     let servers = asker.servers(&zone, addresses).await;
@@ -222,6 +224,12 @@ impl Asker {
         let reachable: BTreeSet<IpAddr> = found.into_iter().flatten().filter(|address| probe::has_route(*address)).collect();
         let asked = reachable.into_iter().take(SERVERS).map(async |address| (address, self.referral(address, zone).await));
         Some(Parent { zone: Some(at), asked: join_all(asked).await })
+    }
+
+    /// Who serves `zone`, as the resolver says.
+    async fn nameservers(&self, zone: &DnsName) -> BTreeSet<DnsName> {
+        let reply = self.resolvers.ask(zone, Type::NS, self.deadline()).await;
+        reply.map(|reply| ns_of(&reply.answer, zone)).unwrap_or_default()
     }
 
     async fn referral(&self, server: IpAddr, zone: &DnsName) -> Referral {

@@ -12,6 +12,15 @@ use crate::wire::Rcode;
 impl Judge<'_> {
     /// What the names say.
     pub(super) fn answers(&mut self) {
+        let stranger = self.seen.view == View::Outside && self.seen.names.own.as_ref().is_some_and(|own| own.exists && !own.twin_exists);
+        if stranger {
+            // What has no twin is no host; nothing else is to be expected of it.
+            self.alias();
+            for id in [Id::A, Id::Aaaa, Id::Twin, Id::Resolver] {
+                self.follows(id, &[Id::Alias]);
+            }
+            return;
+        }
         self.a();
         self.aaaa();
         self.twin();
@@ -203,7 +212,11 @@ impl Judge<'_> {
                     seen.name, resolved.rcode.0
                 ),
             };
-            let remedy = format!("if the host is new, ask again in a minute; else ask another resolver: `dig @9.9.9.9 {}`", seen.name);
+            let remedy = format!(
+                "if the host is new, ask again in a minute; else ask another resolver: `dig @9.9.9.9 {}`. If that fails too, open 53/udp and 53/tcp to the server in the \
+                 provider's firewall",
+                seen.name
+            );
             return self.fault(id, what, how, remedy);
         }
         if !twin && resolved.a != own.a {

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::{Asked, Id, Judge, View};
+use super::{Asked, Id, Judge, Path, Tls, View};
 use crate::facts::{Connect, HostFacts, LinkStatus, Listens};
 use crate::host::{AddressFrom, Via};
 
@@ -46,7 +46,8 @@ impl Judge<'_> {
             }
             return self.good(id, format!("the link's port ({port}/udp) answers"), how);
         };
-        let there = seen.path(address.is_ipv6()).is_some_and(|path| path.address == *address)
+        let answers = |path: &Path| path.address == *address && !matches!(path.tls, Tls::No(_));
+        let there = seen.path(address.is_ipv6()).is_some_and(answers)
             || seen.names.servers.iter().any(|server| server.address == *address && server.machine == Connect::Open);
         if !there {
             return self.note(

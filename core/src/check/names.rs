@@ -83,6 +83,12 @@ impl Judge<'_> {
             let remedy = format!("at the registrar of {above}, set the NS of {zone} to {wanted}, and nothing else");
             return self.fault(Id::ZoneDelegation, what, how, remedy);
         }
+        // Where we do not know who should be named, those who are must at least speak for the zone.
+        if names.nameservers.is_empty() && !names.servers.is_empty() && names.servers.iter().all(is_lame) {
+            let what = format!("{above} sends questions about {zone} to {}, which does not speak for it", list(&told));
+            let remedy = format!("at the registrar of {above}, set the NS of {zone} to the server's own name (`fourward init` printed the lines)");
+            return self.fault(Id::ZoneDelegation, what, how, remedy);
+        }
         self.good(Id::ZoneDelegation, format!("{above} delegates {zone} to {}", list(&told)), how);
     }
 
@@ -182,6 +188,7 @@ impl Judge<'_> {
                 let remedy = "start fourward there, with [dns] in its configuration; if that address is not the server's, correct the glue";
                 self.fault(id, format!("no name server listens at {address} by {protocol}"), how, remedy);
             }
+            Said::Else(_) if self.follows(id, &[Id::ZoneDelegation]) => {}
             Said::Else(reason) => {
                 let what = format!("what answers at {address} by {protocol} does not speak for {zone}: {reason}");
                 let remedy =
@@ -189,7 +196,7 @@ impl Judge<'_> {
                 self.fault(id, what, how, remedy);
             }
             Said::Silent | Said::NoRoute | Said::Authority => {
-                if self.follows(id, &[Id::FirewallProviderDns]) {
+                if self.follows(id, &[Id::FirewallProviderDns]) || (bad.udp == Said::Silent && self.follows(id, &[Id::DnsUdp])) {
                     return;
                 }
                 let what = format!("{address} does not answer by {protocol}");
@@ -199,6 +206,11 @@ impl Judge<'_> {
             }
         }
     }
+}
+
+/// Answers, and not as an authority.
+fn is_lame(server: &NameServer) -> bool {
+    matches!(server.udp, Said::Else(_))
 }
 
 /// Silent by UDP, while something else of the machine answers.

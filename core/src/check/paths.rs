@@ -42,6 +42,7 @@ impl Judge<'_> {
         let address = path.address;
         match &path.tls {
             Tls::Stands(_) => self.good(id, format!("IPv4 clients reach the service by {address}"), how),
+            _ if self.follows(id, &[Id::Alias]) => {}
             Tls::No(_) if !self.seen.ipv4 => self.not_judged(id, "this machine has no IPv4"),
             Tls::No(_) if self.follows(id, &[Id::Ports, Id::Server]) => {}
             Tls::No(_) if self.seen.view == View::Server => {
@@ -90,7 +91,7 @@ impl Judge<'_> {
         match &path.tls {
             Tls::Stands(_) => self.good(id, format!("IPv6 clients reach the service at {address}"), how),
             _ if !self.seen.ipv6 => self.not_judged(id, "this machine has no IPv6, so that the way to the home cannot be judged from here"),
-            _ if self.follows(id, &NO_HOME) || self.follows(id, &NO_WAY) => {}
+            _ if self.follows(id, &NO_HOME) || self.follows(id, &NO_WAY) || self.follows(id, &[Id::Aaaa, Id::Alias]) => {}
             Tls::No(Connect::Refused) => {
                 let what = format!("{address} refuses connections to TCP 443: the service is down, or a firewall rejects");
                 self.fault(
@@ -131,6 +132,11 @@ impl Judge<'_> {
     }
 
     fn certificates(&mut self) {
+        if self.cause(&[Id::Alias, Id::Aaaa]).is_some() {
+            self.follows(Id::SameServer, &[Id::Alias, Id::Aaaa]);
+            self.follows(Id::Certificate, &[Id::Alias, Id::Aaaa]);
+            return;
+        }
         let shown = |ipv6| match self.seen.path(ipv6).map(|path| (path.address, &path.tls)) {
             Some((address, Tls::Stands(certificate))) => Some((address, certificate.clone())),
             _ => None,

@@ -1,5 +1,9 @@
 //! `fourward check` names what is broken, and what to do: each thing broken on purpose, one by one.
 
+mod gateway;
+mod home;
+mod names;
+
 use crate::lab::Lab;
 use crate::roles::{ALIAS, DUAL, TWIN};
 use crate::topology::Node::{Laptop, Phone4, Phone6};
