@@ -59,10 +59,15 @@ pub async fn burst(to: SocketAddr, count: u32, patience: Duration) -> Connect {
     outcomes.into_iter().min_by_key(rank).unwrap_or(Connect::Silent)
 }
 
-/// Whether this machine has a way to addresses of the family of `to`. No packet leaves.
+/// Whether this machine has a way to `to`, and an address that an answer could come to. No packet leaves.
 pub fn has_route(to: IpAddr) -> bool {
     let from: IpAddr = if to.is_ipv4() { std::net::Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    UdpSocket::bind((from, 0)).and_then(|socket| socket.connect((to, 53))).is_ok()
+    let chosen = UdpSocket::bind((from, 0)).and_then(|socket| socket.connect((to, 53)).and_then(|()| socket.local_addr()));
+    chosen.is_ok_and(|chosen| match chosen.ip() {
+        // A default route without a global address.
+        IpAddr::V6(own) => !own.is_unicast_link_local(),
+        IpAddr::V4(_) => true,
+    })
 }
 
 /// Whether somebody on this machine takes connections to `address`, one of its own, at `port`.

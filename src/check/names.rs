@@ -8,7 +8,9 @@ use fourward_core::check::{Answers, Gateway, NameServer, Names, Parent, Referral
 use fourward_core::name::{APEX_TWIN, DnsName, TWIN_SUFFIX};
 use fourward_core::reply::{Data, Question, Record, Reply};
 use fourward_core::wire::{Rcode, Type};
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
 use super::{CONNECT, HTTPS};
@@ -16,7 +18,7 @@ use crate::probe;
 use crate::resolver::{self, AskError, Over, Resolvers};
 
 /// For one question, with one repetition.
-const QUESTION: Duration = Duration::from_secs(3);
+const QUESTION: Duration = Duration::from_millis(2_500);
 
 /// As many CNAMEs as resolvers follow.
 const CNAMES: usize = 10;
@@ -51,19 +53,23 @@ impl Known {
 /// Asks until `until`.
 pub(super) async fn gather(name: &DnsName, known: &Known, until: Instant) -> (Names, Gateway) {
     let asker = Asker { resolvers: Resolvers::system(Vec::new()), until };
-    let resolved = asker.resolve(name).await;
-    let end = resolved.as_ref().ok().and_then(|resolved| resolved.end.clone()).unwrap_or_else(|| name.clone());
-    let dual = known.dual.clone().unwrap_or_else(|| dual_of(&end));
-    let zone = asker.zone(&dual, known).await;
-    let parent = asker.parent(&zone).await;
-    let told = parent.as_ref().map(referred).unwrap_or_default();
-    let addresses = match &known.gateway {
-        Some(gateway) => gateway.addresses.clone(),
-        // Whoever cannot see the zone above asks the resolver who serves this one.
-        None if told.0.is_empty() => asker.addresses_of(&(asker.nameservers(&zone).await, BTreeSet::new())).await,
-        None => asker.addresses_of(&told).await,
+    let (resolved, zone) = match &known.dual {
+        Some(dual) => tokio::join!(asker.resolve(name), asker.zone(dual, known)),
+        None => {
+            let resolved = asker.resolve(name).await;
+            let zone = asker.zone(&dual_of(end_of(&resolved, name)), known).await;
+            (resolved, zone)
+        }
     };
-    let servers = asker.servers(&zone, addresses).await;
+    let dual = known.dual.clone().unwrap_or_else(|| dual_of(end_of(&resolved, name)));
+    let (parent, servers) = match &known.gateway {
+        Some(gateway) => tokio::join!(asker.parent(&zone), asker.servers(&zone, gateway.addresses.clone())),
+        None => {
+            let parent = asker.parent(&zone).await;
+            let addresses = asker.addresses_of(&zone, parent.as_ref().map(referred).unwrap_or_default()).await;
+            (parent, asker.servers(&zone, addresses).await)
+        }
+    };
     let (own, mut nameservers, primary) = asker.own(&zone, &dual, &servers).await;
     if !known.nameservers.is_empty() {
         nameservers.clone_from(&known.nameservers);
@@ -75,6 +81,10 @@ pub(super) async fn gather(name: &DnsName, known: &Known, until: Instant) -> (Na
     let twin = twin_of(&dual, &zone);
     let names = Names { dual: Some(dual), twin, zone: Some(zone), parent, nameservers, servers, own, resolved: Some(resolved) };
     (names, gateway)
+}
+
+fn end_of<'a>(resolved: &'a Result<Resolved, String>, name: &'a DnsName) -> &'a DnsName {
+    resolved.as_ref().ok().and_then(|resolved| resolved.end.as_ref()).unwrap_or(name)
 }
 
 /// The host's name for everyone that `name` leads to by CNAMEs, as this machine's resolver says.
@@ -197,9 +207,15 @@ impl Asker {
         let guess = above(dual).unwrap_or_else(|| dual.clone());
         if let Some(gateway) = &known.gateway {
             let reachable = gateway.addresses.iter().copied().filter(|address| probe::has_route(*address));
-            let said = join_all(reachable.map(|address| self.ask(address, dual, Type::SOA, Over::Either))).await;
-            let zone = said.iter().flatten().filter(|reply| reply.authoritative).find_map(soa_owner);
-            return zone.cloned().unwrap_or(guess);
+            let asked = reachable.map(|address| self.ask(address, dual, Type::SOA, Over::Either));
+            // Whichever answers first: a family that is broken shall cost no time here.
+            let mut said = asked.collect::<FuturesUnordered<_>>();
+            while let Some(reply) = said.next().await {
+                if let Some(zone) = reply.as_ref().ok().filter(|reply| reply.authoritative).and_then(soa_owner) {
+                    return zone.clone();
+                }
+            }
+            return guess;
         }
         let said = self.resolvers.ask(dual, Type::SOA, self.deadline()).await;
         match said.as_ref().ok().map(|reply| (reply.rcode, soa_owner(reply))) {
@@ -253,8 +269,12 @@ impl Asker {
         a.iter().chain(aaaa.iter()).flat_map(|reply| addresses(&reply.answer, None)).collect()
     }
 
-    /// Where the zone above leads: the glue, else what the resolver says of the name servers.
-    async fn addresses_of(&self, (servers, glue): &Told) -> BTreeSet<IpAddr> {
+    /// Where the zone above leads: the glue, else what the resolver says of the name servers. Whoever cannot see that zone asks the
+    /// resolver for these too.
+    async fn addresses_of(&self, zone: &DnsName, (mut servers, glue): Told) -> BTreeSet<IpAddr> {
+        if servers.is_empty() {
+            servers = self.nameservers(zone).await;
+        }
         let without = servers.iter().filter(|server| !glue.iter().any(|(owner, _)| owner == *server)).take(SERVERS);
         let found = join_all(without.map(|server| self.look_up(server))).await;
         glue.iter().map(|(_, address)| *address).chain(found.into_iter().flatten()).collect()

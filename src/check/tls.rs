@@ -26,7 +26,7 @@ use super::CONNECT;
 use crate::{crypto, probe};
 
 /// For the handshake: the gateway dials the home meanwhile, for which it has 5 s.
-const HANDSHAKE: Duration = Duration::from_secs(7);
+const HANDSHAKE: Duration = Duration::from_secs(6);
 
 /// A certificate for more names than this is named by the first of them.
 const NAMES: usize = 5;

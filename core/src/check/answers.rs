@@ -194,8 +194,13 @@ impl Judge<'_> {
         let resolved = match &seen.names.resolved {
             Some(Ok(resolved)) => resolved,
             Some(Err(error)) => {
-                let what = format!("this machine's resolver does not answer: {error}");
-                return self.fault(id, what, how, "name a resolver that works in /etc/resolv.conf");
+                if seen.names.parent.is_none() {
+                    let what = format!("this machine's resolver does not answer: {error}");
+                    return self.fault(id, what, how, "name a resolver that works in /etc/resolv.conf");
+                }
+                let what = format!("this machine's resolver finds other names, and not {}: {error}", seen.name);
+                let remedy = "it cannot ask our name server, it seems: open 53/udp and 53/tcp to the server in the provider's firewall";
+                return self.fault(id, what, how, remedy);
             }
             None => return self.not_judged(id, "this machine's resolver was not asked"),
         };

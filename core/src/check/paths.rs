@@ -42,7 +42,7 @@ impl Judge<'_> {
         let address = path.address;
         match &path.tls {
             Tls::Stands(_) => self.good(id, format!("IPv4 clients reach the service by {address}"), how),
-            _ if self.follows(id, &[Id::Alias]) => {}
+            _ if self.follows(id, &[Id::Alias, Id::A]) => {}
             Tls::No(_) if !self.seen.ipv4 => self.not_judged(id, "this machine has no IPv4"),
             Tls::No(_) if self.follows(id, &[Id::Ports, Id::Server]) => {}
             Tls::No(_) if self.seen.view == View::Server => {
@@ -132,9 +132,9 @@ impl Judge<'_> {
     }
 
     fn certificates(&mut self) {
-        if self.cause(&[Id::Alias, Id::Aaaa]).is_some() {
-            self.follows(Id::SameServer, &[Id::Alias, Id::Aaaa]);
-            self.follows(Id::Certificate, &[Id::Alias, Id::Aaaa]);
+        if self.cause(&[Id::Alias, Id::A, Id::Aaaa]).is_some() {
+            self.follows(Id::SameServer, &[Id::Alias, Id::A, Id::Aaaa]);
+            self.follows(Id::Certificate, &[Id::Alias, Id::A, Id::Aaaa]);
             return;
         }
         let shown = |ipv6| match self.seen.path(ipv6).map(|path| (path.address, &path.tls)) {

@@ -114,12 +114,6 @@ fn a_link_that_is_down_frozen_or_doubled_is_named() {
     let lab = Lab::new();
     let (vps, mut home) = lab.start_figure();
 
-    let copy = copy_of_home(&lab);
-    wait_for("the copy was turned away", PUBLISHED, || vps.check(DUAL).faults() == ["link"]);
-    vps.check(DUAL).names_only("link", "agent.key");
-    home.check(DUAL).names_only("link", "agent.key");
-    drop(copy);
-
     let pid = Pid::from_raw(i32::try_from(home.daemon.pid()).expect("a process ID")).expect("a process ID");
     kill_process(pid, Signal::STOP).expect("SIGSTOP");
     home.check(DUAL).names_first("link", "systemctl restart fourward");
@@ -135,6 +129,14 @@ fn a_link_that_is_down_frozen_or_doubled_is_named() {
     }
     vps.add_host("nas", &[]);
     vps.check("nas").names_only("link", "fourward join -");
+
+    home.daemon.start_again();
+    lab.wait_until_published(TWIN, lab.home());
+    let copy = copy_of_home(&lab);
+    wait_for("the copy was turned away", PUBLISHED, || vps.check(DUAL).faults() == ["link"]);
+    vps.check(DUAL).names_only("link", "agent.key");
+    home.check(DUAL).names_only("link", "agent.key");
+    drop(copy);
 }
 
 /// The agent's files on another machine, and an agent that runs by them.

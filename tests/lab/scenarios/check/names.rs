@@ -104,7 +104,7 @@ fn answers_that_are_not_the_gateways_are_named() {
     let (_vps, home) = lab.start_figure();
     let home_now = lab.home();
     let impostor = |a: &str, aaaa: &str| {
-        lab.ns(Dns).ip_forgiving("addr add 192.0.2.55/28 dev eth0");
+        lab.ns(Dns).ip_forgiving("addr add 192.0.2.55/28 dev eth0\naddr add 2001:db8:53::55/64 dev eth0 nodad");
         let zone = format!(
             "$ORIGIN dyn.example.org.\n$TTL 60\n@ SOA gw hostmaster 1 3600 600 86400 60\n@ NS gw\ngw A {VPS4}\ngw AAAA {VPS6}\n\
              cloud A {a}\ncloud AAAA {aaaa}\ncloud-ip6only AAAA {aaaa}\n"
@@ -114,7 +114,7 @@ fn answers_that_are_not_the_gateways_are_named() {
         fs::write(folder.join("zone"), zone).expect("a zone");
         let path = folder.display();
         let config = format!(
-            "server:\n ip-address: 192.0.2.55\n server-count: 1\n username: \"\"\n chroot: \"\"\n database: \"\"\n pidfile: \"\"\n xfrdfile: \"\"\n zonesdir: \"{path}\"\n \
+            "server:\n ip-address: 192.0.2.55\n ip-address: 2001:db8:53::55\n server-count: 1\n username: \"\"\n chroot: \"\"\n database: \"\"\n pidfile: \"\"\n xfrdfile: \"\"\n zonesdir: \"{path}\"\n \
              xfrdir: \"{path}\"\n zonelistfile: \"{path}/zone.list\"\nremote-control:\n control-enable: no\nzone:\n name: \"dyn.example.org\"\n zonefile: \"zone\"\n"
         );
         fs::write(folder.join("nsd.conf"), config).expect("a configuration");
@@ -124,14 +124,14 @@ fn answers_that_are_not_the_gateways_are_named() {
     };
     lab.ns(Inet).nft(&format!(
         "table ip steal {{\n chain prerouting {{\n type nat hook prerouting priority dstnat;\n ip daddr {VPS4} meta l4proto {{ tcp, udp }} th dport 53 dnat to 192.0.2.55\n }}\n}}\n\
-         table ip6 steal {{\n chain forward {{\n type filter hook forward priority filter;\n ip6 daddr {VPS6} meta l4proto {{ tcp, udp }} th dport 53 reject\n }}\n}}"
+         table ip6 steal {{\n chain prerouting {{\n type nat hook prerouting priority dstnat;\n ip6 daddr {VPS6} meta l4proto {{ tcp, udp }} th dport 53 dnat to 2001:db8:53::55\n }}\n}}"
     ));
     let nsd = impostor("198.51.100.99", &home_now.to_string());
     lab.forget();
-    home.check(DUAL).names_first("a", "public.ipv4");
-    lab.check(Phone4, DUAL).names_first("a", "public.ipv4");
+    home.check(DUAL).names_only("a", "public.ipv4");
+    lab.check(Phone4, DUAL).names_only("a", "public.ipv4");
     drop(nsd);
     let _nsd = impostor(VPS4, "2001:db8:177::11");
     lab.forget();
-    home.check(DUAL).names_first("aaaa", "no name server of this fourward");
+    home.check(DUAL).names_only("aaaa", "no name server of this fourward");
 }
