@@ -259,6 +259,10 @@ impl Judge<'_> {
             return self.fault(Id::Resolver, what, how, remedy);
         }
         let what = format!("this machine's resolver says AAAA {}, and our name server {}", list(&resolved.aaaa), list(right));
+        if right.is_empty() {
+            let remedy = format!("nothing: it forgets the home that went away within {} s", resolved.ttl);
+            return self.note(Id::Resolver, what, how, remedy);
+        }
         // What was kept has less time left than what is fresh.
         if moved == Some(true) || (moved.is_none() && resolved.ttl < ttl) {
             let remedy = format!("nothing: it may keep what it heard for {} s more", resolved.ttl);

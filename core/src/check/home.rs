@@ -95,7 +95,11 @@ impl Judge<'_> {
                 self.fault(Id::Link, "the home's agent is not linked", how, remedy);
             }
             LinkStatus::Silent => {
-                let remedy = "at home: is the line up? if it is, `systemctl restart fourward` there";
+                let port = self.seen.gateway.tls;
+                let remedy = format!(
+                    "at home: is the line up? if it is, `systemctl restart fourward` there; if that does not help, open {port}/udp to this server in the provider's \
+                     firewall"
+                );
                 self.fault(Id::Link, "the home's agent is linked and does not answer any more", how, remedy);
             }
             LinkStatus::Conflict => self.conflict(how),

@@ -94,6 +94,8 @@ impl Judge<'_> {
             _ if self.follows(id, &NO_HOME) || self.follows(id, &NO_WAY) || self.follows(id, &[Id::Aaaa, Id::Alias]) => {}
             Tls::No(Connect::Refused) => {
                 let what = format!("{address} refuses connections to TCP 443: the service is down, or a firewall rejects");
+                // From outside it was left open.
+                self.findings.retain(|finding| finding.id != Id::Service);
                 self.fault(
                     Id::Service,
                     what,
