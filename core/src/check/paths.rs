@@ -21,8 +21,9 @@ impl Judge<'_> {
     /// What is found where they lead.
     pub(super) fn ways(&mut self) {
         self.behind_the_address();
-        self.path4();
+        // The gateway cannot reach what cannot be reached directly.
         self.path6();
+        self.path4();
         self.certificates();
         self.http();
     }
@@ -66,7 +67,7 @@ impl Judge<'_> {
                 self.fault(id, what, how, remedy);
             }
             Tls::Alert(INTERNAL_ERROR) => {
-                if self.follows(id, &NO_HOME) || self.follows(id, &NO_WAY) || self.follows(id, &[Id::Aaaa]) {
+                if self.follows(id, &NO_HOME) || self.follows(id, &NO_WAY) || self.follows(id, &[Id::Aaaa, Id::Path6]) {
                     return;
                 }
                 let what = "the gateway answers in the home's place: it cannot reach the home";
