@@ -3,6 +3,7 @@
 //! Where a server runs, it does so in a network namespace of its own, on its real ports, so root runs these tests.
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking, its helpers too
 
+mod check;
 mod demo;
 mod files;
 mod hosts;

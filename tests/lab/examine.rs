@@ -26,7 +26,8 @@ impl Found {
     fn of(output: &std::process::Output) -> Self {
         let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(output)));
         let findings = json["findings"].as_array().expect("findings").clone();
-        let found = Self { status: output.status.code(), view: json["view"].as_str().expect("a view").into(), findings, said: said(output) };
+        let found =
+            Self { status: output.status.code(), view: json["view"].as_str().expect("a view").into(), findings, said: said(output) };
         for finding in &found.findings {
             let text = |key: &str| finding[key].as_str().expect("a text").to_owned();
             assert!(!text("what").is_empty() && !text("how").is_empty(), "{finding}");

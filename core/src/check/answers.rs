@@ -138,7 +138,9 @@ impl Judge<'_> {
     fn alias(&mut self) {
         let seen = self.seen;
         let (name, dual) = (&seen.name, self.dual().clone());
-        if Some(name) == seen.names.twin.as_ref() || (*name == dual && (seen.view != View::Outside || seen.names.own.as_ref().is_none_or(|own| own.twin_exists))) {
+        if Some(name) == seen.names.twin.as_ref()
+            || (*name == dual && (seen.view != View::Outside || seen.names.own.as_ref().is_none_or(|own| own.twin_exists)))
+        {
             return;
         }
         if self.follows(Id::Alias, &[Id::Ports, Id::Server, Id::ZoneDelegation, Id::ZoneGlue]) {

@@ -87,7 +87,8 @@ impl Judge<'_> {
         let mut reachable = names.servers.iter().filter(|server| server.udp != Said::NoRoute).peekable();
         if names.nameservers.is_empty() && reachable.peek().is_some() && reachable.all(is_lame) {
             let what = format!("{above} sends questions about {zone} to {}, which does not speak for it", list(&told));
-            let remedy = format!("at the registrar of {above}, set the NS of {zone} to the server's own name (`fourward init` printed the lines)");
+            let remedy =
+                format!("at the registrar of {above}, set the NS of {zone} to the server's own name (`fourward init` printed the lines)");
             return self.fault(Id::ZoneDelegation, what, how, remedy);
         }
         self.good(Id::ZoneDelegation, format!("{above} delegates {zone} to {}", list(&told)), how);

@@ -72,7 +72,8 @@ fn seen(view: View) -> Seen {
     let gateway: BTreeSet<IpAddr> = set(&["192.0.2.11", "2001:db8:a::11"]);
     let gw = name("gw.dyn.example.org");
     let glue: BTreeSet<(DnsName, IpAddr)> = gateway.iter().map(|address| (gw.clone(), *address)).collect();
-    let servers = gateway.iter().map(|address| NameServer { address: *address, udp: Said::Authority, tcp: Said::Authority, machine: Connect::Open });
+    let servers =
+        gateway.iter().map(|address| NameServer { address: *address, udp: Said::Authority, tcp: Said::Authority, machine: Connect::Open });
     Seen {
         name: name("cloud.dyn.example.org"),
         view,
@@ -89,7 +90,10 @@ fn seen(view: View) -> Seen {
             zone: Some(name("dyn.example.org")),
             parent: Some(Parent {
                 zone: Some(name("example.org")),
-                asked: vec![("192.0.2.53".parse().expect("v4"), Referral::To { servers: BTreeSet::from([gw.clone()]), glue: glue.clone() })],
+                asked: vec![(
+                    "192.0.2.53".parse().expect("v4"),
+                    Referral::To { servers: BTreeSet::from([gw.clone()]), glue: glue.clone() },
+                )],
             }),
             nameservers: BTreeSet::from([gw.clone()]),
             servers: servers.collect(),
@@ -173,7 +177,9 @@ type Broken = fn(&mut Seen);
 fn each_fault_is_named_and_nothing_that_follows_from_it() {
     let table: &[(Id, &[View], Broken)] = &[
         (Id::Server, &[View::Server], |seen| seen.asked = Asked::NotRunning(Vec::new())),
-        (Id::Ports, &[View::Server], |seen| seen.asked = Asked::NotRunning(vec![Held { port: "UDP 0.0.0.0:53".into(), by: "unbound".into() }])),
+        (Id::Ports, &[View::Server], |seen| {
+            seen.asked = Asked::NotRunning(vec![Held { port: "UDP 0.0.0.0:53".into(), by: "unbound".into() }])
+        }),
         (Id::Link, &[View::Home], |seen| (seen.asked, seen.home, seen.host) = (Asked::NotRunning(Vec::new()), None, None)),
         (Id::Link, &[View::Home], |seen| (seen.asked, seen.home, seen.host) = (Asked::Hangs, None, None)),
         (Id::Link, &INSIDE, |seen| {

@@ -15,7 +15,8 @@ use crate::topology::Node::{Laptop, Phone4, Phone6, Router, Server};
 
 /// What the home's own firewall does to connections to 443.
 fn firewall_at_home(lab: &Lab, verdict: &str) {
-    lab.ns(Server).nft(&format!("table inet own {{\n chain input {{\n type filter hook input priority filter;\n tcp dport 443 {verdict}\n }}\n}}"));
+    lab.ns(Server)
+        .nft(&format!("table inet own {{\n chain input {{\n type filter hook input priority filter;\n tcp dport 443 {verdict}\n }}\n}}"));
 }
 
 fn inside(vps: &Role, home: &Role, id: &str, remedy: &str) {

@@ -118,7 +118,9 @@ fn answers_that_are_not_the_gateways_are_named() {
         );
         fs::write(folder.join("nsd.conf"), config).expect("a configuration");
         let mut nsd = Daemon::start(lab.ns(Vps), lab.log("impostor"), "nsd", &["-d", "-c", &format!("{path}/nsd.conf")]);
-        nsd.ready("the impostor", START, || lab.dig(Dns, Some(VPS4), DUAL, "AAAA").of("AAAA") == [aaaa] && lab.dig(Dns, Some(VPS4), DUAL, "A").of("A") == [a]);
+        nsd.ready("the impostor", START, || {
+            lab.dig(Dns, Some(VPS4), DUAL, "AAAA").of("AAAA") == [aaaa] && lab.dig(Dns, Some(VPS4), DUAL, "A").of("A") == [a]
+        });
         nsd
     };
     lab.ns(Vps).nft(
