@@ -18,7 +18,7 @@ use crate::store::Store;
 const PATIENCE: Duration = Duration::from_millis(900);
 
 /// How long an agent may take: a quiet second, a burst, and the way.
-const AGENT_PATIENCE: Duration = Duration::from_secs(7);
+const AGENT_PATIENCE: Duration = Duration::from_secs(6);
 
 /// More services than this are not looked at.
 const SERVICES: usize = 64;

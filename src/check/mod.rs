@@ -23,7 +23,7 @@ use crate::{agent, probe};
 pub use names::{Known, host_behind};
 
 /// For the names; what is not known by then stays unknown.
-const NAMES: Duration = Duration::from_secs(9);
+const NAMES: Duration = Duration::from_secs(7);
 
 /// For one connect, with one SYN sent anew.
 const CONNECT: Duration = Duration::from_millis(2_500);

@@ -18,7 +18,7 @@ use crate::config::{Agent, Config, ConfigError, DEFAULT_CONFIG, Server};
 use crate::listener::{self, Protocol, holder_of};
 
 /// The agent counts packets for some seconds; who says nothing for longer hangs.
-const PATIENCE: Duration = Duration::from_secs(9);
+const PATIENCE: Duration = Duration::from_millis(7_500);
 
 pub(super) async fn run(args: CheckArgs) -> Result<(), CliError> {
     let config = config(args.config.as_deref())?;
@@ -147,8 +147,8 @@ fn held(server: &Server) -> Vec<Held> {
 
 fn describe(report: &Report) -> String {
     let knows = match report.view {
-        View::Server => "on the server, whose state it knows",
-        View::Home => "at home, where it asks the agent, and the server through the link",
+        View::Server => "from the server, whose state it knows",
+        View::Home => "from home, where it asks the agent, and the server through the link",
         View::Outside => "from outside, where there are names and connections only",
     };
     let (faults, others): (Vec<&Finding>, Vec<&Finding>) = report.findings.iter().partition(|finding| !finding.ok);

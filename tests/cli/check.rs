@@ -43,7 +43,7 @@ fn a_server_that_does_not_run_is_a_fault_with_a_remedy() {
         ];
         fourward(&init).ok();
         let said = fourward(&["check", "cloud", "--config", &config]);
-        assert!(said.out.contains("looked at on the server"), "{}", said.out);
+        assert!(said.out.contains("looked at from the server"), "{}", said.out);
         assert!(said.out.contains("FAULT  server: the server does not run"), "{}", said.out);
         assert!(said.out.contains("to do  `systemctl start fourward`"), "{}", said.out);
         assert_eq!(said.code, 1, "{said:?}");

@@ -5,7 +5,7 @@ mod home;
 mod names;
 
 use crate::lab::Lab;
-use crate::roles::{ALIAS, DUAL, TWIN};
+use crate::roles::{ALIAS, DUAL, TWIN, said};
 use crate::topology::Node::{Laptop, Phone4, Phone6};
 
 /// What every machine with both families judges.
@@ -24,6 +24,8 @@ fn a_healthy_figure_is_healthy_in_all_views() {
         vps.check(name).is_healthy("server", &[dual, &INSIDE].concat());
         home.check(name).is_healthy("home", &[dual, &INSIDE].concat());
     }
+    let told = said(&home.tell(&["check", "cloud"]));
+    assert!(told.contains("looked at from home") && told.contains("no fault") && !told.contains("FAULT"), "{told}");
     for name in [DUAL, ALIAS] {
         lab.check(Phone6, name).notes("path4");
         lab.check(Laptop, name).is_healthy("outside", &EVERYWHERE);
