@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use fourward_core::facts::{Dial, HomeFacts};
 use fourward_core::host::Digest;
 use fourward_core::lease::{ECHO_TIMEOUT, Echo, LEASE, admits, asked_from};
 use fourward_core::link::Service;
@@ -78,6 +79,23 @@ pub struct Presence {
     told: AtomicBool,
     /// Whether the last nonce is overdue; a silent link is not waited for.
     pub silent: watch::Sender<bool>,
+    /// Whether the agent can say what it knows of itself.
+    examines: AtomicBool,
+    /// Rung when somebody wants to know that.
+    pub examine: Notify,
+    /// What it said last.
+    pub examined: watch::Sender<Option<Examined>>,
+}
+
+/// What an agent said of itself, and what came of connects to its home meanwhile.
+#[derive(Clone, Debug)]
+pub struct Examined {
+    /// When.
+    pub at: Instant,
+    /// What it said.
+    pub home: HomeFacts,
+    /// What came of the connects.
+    pub dials: Vec<Dial>,
 }
 
 /// How long an address counts as proven.
@@ -149,6 +167,9 @@ impl Leases {
             echo: watch::Sender::new(None),
             told: AtomicBool::new(false),
             silent: watch::Sender::new(false),
+            examines: AtomicBool::new(false),
+            examine: Notify::new(),
+            examined: watch::Sender::new(None),
         });
         if let Some(before) = lock(&self.links).insert(host.clone(), Arc::clone(&presence)) {
             before.ousted.cancel();
@@ -333,6 +354,16 @@ impl Presence {
     /// Whether a second agent with the same key was there lately.
     pub fn in_conflict(&self, now: Instant) -> bool {
         lock(&self.conflict).is_some_and(|last| now.saturating_duration_since(last) < CONFLICT)
+    }
+
+    /// Notes that the agent can say what it knows of itself.
+    pub fn note_examines(&self) {
+        self.examines.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the agent can say what it knows of itself.
+    pub fn examines(&self) -> bool {
+        self.examines.load(Ordering::Relaxed)
     }
 
     /// When the last nonce left.

@@ -1,24 +1,27 @@
 //! fourward as a library: the roles, and here how they are wired.
 //!
-//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `certificate`, `quic`, `redact`, `resolver`,
-//! `tally`, `telemetry`; `config`; `store` and `leases`; the roles `dns`, `gateway`, `link`, `acme`, `agent`, which never name each other; `control`;
-//! `demo` and `cli`.
+//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `crypto`, `certificate`, `probe`, `quic`, `redact`,
+//! `resolver`, `tally`, `telemetry`; `config`; `store` and `leases`; `examination`; the roles `dns`, `gateway`, `link`, `acme`, `agent`, which never name
+//! each other; `control`; `check`, `demo` and `cli`.
 
 mod accounts;
 pub mod acme;
 pub mod agent;
 pub mod certificate;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod control;
 pub mod crypto;
 pub mod demo;
 pub mod dns;
+pub mod examination;
 pub mod gateway;
 pub mod leases;
 pub mod link;
 pub mod listener;
 pub mod netlink;
+pub mod probe;
 pub mod quic;
 pub mod redact;
 pub mod resolver;

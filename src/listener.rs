@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tracing::{info, warn};
 
 use holder::RESOLVED;
-pub use holder::{Holder, holder_of};
+pub use holder::{Holder, holder_of, listening};
 
 /// Connections that may wait between two accepts; the kernel caps it by net.core.somaxconn.
 const BACKLOG: i32 = 1024;

@@ -68,6 +68,26 @@ pub async fn own() -> io::Result<(Vec<IpAddr>, Vec<Ipv6Net>)> {
     Ok((addresses, networks))
 }
 
+/// Whether the kernel made `address` from its prefix and a secret (RFC 7217): another prefix gives it another end. `None` where it is not
+/// an address of this machine.
+///
+/// # Errors
+/// Netlink is not to be had.
+pub async fn is_stable_privacy(address: Ipv6Addr) -> io::Result<Option<bool>> {
+    let (connection, handle, _) = rtnetlink::new_connection()?;
+    let task = tokio::spawn(connection);
+    let messages: Vec<AddressMessage> = handle.address().get().execute().try_collect().await.map_err(io::Error::other)?;
+    task.abort();
+    let this = messages.iter().find(|message| address_of(message) == Some(IpAddr::V6(address)));
+    let flags = this.map(|message| {
+        message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Flags(flags) => Some(*flags),
+            _ => None,
+        })
+    });
+    Ok(flags.map(|flags| flags.is_some_and(|flags| flags.contains(AddressFlags::StablePrivacy))))
+}
+
 /// Tells of changes as the kernel does. Ends well when nobody listens any more.
 async fn follow(sender: &watch::Sender<Arc<[Candidate]>>) -> io::Result<()> {
     let mut hints = TokioSocket::new(NETLINK_ROUTE)?;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fourward_core::api::{Reply, Request};
 use fourward_core::change::{Change, Identity};
 use fourward_core::policy::{AddressPolicy, Policy};
 use fourward_core::zone::ZoneParams;
@@ -22,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Condition};
 use crate::certificate::{CertificateError, FilesError};
 use crate::cli::RunArgs;
 use crate::config::{self, AGENT_KEY, Config, ConfigError, Server};
@@ -105,11 +106,12 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
         gateway.home_ports = ports;
     }
     let mut roles = Roles::default();
+    let beside_server = config.server.is_some();
     if let Some(server) = config.server.take() {
         start_server(&mut roles, server, &config, loopback.is_some()).await?;
     }
     if let Some(agent) = config.agent.take() {
-        start_agent(&mut roles, agent, &config.state, loopback.is_some())?;
+        start_agent(&mut roles, agent, &config, Beside { server: beside_server, loopback: loopback.is_some() })?;
     }
     let _ = sd_notify::notify(&[NotifyState::Ready]);
     roles.run().await?;
@@ -144,7 +146,11 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     // Not before the zones are there: until then a command waits, and is not told that its zone is not served.
     let end = roles.end_token();
     roles.start("control", async move {
-        socket.run(control, end).await;
+        let answer = move |request| {
+            let control = Arc::clone(&control);
+            async move { control.answer(request).await }
+        };
+        socket.run(answer, end).await;
         Ok::<_, io::Error>(())
     });
     if let (Some(gateway), Some(sockets), Some(link_sockets), Some(certificate)) =
@@ -294,11 +300,46 @@ async fn keep_policy(server: Server, mut told: Ipv6, store: Store, end: Cancella
     }
 }
 
-fn start_agent(roles: &mut Roles, agent: config::Agent, state: &Path, loopback: bool) -> Result<(), RunError> {
-    let path = state.join(AGENT_KEY);
+/// What an agent runs beside.
+struct Beside {
+    server: bool,
+    loopback: bool,
+}
+
+fn start_agent(roles: &mut Roles, agent: config::Agent, config: &Config, beside: Beside) -> Result<(), RunError> {
+    let path = config.state.join(AGENT_KEY);
     let key = fs::read(&path).map_err(|source| RunError::Key { path, source })?;
-    let policy = if loopback { AddressPolicy::on_loopback() } else { AddressPolicy::default() };
+    let policy = if beside.loopback { AddressPolicy::on_loopback() } else { AddressPolicy::default() };
     let agent = Agent::new(agent, key, policy, netlink::watch(), roles.drain_token())?;
+    // A server has the socket for itself, and its own state to examine.
+    if !beside.server {
+        start_home_control(roles, agent.condition(), &config.control_socket());
+    }
     roles.start_draining("agent", agent.run());
     Ok(())
+}
+
+/// Where `fourward check` asks at home. A home does its work without it, too.
+fn start_home_control(roles: &mut Roles, condition: Arc<Condition>, path: &Path) {
+    let socket = match ControlSocket::bind_if_free(path) {
+        Ok(socket) => socket,
+        Err(error) => {
+            warn!(%error, "`fourward check` cannot ask this agent");
+            return;
+        }
+    };
+    let answer = move |request| {
+        let condition = Arc::clone(&condition);
+        async move {
+            match request {
+                Request::Check { .. } => Reply::Checked(Box::new(condition.examine().await)),
+                _ => Reply::Refused("this is a home; hosts are kept by the server: run the command there".into()),
+            }
+        }
+    };
+    let end = roles.end_token();
+    roles.start("control", async move {
+        socket.run(answer, end).await;
+        Ok::<_, io::Error>(())
+    });
 }

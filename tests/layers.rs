@@ -11,21 +11,39 @@ use std::path::{Path, PathBuf};
 
 /// Rows from the top; a module may name rows above its own, itself, and (where `true`) its own row.
 const ROOT: &[(&[&str], bool)] = &[
-    (&["accounts", "certificate", "crypto", "listener", "netlink", "quic", "redact", "resolver", "supervisor", "tally", "telemetry"], true),
+    (
+        &[
+            "accounts",
+            "certificate",
+            "crypto",
+            "listener",
+            "netlink",
+            "probe",
+            "quic",
+            "redact",
+            "resolver",
+            "supervisor",
+            "tally",
+            "telemetry",
+        ],
+        true,
+    ),
     (&["config"], false),
     (&["leases", "store"], false),
+    (&["examination"], false),
     (&["acme", "agent", "dns", "gateway", "link"], false),
     (&["control"], false),
-    (&["cli", "demo"], true),
+    (&["check", "cli", "demo"], true),
     (&["run"], false),
 ];
 
 const CORE: &[(&[&str], bool)] = &[
     (&["demux", "lease", "name", "reader", "renewal"], false),
     (&["host", "peek", "policy", "wire"], false),
+    (&["facts"], false),
     (&["address", "api", "change", "client_hello", "http_head", "join", "reply"], false),
     (&["link", "state"], false),
-    (&["dyndns", "route", "stored", "zone"], false),
+    (&["check", "dyndns", "route", "stored", "zone"], false),
     (&["answer", "export"], false),
 ];
 

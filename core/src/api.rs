@@ -1,4 +1,4 @@
-//! What `host` and `status` ask the running server over its control socket, and what `--json` prints.
+//! What commands ask the running server, or the agent at home, over its control socket, and what `--json` prints.
 //!
 //! A line of JSON each way. Fields may be added, never renamed: programs read them.
 
@@ -8,8 +8,11 @@ use std::net::Ipv6Addr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::facts::{HomeFacts, HostFacts};
 use crate::host::{AddressFrom, Carrier, Reported, Settings};
 use crate::name::{DnsName, HostName};
+
+pub use crate::facts::LinkStatus;
 
 /// The longest line either way. A list of 100,000 hosts fits.
 pub const LINE_LIMIT: usize = 64 << 20;
@@ -86,6 +89,11 @@ pub enum Request {
     },
     /// `status`.
     Status,
+    /// `check`: of the server about a host, of an agent about itself.
+    Check {
+        /// A label, or a whole name: the one for everyone, the twin, or a listed alias.
+        name: String,
+    },
 }
 
 /// The answer: one line.
@@ -118,6 +126,8 @@ pub enum Reply {
     },
     /// To `status`.
     Status(Status),
+    /// To `check`.
+    Checked(Box<Checked>),
     /// It was refused; nothing changed.
     Refused(String),
     /// It could not be carried out.
@@ -133,6 +143,19 @@ pub struct Imported {
     pub hosts: u64,
     /// Names of removed hosts.
     pub removed: u64,
+}
+
+/// What the server or the agent knows of a host and of its home.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Checked {
+    /// What the gateway knows; absent where there is no link to ask it by.
+    pub host: Option<HostFacts>,
+    /// What the agent knows; absent where there is no link to ask it by, or it is too old.
+    pub home: Option<HomeFacts>,
+    /// The user's own domains that the host lists, as far as the server was asked.
+    #[serde(default)]
+    pub aliases: BTreeSet<DnsName>,
 }
 
 /// The two names of a host.
@@ -174,22 +197,6 @@ pub struct Update {
     pub password: String,
     /// What a router that verifies itself by DNS shall be called: its report is published there.
     pub router: DnsName,
-}
-
-/// How a host's link is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LinkStatus {
-    /// No agent ever joined.
-    NotJoined,
-    /// The agent is not there.
-    Down,
-    /// The agent is there.
-    Up,
-    /// The agent is there and did not answer the last nonce.
-    Silent,
-    /// A second agent with the same key was turned away.
-    Conflict,
 }
 
 /// A host in a list.

@@ -1,7 +1,8 @@
 //! The messages of the link (ALPN `fourward/1`), and services as an agent offers them.
 //!
 //! One bidirectional stream carries them, each a line of JSON behind its length (two bytes, network order): few and small, so that
-//! being readable and growing by fields counts for more than bytes. Unknown fields are ignored; unknown messages are an error.
+//! being readable and growing by fields counts for more than bytes. Unknown fields are ignored; unknown messages are an error, so
+//! that each end says first what it can do beyond the first version (`can`), and is sent nothing else.
 //! The QUIC connection is the root package's.
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::facts::{HomeFacts, HostFacts};
 use crate::host::Digest;
 use crate::name::DnsName;
 
@@ -38,6 +40,9 @@ pub enum FromAgent {
         instance: u64,
         /// What the gateway may open at home.
         services: Vec<Service>,
+        /// What it can do beyond the first version.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        can: Vec<String>,
     },
     /// The agent's address changed; its packets come from the new one from here on.
     Moved {
@@ -53,6 +58,10 @@ pub enum FromAgent {
         /// The address that the agent claims, if it has one.
         claim: Option<Ipv6Addr>,
     },
+    /// Connect to the home, and say what came of it. Only to who can [`EXAMINES`](crate::facts::EXAMINES).
+    Probe,
+    /// What was asked by [`FromGateway::Examine`].
+    Examined(Box<HomeFacts>),
     /// The agent ends on purpose: its lease ends with it.
     Goodbye,
 }
@@ -74,6 +83,9 @@ pub enum FromGateway {
         dual: DnsName,
         /// The epoch of the link.
         epoch: u64,
+        /// What the gateway can do beyond the first version.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        can: Vec<String>,
     },
     /// To be echoed at once.
     Nonce {
@@ -99,6 +111,10 @@ pub enum FromGateway {
         /// Why not, for people.
         reason: String,
     },
+    /// What came of a [`FromAgent::Probe`], and what the gateway knows of the host.
+    Probed(Box<HostFacts>),
+    /// Say what you know of yourself. Only to who can [`EXAMINES`](crate::facts::EXAMINES).
+    Examine,
     /// The end: what was asked for is refused.
     Refused {
         /// Why, for people.
@@ -229,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_message_survives_the_stream() {
-        let hello = FromAgent::Hello { version: "1".into(), instance: 7, services: Service::defaults() };
+        let hello = FromAgent::Hello { version: "1".into(), instance: 7, services: Service::defaults(), can: Vec::new() };
         let bytes = encode(&hello).expect("encoded");
         let (prefix, body) = bytes.split_first_chunk().expect("prefix");
         assert_eq!(length(*prefix).expect("length"), body.len());
@@ -239,6 +255,8 @@ mod tests {
     #[test]
     fn fields_of_later_versions_are_ignored_and_messages_are_not() {
         assert!(decode::<FromGateway>(br#"{"say":"nonce","nonce":7,"colour":"red"}"#).is_ok());
+        assert!(decode::<FromAgent>(br#"{"say":"hello","version":"0","instance":7,"services":[]}"#).is_ok(), "an agent of before");
+        assert!(decode::<FromGateway>(br#"{"say":"welcome","dual":"a.b","epoch":1}"#).is_ok(), "a gateway of before");
         assert!(decode::<FromGateway>(br#"{"say":"dance"}"#).is_err());
         assert!(decode::<FromGateway>(b"\0\xff").is_err());
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use fourward_core::host::Digest;
 use fourward_core::join::Peer;
 use fourward_core::link::{ALPN, is_pinned};
+use fourward_core::name::DnsName;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use quinn::crypto::rustls::QuicClientConfig;
@@ -126,6 +127,14 @@ pub(crate) async fn dial(gateways: &[Peer], key: &[u8], source: Option<Ipv6Addr>
             () = sleep(STAGGER), if !done => {}
         }
     }
+}
+
+/// Whether somebody answers as a gateway does at `address` (UDP), within `patience`. Whose key that is does not matter.
+pub async fn answers(name: &DnsName, address: IpAddr, port: u16, patience: Duration) -> bool {
+    let peer = Peer { name: name.clone(), addresses: vec![address], pins: Vec::new(), port: Some(port) };
+    let Ok(key) = crypto::new_link_key() else { return false };
+    let answer = timeout(patience, dial(std::slice::from_ref(&peer), &key, None)).await;
+    matches!(answer, Ok(Ok(_) | Err(DialError::OtherKey { .. })))
 }
 
 /// Keeps trying until one of `gateways` is reached over IPv6 from `source`: what a link over IPv4 waits for.

@@ -3,6 +3,7 @@
 //! Netlink tells of addresses, core chooses, a change rebinds the link's socket at once: also where the old address is still there but
 //! leads nowhere any more. Echoes do the rest. The agent never asks who is behind a connection and opens no port.
 
+mod condition;
 mod dial;
 mod register;
 mod session;
@@ -18,7 +19,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub use dial::DialError;
+pub use condition::Condition;
+pub use dial::{DialError, answers};
 pub use register::{RegisterError, Registered, register};
 
 use crate::config;
@@ -60,6 +62,7 @@ pub struct Agent {
     instance: u64,
     policy: AddressPolicy,
     addresses: watch::Receiver<Arc<[Candidate]>>,
+    condition: Arc<Condition>,
     cancel: CancellationToken,
 }
 
@@ -100,7 +103,13 @@ impl Agent {
         addresses: watch::Receiver<Arc<[Candidate]>>,
         cancel: CancellationToken,
     ) -> Result<Self, KeyError> {
-        Ok(Self { config, key, instance: u64::from_ne_bytes(crypto::random()?), policy, addresses, cancel })
+        let condition = Arc::new(Condition::new(config.services.clone()));
+        Ok(Self { config, key, instance: u64::from_ne_bytes(crypto::random()?), policy, addresses, condition, cancel })
+    }
+
+    /// What it knows of itself, while it runs.
+    pub fn condition(&self) -> Arc<Condition> {
+        Arc::clone(&self.condition)
     }
 
     /// Keeps a link until cancelled.
@@ -114,7 +123,10 @@ impl Agent {
         let mut ready = None;
         while !self.cancel.is_cancelled() {
             current = self.choose(current);
-            let pause = match self.link(&mut current, ready.take(), &mut outage).await {
+            self.condition.note_claim(current);
+            let ended = self.link(&mut current, ready.take(), &mut outage).await;
+            self.condition.note_unlinked();
+            let pause = match ended {
                 Ended::Stopped | Ended::Elsewhere => Duration::ZERO,
                 Ended::Better(dialled) => {
                     ready = Some(dialled);
@@ -122,9 +134,11 @@ impl Agent {
                 }
                 Ended::Refused { reason, again } => {
                     warn!(%reason, "the gateway refuses the link");
+                    self.condition.note_trouble(Some(&format!("the gateway refuses the link: {reason}")));
                     jitter(if again { REFUSED_PAUSE } else { FINAL_PAUSE })
                 }
                 Ended::Lost(reason) => {
+                    self.condition.note_trouble(Some(&reason));
                     outage.tell(&reason);
                     outage.pause(Instant::now())
                 }

@@ -4,13 +4,18 @@ use std::future::Future;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fourward_core::facts::{EXAMINES, HomeFacts, HostFacts};
 use fourward_core::link::{FromAgent, FromGateway};
 use quinn::{Connection, Endpoint, VarInt};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{debug, info, warn};
 
+use super::condition::Probes;
 use super::dial::{self, Dialled};
 use super::{Agent, Ended, Outage};
 use crate::quic::{ChannelError, Receiver, Sender};
@@ -35,6 +40,14 @@ pub(super) struct Session<'a> {
     sender: Sender,
     /// The address that is claimed: the one that the socket is bound to.
     claim: Option<Ipv6Addr>,
+    /// Who waits for the gateway's word on this home.
+    asking: Option<oneshot::Sender<HostFacts>>,
+    /// What the gateway wants to know is being found out.
+    examining: Option<JoinHandle<()>>,
+    /// Where it comes from then.
+    found: (mpsc::Sender<HomeFacts>, mpsc::Receiver<HomeFacts>),
+    /// Who wants the gateway's word.
+    questions: (Probes, mpsc::Receiver<oneshot::Sender<HostFacts>>),
 }
 
 impl From<ChannelError> for Ended {
@@ -52,7 +65,17 @@ impl<'a> Session<'a> {
             Ok((sender, receiver)) => (Sender::new(sender), Receiver::new(receiver)),
             Err(error) => return error.into(),
         };
-        let mut session = Self { agent, endpoint, connection, sender, claim: source };
+        let mut session = Self {
+            agent,
+            endpoint,
+            connection,
+            sender,
+            claim: source,
+            asking: None,
+            examining: None,
+            found: mpsc::channel(1),
+            questions: mpsc::channel(1),
+        };
         let ended = match session.speak(receiver, outage).await {
             Ok(never) => match never {},
             Err(ended) => ended,
@@ -77,6 +100,11 @@ impl<'a> Session<'a> {
                     changed.map_err(|_| Ended::Lost("addresses cannot be read".into()))?;
                     rebind = !self.follow().await?;
                 }
+                Some(asking) = self.questions.1.recv() => {
+                    self.asking = Some(asking);
+                    self.sender.send(&FromAgent::Probe).await?;
+                }
+                Some(home) = self.found.1.recv() => self.sender.send(&FromAgent::Examined(Box::new(home))).await?,
                 () = sleep(REBIND_PAUSE), if rebind => rebind = !self.follow().await?,
                 dialled = &mut ipv6 => return Err(Ended::Better(dialled)),
                 _ = tick.tick() => silence.check(&self.connection)?,
@@ -108,6 +136,7 @@ impl<'a> Session<'a> {
             version: env!("CARGO_PKG_VERSION").into(),
             instance: self.agent.instance,
             services: self.agent.config.services.clone(),
+            can: vec![EXAMINES.into()],
         };
         self.sender.send(&hello).await?;
         if self.claim.is_none() {
@@ -122,19 +151,48 @@ impl<'a> Session<'a> {
             FromGateway::Nonce { nonce } => {
                 self.sender.send(&FromAgent::Echo { nonce, claim: self.claim }).await?;
             }
-            FromGateway::Welcome { dual, epoch } => {
+            FromGateway::Welcome { dual, epoch, can } => {
                 outage.over();
+                let examines = can.iter().any(|ability| ability == EXAMINES);
+                self.agent.condition.note_linked(examines.then(|| self.questions.0.clone()));
                 info!(%dual, epoch, gateway = %self.connection.remote_address(), claim = ?self.claim, "linked");
             }
-            FromGateway::Proven { address } => info!(%address, "published"),
+            FromGateway::Proven { address } => {
+                info!(%address, "published");
+                self.agent.condition.note_trouble(None);
+            }
             FromGateway::Unproven { claim, seen } => {
+                self.agent.condition.note_trouble(Some(&format!("it claims {claim}, and the gateway sees {seen}")));
                 warn!(%claim, %seen, "the gateway sees another address than this machine has: something on the way translates, or IPv6 fails");
             }
-            FromGateway::Forbidden { claim, reason } => warn!(%claim, %reason, "the gateway does not publish this address"),
+            FromGateway::Forbidden { claim, reason } => {
+                warn!(%claim, %reason, "the gateway does not publish this address");
+                self.agent.condition.note_trouble(Some(&reason));
+            }
+            FromGateway::Probed(host) => {
+                if let Some(asking) = self.asking.take() {
+                    // Who asked may have given up.
+                    let _ = asking.send(*host);
+                }
+            }
+            FromGateway::Examine => self.examine(),
             FromGateway::Refused { reason, again } => return Err(Ended::Refused { reason, again }),
             FromGateway::Registered { .. } => return Err(Ended::Lost("the gateway answered out of turn".into())),
         }
         Ok(())
+    }
+
+    /// Finds out what the gateway wants to know; echoes go on meanwhile.
+    fn examine(&mut self) {
+        if self.examining.as_ref().is_some_and(|examining| !examining.is_finished()) {
+            return;
+        }
+        let (condition, found) = (Arc::clone(&self.agent.condition), self.found.0.clone());
+        self.examining = Some(tokio::spawn(async move {
+            if let Some(home) = condition.examine().await.home {
+                let _ = found.send(home).await;
+            }
+        }));
     }
 
     /// Follows the addresses of this machine. Tells whether the link is where it should be now.
@@ -153,6 +211,7 @@ impl<'a> Session<'a> {
         }
         info!(old = ?self.claim, new = %address, "address changed");
         self.claim = Some(address);
+        self.agent.condition.note_claim(self.claim);
         self.sender.send(&FromAgent::Moved { claim: address }).await?;
         Ok(true)
     }

@@ -1,7 +1,7 @@
 //! Asking the running server, over its control socket.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fourward_core::api::{LINE_LIMIT, Reply, Request};
@@ -44,20 +44,30 @@ impl Door {
     /// # Errors
     /// There is no server, or it refuses.
     pub(super) async fn ask(&self, request: &Request) -> Result<Reply, CliError> {
-        let path = &self.0;
-        let stream = UnixStream::connect(path).await.map_err(|source| match source.kind() {
-            io::ErrorKind::PermissionDenied => CliError::NotPermitted { path: path.clone() },
-            _ => CliError::NoAnswer { path: path.clone(), source },
-        })?;
-        let exchange = exchange(stream, request);
-        let line = timeout(PATIENCE, exchange).await.map_err(io::Error::from).and_then(|line| line);
-        let line = line.map_err(|source| CliError::NoAnswer { path: path.clone(), source })?;
-        match serde_json::from_str(&line).map_err(|_| CliError::OutOfTurn)? {
-            Reply::Refused(reason) => Err(CliError::Refused(reason)),
-            Reply::Failed(reason) => Err(CliError::Failed(reason)),
-            Reply::NotPermitted => Err(CliError::NotPermitted { path: path.clone() }),
-            granted => Ok(granted),
-        }
+        ask_at(&self.0, request, PATIENCE).await
+    }
+}
+
+/// Asks whoever listens on the control socket at `path`, which may take as long as `patience`.
+///
+/// # Errors
+/// Nobody is there, or it refuses.
+pub(super) async fn ask_at(path: &Path, request: &Request, patience: Duration) -> Result<Reply, CliError> {
+    let no_answer = |source| CliError::NoAnswer { path: path.into(), source };
+    let exchange = async {
+        let stream = UnixStream::connect(path).await?;
+        exchange(stream, request).await
+    };
+    let line = match timeout(patience, exchange).await.map_err(io::Error::from).and_then(|line| line) {
+        Ok(line) => line,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(CliError::NotPermitted { path: path.into() }),
+        Err(error) => return Err(no_answer(error)),
+    };
+    match serde_json::from_str(&line).map_err(|_| CliError::OutOfTurn)? {
+        Reply::Refused(reason) => Err(CliError::Refused(reason)),
+        Reply::Failed(reason) => Err(CliError::Failed(reason)),
+        Reply::NotPermitted => Err(CliError::NotPermitted { path: path.into() }),
+        granted => Ok(granted),
     }
 }
 

@@ -4,6 +4,7 @@
 //! and what to do next, and with `--json` the same to programs.
 
 mod bulk;
+mod check;
 mod client;
 mod config_check;
 mod files;
@@ -54,6 +55,8 @@ pub enum Command {
     Host(HostCommand),
     /// Show the live state of the running server
     Status(ServerArgs),
+    /// Examine a name from end to end: each fault with its remedy
+    Check(CheckArgs),
     /// Look at a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -151,6 +154,20 @@ pub struct JoinArgs {
     /// Where the agent keeps its key
     #[arg(long, value_name = "DIR", default_value = DEFAULT_STATE)]
     pub state: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// A host's name, its -ip6only twin, or a domain of your own that leads to it
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// This machine's configuration, if it has one: the server's or a home's [default: /etc/fourward/fourward.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -314,6 +331,14 @@ pub enum CliError {
     /// The home could not join.
     #[error(transparent)]
     Register(#[from] RegisterError),
+    /// An examination found something.
+    #[error("{name}: {}; each is told above with what to do", check::count(*.count))]
+    Faults {
+        /// What was examined.
+        name: String,
+        /// How many.
+        count: usize,
+    },
     /// No randomness.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -340,6 +365,7 @@ pub async fn run(command: Command) -> Result<(), CliError> {
         Command::Join(args) => join::run(args).await,
         Command::Host(command) => host::run(command).await,
         Command::Status(server) => status::run(server).await,
+        Command::Check(args) => check::run(args).await,
         Command::Config(ConfigCommand::Check { file, json }) => config_check::run(&file, json),
         Command::Demo(_) | Command::Run(_) => Err(CliError::Usage("not a command of this kind".into())),
     }

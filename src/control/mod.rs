@@ -12,18 +12,20 @@ mod socket;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fourward_core::api::{GatewayStatus, HostDetails, HostEntry, LinkStatus, Names, Reply, Request, Secrets, Status, Update, ZoneStatus};
+use fourward_core::api::{Checked, GatewayStatus, HostDetails, HostEntry, Names, Reply, Request, Secrets, Status, Update, ZoneStatus};
 use fourward_core::change::Change;
+use fourward_core::facts::HostFacts;
 use fourward_core::host::{AddressFrom, Digest, Edit, Host, JoinSecret};
 use fourward_core::join::{JoinString, Peer, Secret};
 use fourward_core::link::{Protocol, Service};
-use fourward_core::name::{HostName, NameError};
+use fourward_core::name::{DnsName, HostName, NameError, Role, role_in};
 use fourward_core::state::State;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::certificate::Shown;
 use crate::config::Server;
 use crate::crypto::{self, KeyError};
+use crate::examination::{self, link_status};
 use crate::gateway::Traffic;
 use crate::leases::Leases;
 use crate::store::{CommitError, Store};
@@ -76,7 +78,7 @@ impl Control {
     }
 
     /// Carries out `request`.
-    async fn answer(&self, request: Request) -> Reply {
+    pub async fn answer(&self, request: Request) -> Reply {
         match self.carry_out(request).await {
             Ok(reply) => reply,
             Err(Failure::Commit(error @ CommitError::Stopped { .. })) => Reply::Failed(error.to_string()),
@@ -109,6 +111,7 @@ impl Control {
             Request::HostShow { host } => self.details(&self.store.snapshot(), self.host(&host)?),
             Request::HostList => Ok(Reply::Hosts(self.entries(&self.store.snapshot()))),
             Request::Status => Ok(Reply::Status(self.status())),
+            Request::Check { name } => self.check(&name).await,
         }
     }
 
@@ -117,6 +120,39 @@ impl Control {
         let kept = |(label, zone): (&str, &str)| HostName::new(label, zone.parse().ok()?).ok();
         let kept = text.split_once('.').and_then(kept).filter(|host| self.store.snapshot().host(host).is_some());
         kept.map_or_else(|| HostName::parse(text, self.server.zones()), Ok)
+    }
+
+    /// What is known here of the host that is called `text`, and what its agent knows of itself.
+    async fn check(&self, text: &str) -> Result<Reply, Failure> {
+        let name = self.called(text)?;
+        let unknown = || Failure::UnknownHost(name.clone());
+        let facts = examination::host_facts(&self.store, &self.leases, &name).ok_or_else(unknown)?;
+        let presence = self.leases.presence(&name);
+        let asked = match &presence {
+            Some(presence) => examination::ask(presence).await,
+            None => None,
+        };
+        let (host, home) = match asked {
+            Some(examined) => {
+                let fresh = examination::host_facts(&self.store, &self.leases, &name).unwrap_or(facts);
+                (HostFacts { dials: examined.dials, ..fresh }, Some(examined.home))
+            }
+            None => (examination::dial(facts, presence.as_deref()).await, None),
+        };
+        let aliases = self.store.snapshot().host(&name).map(|host| host.settings.alias.clone()).unwrap_or_default();
+        Ok(Reply::Checked(Box::new(Checked { host: Some(host), home, aliases })))
+    }
+
+    /// The host that is called `text` by any of its names.
+    fn called(&self, text: &str) -> Result<HostName, NameError> {
+        let state = self.store.snapshot();
+        let Ok(name) = text.parse::<DnsName>() else { return self.host(text) };
+        let zone = state.zones().map(|(zone, _)| zone).find(|zone| name.within(zone).is_some());
+        match (state.alias(&name), zone.and_then(|zone| role_in(&name, zone))) {
+            (Some(host), _) => Ok(host.clone()),
+            (None, Some(Role::Twin(host) | Role::Router(host))) => Ok(host),
+            _ => self.host(text),
+        }
     }
 
     /// Makes new secrets for `host` and commits them.
@@ -216,17 +252,7 @@ impl Control {
             lease_until: left.and_then(|left| SignedDuration::try_from(left).ok()).map(|left| Timestamp::now() + left),
             carrier: host.settings.carrier,
             aliases: host.settings.alias.clone(),
-            link: self.link_status(name, host),
-        }
-    }
-
-    fn link_status(&self, name: &HostName, host: &Host) -> LinkStatus {
-        match self.leases.presence(name) {
-            None if host.credentials.agent.is_none() => LinkStatus::NotJoined,
-            None => LinkStatus::Down,
-            Some(presence) if presence.in_conflict(Instant::now()) => LinkStatus::Conflict,
-            Some(presence) if *presence.silent.borrow() => LinkStatus::Silent,
-            Some(_) => LinkStatus::Up,
+            link: link_status(&self.leases, name, host),
         }
     }
 }

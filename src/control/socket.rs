@@ -19,7 +19,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::Control;
 use crate::accounts;
 
 /// Whose members may command the server.
@@ -76,9 +75,24 @@ impl ControlSocket {
         Ok(Self { listener, path: path.into(), group })
     }
 
-    /// Serves requests until cancelled. Who has asked by then is answered: above all those whose change ends the server, because the
+    /// Binds the socket at `path` where no lock says whether somebody uses it: whoever answers there keeps it.
+    ///
+    /// # Errors
+    /// Somebody answers there, or the socket cannot be made.
+    pub fn bind_if_free(path: &Path) -> Result<Self, SocketError> {
+        match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => Err(SocketError::Bind { path: path.into(), source: io::ErrorKind::AddrInUse.into() }),
+            Err(_) => Self::bind(path),
+        }
+    }
+
+    /// Has `answer` serve requests until cancelled. Who has asked by then is answered: above all those whose change ends the server, because the
     /// store cannot take it.
-    pub async fn run(self, control: Arc<Control>, cancel: CancellationToken) {
+    pub async fn run<A, F>(self, answer: A, cancel: CancellationToken)
+    where
+        A: Fn(Request) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Reply> + Send,
+    {
         let clients = Arc::new(Semaphore::new(CLIENTS));
         let served = TaskTracker::new();
         while let Ok(permit) = Arc::clone(&clients).acquire_owned().await {
@@ -98,9 +112,9 @@ impl ControlSocket {
                 turn_away(&stream);
                 continue;
             }
-            let (control, cancel) = (Arc::clone(&control), cancel.clone());
+            let (answer, cancel) = (answer.clone(), cancel.clone());
             served.spawn(async move {
-                if let Err(error) = serve(&control, stream, &cancel).await {
+                if let Err(error) = serve(answer, stream, &cancel).await {
                     warn!(%error, "a control client went away");
                 }
                 drop(permit);
@@ -143,7 +157,7 @@ fn in_group(pid: Option<i32>, group: u32) -> bool {
     groups.split_whitespace().any(|gid| gid.parse() == Ok(group))
 }
 
-async fn serve(control: &Control, stream: UnixStream, cancel: &CancellationToken) -> io::Result<()> {
+async fn serve<F: Future<Output = Reply>>(answer: impl Fn(Request) -> F, stream: UnixStream, cancel: &CancellationToken) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(read).take(REQUEST_LIMIT);
@@ -153,7 +167,7 @@ async fn serve(control: &Control, stream: UnixStream, cancel: &CancellationToken
         () = cancel.cancelled() => return Ok(()),
     };
     let reply = match serde_json::from_str::<Request>(&line) {
-        Ok(request) => control.answer(request).await,
+        Ok(request) => answer(request).await,
         Err(error) => Reply::Refused(format!("not a request of this version: {error}; is the command of another version than the server?")),
     };
     let mut answer = serde_json::to_vec(&reply)?;

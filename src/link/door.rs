@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fourward_core::change::Change;
+use fourward_core::facts::EXAMINES;
 use fourward_core::host::Digest;
 use fourward_core::link::{FromAgent, FromGateway, Service};
 use fourward_core::name::{DnsName, HostName};
@@ -58,8 +59,11 @@ async fn introduce(links: &Links, incoming: Incoming) -> Result<Option<Introduce
             links.joins.note(if matches!(answer, FromGateway::Registered { .. }) { "accepted" } else { "refused" });
             answer
         }
-        FromAgent::Hello { version, instance, services } => match welcome(links, key, (instance, services), &connection).await {
+        FromAgent::Hello { version, instance, services, can } => match welcome(links, key, (instance, services), &connection).await {
             Ok(stay) => {
+                if can.iter().any(|ability| ability == EXAMINES) {
+                    stay.presence.note_examines();
+                }
                 let remote = connection.remote_address().ip();
                 info!(host = %stay.host, %remote, ?version, epoch = stay.presence.epoch, "linked");
                 return Ok(Some(Introduced { stay, connection, sender, receiver }));

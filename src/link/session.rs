@@ -7,24 +7,30 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fourward_core::change::Refused;
+use fourward_core::facts::{Dial, EXAMINES, HomeFacts, HostFacts};
 use fourward_core::host::AddressFrom;
 use fourward_core::lease::{Echo, LEASE, Path, Prover, Verdict, echo_patience};
 use fourward_core::link::{FromAgent, FromGateway};
 use fourward_core::name::HostName;
 use jiff::Timestamp;
 use quinn::{Connection, VarInt};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::Links;
 use super::pace::Pace;
 use crate::crypto;
-use crate::leases::{Lease, Presence};
+use crate::examination;
+use crate::leases::{Examined, Lease, Presence};
 use crate::quic::{ChannelError, Receiver, Sender};
 use crate::store::CommitError;
 
 /// How long a stranger may take to shake hands and to say what it wants, each.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What an examination costs the agent that asks for it: more than one every two seconds slows it down.
+const EXAMINATION_CHARGES: usize = 4;
 
 /// Why a connection ended otherwise than by its agent's wish.
 #[derive(Debug, thiserror::Error)]
@@ -73,17 +79,21 @@ pub(super) struct Session<'a> {
     doubt: Option<FromGateway>,
     /// What was said last of a claim that could not be proven, so that it is said once.
     unproven: Option<FromGateway>,
+    /// Connects to the home that the agent asked for: one burst at a time.
+    probing: Option<JoinHandle<Option<HostFacts>>>,
+    /// What came of the last ones.
+    dials: Vec<Dial>,
 }
 
 impl<'a> Session<'a> {
     pub(super) fn new(stay: Stay<'a>, connection: Connection, sender: Sender) -> Self {
-        Self { stay, connection, sender, prover: Prover::default(), doubt: None, unproven: None }
+        Self { stay, connection, sender, prover: Prover::default(), doubt: None, unproven: None, probing: None, dials: Vec::new() }
     }
 
     pub(super) async fn run(mut self, mut receiver: Receiver) -> Result<(), SessionError> {
         let presence = Arc::clone(&self.stay.presence);
         let cancel = &self.stay.links.cancel;
-        self.say(&FromGateway::Welcome { dual: self.stay.host.dual(), epoch: presence.epoch }).await?;
+        self.say(&FromGateway::Welcome { dual: self.stay.host.dual(), epoch: presence.epoch, can: vec![EXAMINES.into()] }).await?;
         loop {
             let now = Instant::now();
             let silent_at = self.prover.silent_at(self.connection.rtt()).filter(|_| !*presence.silent.borrow());
@@ -97,6 +107,8 @@ impl<'a> Session<'a> {
                 }
                 () = sleep_until(pause.unwrap_or(now).into()), if pause.is_some() => {}
                 () = presence.ask.notified() => self.probe().await?,
+                () = presence.examine.notified() => self.say(&FromGateway::Examine).await?,
+                probed = finished(&mut self.probing) => self.probed(probed).await?,
                 () = sleep_until(self.prover.due(now).into()) => self.probe().await?,
                 () = sleep_until(silent_at.unwrap_or(now).into()), if silent_at.is_some() => {
                     debug!(host = %self.stay.host, "the link is silent");
@@ -142,6 +154,8 @@ impl<'a> Session<'a> {
             }
             FromAgent::Moved { .. } => self.probe_out_of_turn().await?,
             FromAgent::Lost => self.void().await,
+            FromAgent::Probe => self.connect(),
+            FromAgent::Examined(home) => self.examined(*home),
             FromAgent::Goodbye => {
                 self.void().await;
                 return Ok(false);
@@ -149,6 +163,28 @@ impl<'a> Session<'a> {
             FromAgent::Register { .. } | FromAgent::Hello { .. } => return Err(SessionError::OutOfTurn),
         }
         Ok(true)
+    }
+
+    /// Begins to connect to the home, unless that is under way.
+    fn connect(&mut self) {
+        (0..EXAMINATION_CHARGES).for_each(|_| self.stay.pace.charge(Instant::now()));
+        if self.probing.is_some() {
+            return;
+        }
+        let Stay { links, host, presence, .. } = &self.stay;
+        let (facts, presence) = (examination::host_facts(&links.store, &links.leases, host), Arc::clone(presence));
+        self.probing = Some(tokio::spawn(async move { Some(examination::dial(facts?, Some(&presence)).await) }));
+    }
+
+    async fn probed(&mut self, probed: Option<HostFacts>) -> Result<(), SessionError> {
+        let Some(facts) = probed else { return Ok(()) };
+        self.dials.clone_from(&facts.dials);
+        self.say(&FromGateway::Probed(Box::new(facts))).await
+    }
+
+    fn examined(&mut self, home: HomeFacts) {
+        let examined = Examined { at: Instant::now(), home: examination::taken(home), dials: std::mem::take(&mut self.dials) };
+        self.stay.presence.examined.send_replace(Some(examined));
     }
 
     async fn judge(&mut self, verdict: Verdict) -> Result<(), SessionError> {
@@ -232,4 +268,12 @@ impl<'a> Session<'a> {
         }
         self.stay.pace.charge(Instant::now());
     }
+}
+
+/// What the task in `running` found, and never where there is none.
+async fn finished(running: &mut Option<JoinHandle<Option<HostFacts>>>) -> Option<HostFacts> {
+    let Some(task) = running else { return std::future::pending().await };
+    let found = task.await.ok().flatten();
+    *running = None;
+    found
 }

@@ -37,6 +37,13 @@ pub fn holder_of(protocol: Protocol, address: SocketAddr) -> Option<Holder> {
     process_with(&sockets).or_else(|| stub_among(&sockets))
 }
 
+/// Where TCP is listened for on `port`, by anybody on this machine. Every user may know that.
+pub fn listening(port: u16) -> Vec<SocketAddr> {
+    let texts = ["/proc/net/tcp", "/proc/net/tcp6"].iter().filter_map(|table| fs::read_to_string(table).ok());
+    let anywhere = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
+    texts.flat_map(|text| sockets(&text, Protocol::Tcp, anywhere)).map(|(local, _)| local).collect()
+}
+
 fn stub_among(sockets: &[(SocketAddr, String)]) -> Option<Holder> {
     let stub = sockets.iter().any(|(local, _)| local.port() == 53 && STUBS.contains(&local.ip()));
     stub.then(|| Holder { pid: None, program: RESOLVED.into() })

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, process, thread};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -73,6 +74,31 @@ impl Lab {
         home_address(self.generation.get())
     }
 
+    /// The home's web service.
+    pub(crate) fn web(&mut self) -> &mut Daemon {
+        &mut self.daemons[2]
+    }
+
+    /// What the registrar has of `example.org` is `edit`ed; what resolvers remember is forgotten.
+    pub(crate) fn edit_registrar(&self, edit: impl Fn(String) -> String) {
+        registry::edit(self.dir(), "example.org.zone", edit);
+        signal(&self.daemons[0], Signal::HUP);
+        registry::wait_until_served(self.ns(Node::Dns), self.dir());
+        self.forget();
+    }
+
+    /// The resolver is configured with these lines in addition, and forgets what it knew.
+    pub(crate) fn configure_resolver(&self, lines: &str) {
+        registry::edit(self.dir(), "unbound.conf", |text| text.replace("remote-control:", &format!("{lines}\nremote-control:")));
+        self.forget();
+    }
+
+    /// The resolver forgets what it knew.
+    pub(crate) fn forget(&self) {
+        signal(&self.daemons[1], Signal::HUP);
+        registry::wait_until_resolving(self.ns(Node::Dns));
+    }
+
     /// Fetches a page over verified TLS (or plain HTTP, as the URL says), by name and as curl does it.
     pub(crate) fn fetch(&self, from: Node, url: &str, extra: &[&str]) -> Result<Page, String> {
         let authority = web::authority(self.dir()).display().to_string();
@@ -119,6 +145,11 @@ impl Lab {
             lines[lines.len().saturating_sub(LAST_WORDS)..].iter().for_each(|line| eprintln!("{line}"));
         }
     }
+}
+
+fn signal(daemon: &Daemon, signal: Signal) {
+    let pid = i32::try_from(daemon.pid()).ok().and_then(Pid::from_raw).expect("a process ID");
+    kill_process(pid, signal).expect("a signal");
 }
 
 impl Drop for Lab {

@@ -20,6 +20,7 @@ mod authority;
 mod bystander;
 mod clock;
 mod daemon;
+mod examine;
 mod lab;
 mod machine;
 mod many;

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::clock::wait_for;
 use crate::daemon::Daemon;
 use crate::netns::Ns;
 use crate::topology::{REGISTRAR4, REGISTRAR6, RESOLVER4, RESOLVER6, VPS4, VPS6};
@@ -37,6 +38,38 @@ pub(crate) fn start(ns: &Ns, dir: &Path) -> [Daemon; 2] {
     let mut resolver = Daemon::start(ns, dir.join("logs/unbound"), "unbound", &["-d", "-p", "-c", &unbound]);
     resolver.ready("unbound", START, || asks(ns, RESOLVER4, "owncloud.example.org", "CNAME"));
     [registrar, resolver]
+}
+
+/// Rewrites a file of the name servers. The registrar's zone gets a new serial, by which it is known to be served.
+pub(crate) fn edit(dir: &Path, file: &str, edit: impl Fn(String) -> String) {
+    let path = dir.join("dns").join(file);
+    let before = fs::read_to_string(&path).expect("a name server's file");
+    let after = edit(before.clone());
+    assert_ne!(before, after, "{file} was not changed");
+    let serial = serial_of(&after);
+    fs::write(&path, after.replacen(&format!("nobody {serial} "), &format!("nobody {} ", serial + 1), 1)).expect("write it again");
+}
+
+fn serial_of(zone: &str) -> u32 {
+    let number = zone.split("nobody ").nth(1).and_then(|rest| rest.split(' ').next());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+/// Waits until the registrar serves what its file says.
+pub(crate) fn wait_until_served(ns: &Ns, dir: &Path) {
+    let serial = serial_of(&fs::read_to_string(dir.join("dns/example.org.zone")).expect("the registrar's zone")).to_string();
+    wait_for("the registrar serves its new zone", START, || {
+        let output = ns.run("dig", &[&format!("@{REGISTRAR4}"), "+short", "+tries=1", "+time=1", "example.org", "SOA"]);
+        String::from_utf8_lossy(&output.stdout).split(' ').nth(2) == Some(&serial)
+    });
+}
+
+/// Waits until the resolver answers again.
+pub(crate) fn wait_until_resolving(ns: &Ns) {
+    wait_for("the resolver answers", START, || {
+        let output = ns.run("dig", &[&format!("@{RESOLVER4}"), "+short", "+tries=1", "+time=1", "example.org", "NS"]);
+        output.status.success() && output.stdout.starts_with(b"ns.")
+    });
 }
 
 fn asks(ns: &Ns, server: &str, name: &str, kind: &str) -> bool {

@@ -49,6 +49,14 @@ impl Lab {
         Move { at, old, new }
     }
 
+    /// Like `Removed`, and the lower half of the address changes with the prefix.
+    pub(crate) fn renumber_with_another_end(&self) -> Ipv6Addr {
+        let (old, new) = self.next_prefix();
+        let new = Ipv6Addr::from_bits(new.to_bits() | 0x1234_0000);
+        self.ns(Server).ip(&format!("addr add {new}/64 dev eth0 nodad\naddr del {old}/64 dev eth0"));
+        new
+    }
+
     /// Like `Removed`, and a stranger takes the old address over *before* the server even hears of a
     /// change: for a few milliseconds only a proof from the home itself tells the two apart.
     pub(crate) fn renumber_with_an_heir(&self) -> Move {

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking, its helpers too
 
 mod ending;
+mod examination;
 mod homes;
 mod joining;
 mod puppet;

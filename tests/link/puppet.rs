@@ -27,7 +27,7 @@ use super::rig::Home;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn hello(instance: u64) -> FromAgent {
-    FromAgent::Hello { version: "test".into(), instance, services: Service::defaults() }
+    FromAgent::Hello { version: "test".into(), instance, services: Service::defaults(), can: Vec::new() }
 }
 
 /// A hand-played agent.

@@ -22,6 +22,7 @@ use prometheus_client::metrics::info::Info;
 use super::super::{Control, dyndns};
 use super::process::Process;
 use crate::dns::{Counters, RCODES};
+use crate::examination::link_status;
 use crate::gateway::Counts;
 use crate::link::Joins;
 
@@ -118,7 +119,7 @@ impl Sources {
         let state = control.store.snapshot();
         let mut links = LINKS.map(|(_, name)| (name, 0_u64));
         for (name, host) in state.hosts() {
-            let status = control.link_status(name, host);
+            let status = link_status(leases, name, host);
             let at = LINKS.iter().position(|(known, _)| *known == status);
             at.and_then(|at| links.get_mut(at)).into_iter().for_each(|(_, count)| *count += 1);
         }

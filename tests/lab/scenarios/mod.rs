@@ -3,6 +3,7 @@
 mod acme;
 mod aliases;
 mod attacks;
+mod check;
 mod copies;
 mod credentials;
 mod docs;

@@ -1,0 +1,96 @@
+//! What the server finds out of a host for an examination: its state, its link, and whether its home can be reached.
+//!
+//! The link answers with it when an agent asks, and control when the owner does. Who examines decides in core what follows.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use fourward_core::facts::{BURST, Dial, HomeFacts, HostFacts, LinkStatus, short};
+use fourward_core::host::{AddressFrom, Host};
+use fourward_core::link::{Protocol, Service};
+use fourward_core::name::HostName;
+
+use crate::leases::{Examined, Leases, Presence};
+use crate::probe;
+use crate::store::Store;
+
+/// Shorter than the second after which the kernel sends a SYN anew: each connect is one packet, and can be counted.
+const PATIENCE: Duration = Duration::from_millis(900);
+
+/// How long an agent may take: a quiet second, a burst, and the way.
+const AGENT_PATIENCE: Duration = Duration::from_secs(6);
+
+/// More services than this are not looked at.
+const SERVICES: usize = 64;
+
+/// What the server knows of `name`, without a packet sent.
+pub fn host_facts(store: &Store, leases: &Leases, name: &HostName) -> Option<HostFacts> {
+    let state = store.snapshot();
+    let host = state.host(name)?;
+    let by_link = host.settings.address_from == AddressFrom::Link;
+    let lease = leases.lease(name).filter(|_| by_link);
+    let home = host.home();
+    Some(HostFacts {
+        dual: name.dual(),
+        twin: name.twin(),
+        address_from: host.settings.address_from,
+        address: home,
+        since: host.proven.filter(|_| by_link).map(|proven| proven.since),
+        before: host.before.filter(|_| by_link),
+        via: host.settings.via,
+        link: link_status(leases, name, host),
+        lease: lease.map(|lease| lease.until.saturating_duration_since(Instant::now()).as_secs()),
+        forbidden: home.and_then(|home| store.policy().addresses.check(home).err()).map(|why| short(&why.to_string())),
+        tls: host.settings.home_port.tls.unwrap_or(443),
+        http: host.settings.home_port.http.unwrap_or(80),
+        dials: Vec::new(),
+    })
+}
+
+/// How the link of `name` is.
+pub fn link_status(leases: &Leases, name: &HostName, host: &Host) -> LinkStatus {
+    match leases.presence(name) {
+        None if host.credentials.agent.is_none() => LinkStatus::NotJoined,
+        None => LinkStatus::Down,
+        Some(presence) if presence.in_conflict(Instant::now()) => LinkStatus::Conflict,
+        Some(presence) if *presence.silent.borrow() => LinkStatus::Silent,
+        Some(_) => LinkStatus::Up,
+    }
+}
+
+/// Connects to the home that `facts` tell of, as often as makes a burst to its port for TLS and once to that for HTTP, and notes what came of it.
+/// Only to an address that may be dialled, and to what its agent offers (`presence`, if it is linked).
+pub async fn dial(mut facts: HostFacts, presence: Option<&Presence>) -> HostFacts {
+    let Some(address) = facts.address.filter(|_| facts.forbidden.is_none()) else { return facts };
+    let offered = |port| presence.is_none_or(|presence| presence.services.contains(&Service { protocol: Protocol::Tcp, port }));
+    let to = |port| SocketAddr::from((address, port));
+    let mut dials = Vec::new();
+    if offered(facts.tls) {
+        dials.push(Dial { port: facts.tls, outcome: probe::burst(to(facts.tls), BURST, PATIENCE).await });
+    }
+    if facts.http != facts.tls && offered(facts.http) {
+        dials.push(Dial { port: facts.http, outcome: probe::connect(to(facts.http), PATIENCE).await });
+    }
+    facts.dials = dials;
+    facts
+}
+
+/// Asks the agent of `presence` what it knows of itself; `None` where it is too old, or does not answer.
+pub async fn ask(presence: &Presence) -> Option<Examined> {
+    if !presence.examines() {
+        return None;
+    }
+    let since = Instant::now();
+    let mut examined = presence.examined.subscribe();
+    presence.examine.notify_one();
+    let fresh = examined.wait_for(|examined| examined.as_ref().is_some_and(|examined| examined.at >= since));
+    let fresh = tokio::time::timeout(AGENT_PATIENCE, fresh).await.ok()?.ok()?;
+    fresh.clone()
+}
+
+/// What an agent says, as far as it is taken.
+pub fn taken(home: HomeFacts) -> HomeFacts {
+    let mut services = home.services;
+    services.truncate(SERVICES);
+    HomeFacts { version: short(&home.version), trouble: home.trouble.as_deref().map(short), services, ..home }
+}
