@@ -153,9 +153,6 @@ pub struct Checked {
     pub host: Option<HostFacts>,
     /// What the agent knows; absent where there is no link to ask it by, or it is too old.
     pub home: Option<HomeFacts>,
-    /// The user's own domains that the host lists, as far as the server was asked.
-    #[serde(default)]
-    pub aliases: BTreeSet<DnsName>,
 }
 
 /// The two names of a host.

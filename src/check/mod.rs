@@ -75,7 +75,6 @@ pub async fn examine(order: Order, word: impl Future<Output = Word>, progress: i
         asked: word.asked,
         host: word.checked.host,
         home: word.checked.home,
-        aliases: word.checked.aliases,
         name: order.name,
         view: order.view,
         gateway,

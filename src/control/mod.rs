@@ -139,8 +139,7 @@ impl Control {
             }
             None => (examination::dial(facts, presence.as_deref()).await, None),
         };
-        let aliases = self.store.snapshot().host(&name).map(|host| host.settings.alias.clone()).unwrap_or_default();
-        Ok(Reply::Checked(Box::new(Checked { host: Some(host), home, aliases })))
+        Ok(Reply::Checked(Box::new(Checked { host: Some(host), home })))
     }
 
     /// The host that is called `text` by any of its names.

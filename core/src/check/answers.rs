@@ -157,11 +157,6 @@ impl Judge<'_> {
             }
             Some(end) if end == name => self.alias_without_cname(resolved, how),
             Some(end) if *end != dual => self.fault(Id::Alias, format!("{name} leads to {end}, not to {dual}"), how, cname),
-            Some(_) if seen.host.is_some() && seen.view == View::Server && !seen.aliases.contains(name) => {
-                let what = format!("{name} is a CNAME of {dual}, and the host does not list it");
-                let label = dual.labels().next().unwrap_or_default();
-                self.note(Id::Alias, what, how, format!("to have it listed: `fourward host set {label} alias+={name}`"));
-            }
             Some(_) => self.good(Id::Alias, format!("{name} is a CNAME of {dual}"), how),
         }
     }

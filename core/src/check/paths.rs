@@ -60,10 +60,7 @@ impl Judge<'_> {
             }
             Tls::Alert(UNRECOGNIZED_NAME) => {
                 let what = format!("the gateway does not know the name {}", self.seen.name);
-                let remedy = format!(
-                    "on the server: `fourward host list`; for a domain of your own `fourward host set NAME alias+={}`",
-                    self.seen.name
-                );
+                let remedy = "on the server: `fourward host list` shows the hosts; a domain of your own wants a CNAME of a host's name, or `fourward host set NAME alias+=…`";
                 self.fault(id, what, how, remedy);
             }
             Tls::Alert(INTERNAL_ERROR) => {

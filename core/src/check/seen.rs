@@ -43,8 +43,6 @@ pub struct Seen {
     pub host: Option<HostFacts>,
     /// What the agent knows of itself.
     pub home: Option<HomeFacts>,
-    /// The user's own domains that the host lists, where the server said so.
-    pub aliases: BTreeSet<DnsName>,
     /// What the names say.
     pub names: Names,
     /// What connections to both addresses found.

@@ -83,7 +83,6 @@ fn seen(view: View) -> Seen {
         asked: if view == View::Outside { Asked::Nobody } else { Asked::Answered },
         host: (view != View::Outside).then(host),
         home: (view != View::Outside).then(home),
-        aliases: BTreeSet::new(),
         names: Names {
             dual: Some(name("cloud.dyn.example.org")),
             twin: Some(name("cloud-ip6only.dyn.example.org")),
