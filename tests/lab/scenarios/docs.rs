@@ -1,7 +1,7 @@
 //! The documentation, word by word: each command of its shell blocks runs on the machine that its page is about, under a real systemd.
 //!
-//! Nothing is added between them, so that what a page leaves out is missing here too. Two things no text can have are put in: the join
-//! string that `host add` printed, and the router's firewall, which the lab has open already.
+//! Nothing is added between them, so that what a page leaves out is missing here too. Three things no text can have are put in: the join
+//! string that `host add` printed, the router's firewall, which the lab has open already, and certbot's files.
 
 use std::fs;
 use std::path::Path;
@@ -24,6 +24,13 @@ const PAGES: [(&str, Node); 7] = [
     ("docs/owncloud.md", Server),
     ("docs/troubleshooting.md", Vps),
 ];
+
+/// As certbot leaves them.
+const CERTBOT: &str = "mkdir -p /etc/letsencrypt/live/gw.dyn.example.org && cd /etc/letsencrypt/live/gw.dyn.example.org && \
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=gw.dyn.example.org -keyout privkey.pem -out fullchain.pem";
+
+/// What the README has for developers: the demo, which the tests of the command line run, and what is running now.
+const OTHERS: [&str; 2] = ["cargo run --release -- demo", "tests/run"];
 
 /// Where a page's way from nothing to a first fetch ends, and what comes after may be left out.
 const LATER: &str = "\n## ";
@@ -90,6 +97,7 @@ fn whoever_follows_the_pages_gets_there_and_every_command_in_them_runs() {
     assert!(count(Server) <= 3, "{} commands at home", count(Server));
     eprintln!("from nothing to the first page: {} commands on the VPS, {} at home", count(Vps), count(Server));
 
+    reader.vps.must(CERTBOT, "");
     for (name, machine) in PAGES {
         let all = commands(&page(name), machine);
         for (node, line) in all.iter().filter(|command| !way.contains(command)) {
@@ -99,6 +107,15 @@ fn whoever_follows_the_pages_gets_there_and_every_command_in_them_runs() {
     let confined = reader.vps.must("systemctl show fourward --property=ActiveState,NRestarts,User", "");
     assert_eq!(confined, "NRestarts=0\nActiveState=active\nUser=fourward\n", "under the unit as it is");
     assert_eq!(lab.fetch(Phone4, &format!("https://{ALIAS}/"), &[]).expect("phone4, by the own domain").body, PAGE);
+}
+
+#[test]
+fn the_readme_has_no_commands_of_its_own() {
+    let known: Vec<String> = PAGES.iter().flat_map(|(name, machine)| commands(&page(name), *machine)).map(|(_, line)| line).collect();
+    for (_, line) in commands(&page("README.md"), Vps).iter().filter(|(_, line)| !OTHERS.contains(&line.as_str())) {
+        // At home and elsewhere one gives the whole name.
+        assert!(known.iter().any(|known| line == known || *line == format!("{known}.dyn.example.org")), "`{line}` is on no page");
+    }
 }
 
 #[test]
