@@ -1,7 +1,7 @@
 //! A whole lab: the machines, the DNS around them, the web service at home, and questions to ask.
 //!
-//! Each test builds its own and drops it; a panic prints the daemons' logs first. Labs take turns, on
-//! one machine: they measure times. The fourward roles are `roles`' business, started by the tests.
+//! Each test builds its own and drops it; a panic prints the daemons' logs first. Labs that measure times take turns, on
+//! one machine; others stand beside each other. The fourward roles are `roles`' business, started by the tests.
 
 use std::cell::Cell;
 use std::fs::{self, File, Permissions};
@@ -34,12 +34,21 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Builds a lab, waiting for other labs on this machine to be gone.
+    /// Builds a lab that has the machine for itself: it waits for all others to be gone.
     pub(crate) fn new() -> Self {
+        Self::build(|turn| turn.lock())
+    }
+
+    /// Builds a lab that measures no times, and waits mostly: others of its kind may stand beside it.
+    pub(crate) fn beside_others() -> Self {
+        Self::build(|turn| turn.lock_shared())
+    }
+
+    fn build(take: impl FnOnce(&File) -> std::io::Result<()>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         assert!(rustix::process::geteuid().is_root(), "the lab makes network namespaces and needs root");
         let turn = File::create(env::temp_dir().join("fourward-lab.lock")).expect("open the labs' lock");
-        turn.lock().expect("wait for the labs' lock");
+        take(&turn).expect("wait for the labs' lock");
         sweep();
         let dir = tempfile::Builder::new().prefix("fourward-lab-").tempdir().expect("make the lab's folder");
         // Apache's user walks through it.

@@ -87,7 +87,7 @@ impl Role {
 
 #[test]
 fn a_certificate_is_ordered_by_dns_and_kept_over_restarts() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let authority = lab.start_authority(DAYS90, &[]);
     let mut vps = lab.start_vps_ordering(&[]);
     vps.wait_for_certificate("acme", ORDERED);
@@ -117,7 +117,7 @@ fn a_certificate_is_ordered_by_dns_and_kept_over_restarts() {
 
 #[test]
 fn a_short_lived_certificate_is_renewed_without_a_restart() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let mut authority = lab.start_authority(45, &[]);
     let vps = lab.start_vps_ordering(&[]);
     vps.wait_for_certificate("acme", ORDERED);
@@ -137,7 +137,7 @@ fn a_short_lived_certificate_is_renewed_without_a_restart() {
 
 #[test]
 fn the_authority_s_wish_to_renew_is_followed() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let authority = lab.start_authority(180, &[]);
     let _information = lab.start_renewal_information();
     let vps = lab.start_vps_ordering_at(DIRECTORY_WITH_RENEWAL, &[]);
@@ -154,7 +154,7 @@ fn the_authority_s_wish_to_renew_is_followed() {
 
 #[test]
 fn a_name_outside_the_zone_is_proven_on_port_80() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let authority = lab.start_authority(DAYS90, &[]);
     let name = "gw.example.org";
     let vps = lab.start_vps_ordering(&["--name", name]);
@@ -168,7 +168,7 @@ fn a_name_outside_the_zone_is_proven_on_port_80() {
 
 #[test]
 fn an_authority_that_is_away_disturbs_nothing_and_is_found_when_it_comes() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let vps = lab.start_vps_ordering(&[]);
     let error = vps.wait_for_error(ORDERED);
     assert!(error.contains("is not reached") && error.contains(DIRECTORY), "{error}");
@@ -186,7 +186,7 @@ fn an_authority_that_is_away_disturbs_nothing_and_is_found_when_it_comes() {
 
 #[test]
 fn an_authority_that_refuses_is_not_asked_again_at_once_nor_after_a_restart() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let authority = lab.start_authority(DAYS90, &[OWN]);
     let mut vps = lab.start_vps_ordering(&[]);
     let error = vps.wait_for_error(ORDERED);
@@ -203,7 +203,7 @@ fn an_authority_that_refuses_is_not_asked_again_at_once_nor_after_a_restart() {
 
 #[test]
 fn a_proof_that_the_world_does_not_find_is_explained() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let _authority = lab.start_authority(DAYS90, &[]);
     lab.close_port_53();
     let vps = lab.start_vps_ordering(&[]);
@@ -216,7 +216,7 @@ fn a_proof_that_the_world_does_not_find_is_explained() {
 
 #[test]
 fn a_gateway_that_is_killed_in_the_middle_of_an_order_takes_its_proof_back_and_does_not_hurry() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let _authority = lab.start_authority(DAYS90, &[]);
     lab.close_port_53();
     let mut vps = lab.start_vps_ordering(&[]);
@@ -230,7 +230,7 @@ fn a_gateway_that_is_killed_in_the_middle_of_an_order_takes_its_proof_back_and_d
 
 #[test]
 fn the_owner_s_files_are_shown_and_followed() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let folder = lab.dir().join("own");
     fs::create_dir(&folder).expect("a folder");
     let (live, authority) = (folder.join("live"), web::authority(lab.dir()));

@@ -133,7 +133,11 @@ fn of_a_thousand_joins_with_one_string_one_wins() {
         "1,000 joins with one string",
         format_args!("{won} won, {told} were told so, {} had to give way, in {:.1?}", 1000 - won - told, began.elapsed()),
     );
-    assert_eq!(won, 1, "one string, one home");
+    // Who won may have had to give way before it heard so; with the same key it would be told when it asks again.
+    assert!(won <= 1, "one string, one home: {won} won");
+    let shown = vps.tell(&["host", "show", "late", "--json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    assert_ne!(shown["link"], "not-joined", "one has joined");
     assert!(told >= 500, "most are told why: {told}");
     let second = lab.try_to_join("late", Phone4, &text);
     assert!(!second.status.success() && said(&second).contains("used already"), "{}", said(&second));

@@ -35,7 +35,7 @@ fn set(vps: &Role, settings: &[&str]) -> String {
 
 #[test]
 fn a_wildcard_serves_every_name_below_by_both_paths() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, _home) = figure(&lab);
     assert_eq!(lab.dig(Phone4, None, "early.cloud.dyn.example.org", "A").status, "NXDOMAIN");
     set(&vps, &["wildcard=on"]);
@@ -55,7 +55,7 @@ fn a_wildcard_serves_every_name_below_by_both_paths() {
 
 #[test]
 fn the_zone_itself_is_a_host_beside_its_servers_and_the_others() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, _home) = figure(&lab);
     let home = lab.home().to_string();
     vps.add_host("@", &["address-from=static", &format!("address={home}"), "wildcard=on", "ttl=1"]);
@@ -79,7 +79,7 @@ fn the_zone_itself_is_a_host_beside_its_servers_and_the_others() {
 
 #[test]
 fn via_gateway_leads_ipv6_clients_over_it_and_back() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, _home) = figure(&lab);
     let home = lab.home().to_string();
     let path = |name: &str| lab.fetch(Phone6, &format!("https://{name}/"), &[]).map(|page| (page.body, page.remote));
@@ -97,7 +97,7 @@ fn via_gateway_leads_ipv6_clients_over_it_and_back() {
 
 #[test]
 fn a_service_at_another_port_is_reached_once_the_agent_offers_it() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, mut home) = figure(&lab);
     lab.ns(Router).nft("add rule inet home forward ip6 daddr & ::ffff:ffff:ffff:ffff == ::11 tcp dport 8443 accept");
     let told = set(&vps, &["home-port=tls=8443"]);
@@ -128,7 +128,7 @@ fn a_service_at_another_port_is_reached_once_the_agent_offers_it() {
 
 #[test]
 fn whom_the_owner_denies_is_told_and_others_are_served() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, _home) = figure(&lab);
     set(&vps, &["deny=198.51.100.0/24"]);
     let refused = lab.fetch(Phone4, &format!("https://{DUAL}/"), &[]).expect_err("denied");
@@ -142,7 +142,7 @@ fn whom_the_owner_denies_is_told_and_others_are_served() {
 
 #[test]
 fn plain_http_is_redirected_by_the_gateway_and_stays_on_its_name() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, mut home) = figure(&lab);
     set(&vps, &["redirect=on"]);
     for name in [DUAL, ALIAS] {
@@ -160,7 +160,7 @@ fn plain_http_is_redirected_by_the_gateway_and_stays_on_its_name() {
 
 #[test]
 fn no_more_connections_than_the_owner_permits_at_once() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, _home) = figure(&lab);
     set(&vps, &["max-connections=2"]);
     let connect = || {

@@ -24,7 +24,7 @@ fn heal_provider(lab: &Lab) {
 
 #[test]
 fn what_the_providers_firewall_drops_is_named() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, home) = lab.start_figure();
 
     drop_at_provider(&lab, "udp dport 53");
@@ -56,7 +56,7 @@ fn what_the_providers_firewall_drops_is_named() {
 
 #[test]
 fn a_server_that_does_not_run_and_whose_ports_are_taken_is_named() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (mut vps, home) = lab.start_figure();
     vps.daemon.kill();
     vps.check(DUAL).names_only("server", "systemctl start fourward");
@@ -79,7 +79,7 @@ fn a_server_that_does_not_run_and_whose_ports_are_taken_is_named() {
 
 #[test]
 fn a_name_that_the_gateway_does_not_serve_is_named() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, _home) = lab.start_figure();
     vps.check("nobody").names_first("server", "fourward host add");
     // A host that is told to publish what becomes the gateway's own address.

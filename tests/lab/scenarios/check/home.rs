@@ -26,7 +26,7 @@ fn inside(vps: &Role, home: &Role, id: &str, remedy: &str) {
 
 #[test]
 fn the_routers_firewall_the_homes_own_and_the_service_are_told_apart() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::beside_others();
     let (vps, home) = lab.start_figure();
 
     for verdict in ["drop", "reject with tcp reset", "reject with icmpv6 admin-prohibited", "iifname != lo drop"] {
@@ -61,7 +61,7 @@ fn the_routers_firewall_the_homes_own_and_the_service_are_told_apart() {
 
 #[test]
 fn a_wrong_certificate_is_named() {
-    let mut lab = Lab::new();
+    let mut lab = Lab::beside_others();
     let (vps, home) = lab.start_figure();
     let both = |lab: &Lab, remedy: &str| {
         inside(&vps, &home, "certificate", remedy);
@@ -91,7 +91,7 @@ fn serve_with(lab: &mut Lab, name: &str, (from, until): (i32, i32)) {
 
 #[test]
 fn two_servers_behind_one_name_are_named() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, _home) = lab.start_figure();
     // Somebody's proxy answers IPv6 clients, but not the gateway.
     let key = KeyPair::generate().expect("a key");
@@ -100,11 +100,11 @@ fn two_servers_behind_one_name_are_named() {
     fs::write(&pem, certificate.pem()).expect("written");
     fs::write(&secret, key.serialize_pem()).expect("written");
     let (pem, secret) = (pem.display().to_string(), secret.display().to_string());
-    let arguments = ["s_server", "-6", "-accept", "8443", "-quiet", "-www", "-cert", &pem, "-key", &secret];
+    let arguments = ["s_server", "-6", "-accept", "9443", "-quiet", "-www", "-cert", &pem, "-key", &secret];
     let mut other = Daemon::start(lab.ns(Server), lab.log("other"), "openssl", &arguments);
-    other.ready("the other server", PUBLISHED, || lab.ns(Server).run("curl", &["-sSk", "https://[::1]:8443/"]).status.success());
-    lab.ns(Server).nft("table ip6 other {\n chain prerouting {\n type nat hook prerouting priority dstnat;\n ip6 saddr 192::/128 accept\n ip6 saddr 2001:db8:a::11 accept\n tcp dport 443 redirect to :8443\n }\n}");
-    lab.ns(Router).nft("add rule inet home forward tcp dport 8443 accept");
+    other.ready("the other server", PUBLISHED, || lab.ns(Server).run("curl", &["-sSk", "https://[::1]:9443/"]).status.success());
+    lab.ns(Server).nft("table ip6 other {\n chain prerouting {\n type nat hook prerouting priority dstnat;\n ip6 saddr 192::/128 accept\n ip6 saddr 2001:db8:a::11 accept\n tcp dport 443 redirect to :9443\n }\n}");
+    lab.ns(Router).nft("add rule inet home forward tcp dport 9443 accept");
     let laptop = lab.check(Laptop, DUAL);
     laptop.names_only("same-server", "both ways");
     vps.check(DUAL).is_healthy("server", &["same-server"]);
@@ -112,7 +112,7 @@ fn two_servers_behind_one_name_are_named() {
 
 #[test]
 fn a_link_that_is_down_frozen_or_doubled_is_named() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, mut home) = lab.start_figure();
 
     let pid = Pid::from_raw(i32::try_from(home.daemon.pid()).expect("a process ID")).expect("a process ID");
@@ -153,7 +153,7 @@ fn copy_of_home(lab: &Lab) -> Daemon {
 
 #[test]
 fn a_home_without_an_address_is_named() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, home) = lab.start_figure();
     lab.ns(Server).ip(&format!("addr del {}/64 dev eth0", lab.home()));
     lab.check_until("lease", || home.check(DUAL)).names_only("lease", "ip -6 address");
@@ -162,7 +162,7 @@ fn a_home_without_an_address_is_named() {
 
 #[test]
 fn an_interface_identifier_that_changes_with_the_prefix_is_named() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, home) = lab.start_figure();
     // The router's rule is for the interface identifier that the home had.
     let new = lab.renumber_with_another_end();

@@ -17,7 +17,7 @@ const INSIDE: [&str; 6] = ["link", "lease", "interface-identifier", "service", "
 
 #[test]
 fn a_healthy_figure_is_healthy_in_all_views() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, home) = lab.start_figure();
     for name in [DUAL, TWIN, ALIAS, "cloud"] {
         let dual = if name == TWIN { &EVERYWHERE[..8] } else { &EVERYWHERE };

@@ -32,7 +32,7 @@ fn everywhere(lab: &Lab, (vps, home): (&Role, &Role), id: &str, remedy: &str) {
 
 #[test]
 fn what_is_wrong_at_the_registrar_is_named() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, home) = lab.start_figure();
     let roles = (&vps, &home);
 
@@ -51,7 +51,7 @@ fn what_is_wrong_at_the_registrar_is_named() {
 
 #[test]
 fn a_domain_of_the_owners_that_leads_elsewhere_is_named() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, home) = lab.start_figure();
     lab.edit_registrar(|zone| zone.replace("owncloud CNAME cloud.dyn", "owncloud A 198.51.100.99"));
     vps.check(ALIAS).names_only("alias", "CNAME of cloud.dyn.example.org");
@@ -65,7 +65,7 @@ fn a_domain_of_the_owners_that_leads_elsewhere_is_named() {
 
 #[test]
 fn what_a_resolver_does_to_the_answers_is_named() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, _home) = lab.start_figure();
     // A move within the TTL is no fault of the resolver's.
     lab.check(Phone6, DUAL).is_healthy("outside", &["resolver"]);
@@ -84,7 +84,7 @@ fn what_a_resolver_does_to_the_answers_is_named() {
 
 #[test]
 fn a_resolver_that_leaves_addresses_out_is_named() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (vps, home) = lab.start_figure();
     lab.configure_resolver("    private-address: 2001:db8:100::/40");
     // For a minute after the home came it could be a memory.
@@ -100,7 +100,7 @@ fn a_resolver_that_leaves_addresses_out_is_named() {
 /// Somebody answers in the gateway's place, with what was true some time ago.
 #[test]
 fn answers_that_are_not_the_gateways_are_named() {
-    let lab = Lab::new();
+    let lab = Lab::beside_others();
     let (_vps, home) = lab.start_figure();
     let home_now = lab.home();
     let impostor = |a: &str, aaaa: &str| {
