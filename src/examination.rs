@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use fourward_core::facts::{BURST, Dial, HomeFacts, HostFacts, LinkStatus, short};
+use fourward_core::facts::{BURST, Dial, HomeFacts, HostFacts, LinkStatus, SERVICES, short};
 use fourward_core::host::{AddressFrom, Host};
 use fourward_core::link::{Protocol, Service};
 use fourward_core::name::HostName;
@@ -17,11 +17,8 @@ use crate::store::Store;
 /// Shorter than the second after which the kernel sends a SYN anew: each connect is one packet, and can be counted.
 const PATIENCE: Duration = Duration::from_millis(900);
 
-/// How long an agent may take: a quiet second, a burst, and the way.
-const AGENT_PATIENCE: Duration = Duration::from_secs(6);
-
-/// More services than this are not looked at.
-const SERVICES: usize = 64;
+/// How long an agent may take: a quiet second, a burst, and the way. With two connects to a home that is silent it is less than a command waits.
+const AGENT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the server knows of `name`, without a packet sent.
 pub fn host_facts(store: &Store, leases: &Leases, name: &HostName) -> Option<HostFacts> {
@@ -77,7 +74,8 @@ pub async fn dial(mut facts: HostFacts, presence: Option<&Presence>) -> HostFact
 
 /// Asks the agent of `presence` what it knows of itself; `None` where it is too old, or does not answer.
 pub async fn ask(presence: &Presence) -> Option<Examined> {
-    if !presence.examines() {
+    // One that is silent would only be waited for.
+    if !presence.examines() || *presence.silent.borrow() {
         return None;
     }
     let since = Instant::now();

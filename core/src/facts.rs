@@ -14,6 +14,9 @@ use crate::name::DnsName;
 /// What an end of a link calls its ability to take part in an examination.
 pub const EXAMINES: &str = "examine";
 
+/// More services of a home than this are not looked at.
+pub const SERVICES: usize = 64;
+
 /// Connects of one burst: enough to stand out of what else comes, few enough for the smallest service.
 pub const BURST: u32 = 12;
 

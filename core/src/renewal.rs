@@ -121,7 +121,7 @@ impl Setback {
 /// When to renew a certificate that is `good` and came at `came`; `window` is when the authority wishes it.
 #[must_use]
 pub fn renewal(good: Span, came: Timestamp, window: Option<Span>, entropy: u32) -> Timestamp {
-    let wished = match window.filter(|window| window.from <= window.until) {
+    let wished = match window.filter(|window| window.from <= window.until && window.until < good.until) {
         Some(window) => later(window.from, part(window.length(), entropy)),
         // Within a thirtieth before two thirds: of 90 days, the three before day 60.
         None => earlier(good.at(2, 3), part(good.length() / 30, entropy)),

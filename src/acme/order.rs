@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use fourward_core::change::{self, Change};
 use fourward_core::renewal::Span;
-use instant_acme::{Account, AuthorizationStatus, CertificateIdentifier, Identifier, NewOrder, Order, OrderStatus, Problem, RetryPolicy};
+use instant_acme::{
+    Account, AuthorizationStatus, CertificateIdentifier, Error, Identifier, NewOrder, Order, OrderStatus, Problem, RetryPolicy,
+};
 use jiff::Timestamp;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::pki_types::pem::PemObject;
@@ -68,7 +70,10 @@ impl Orders {
             match account.new_order(&NewOrder::new(&names).replaces(replaced)).await {
                 Ok(order) => return Ok(order),
                 // It was replaced already, or is another account's: that is no reason to have none.
-                Err(error) => debug!(%error, "the order cannot replace the certificate of before"),
+                Err(Error::Api(problem)) if !problem.r#type.as_deref().is_some_and(|kind| kind.ends_with(":rateLimited")) => {
+                    debug!(%problem, "the order cannot replace the certificate of before");
+                }
+                Err(error) => return Err(self.error(error)),
             }
         }
         account.new_order(&NewOrder::new(&names)).await.map_err(|error| self.error(error))

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fourward_core::api::Checked;
-use fourward_core::facts::{BURST, HomeFacts, HostFacts, Own, short};
+use fourward_core::facts::{BURST, HomeFacts, HostFacts, Own, SERVICES, short};
 use fourward_core::link::{Protocol, Service};
 use futures_util::future::join_all;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -90,7 +90,7 @@ impl Condition {
     }
 
     async fn own_services(&self, claim: Ipv6Addr) -> Vec<Own> {
-        let tcp = self.services.iter().filter(|service| service.protocol == Protocol::Tcp).map(|service| service.port);
+        let tcp = self.services.iter().filter(|service| service.protocol == Protocol::Tcp).map(|service| service.port).take(SERVICES);
         join_all(tcp.map(async |port| Own { port, listens: probe::listens(claim, port).await })).await
     }
 

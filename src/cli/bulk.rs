@@ -85,7 +85,9 @@ fn told(error: CliError, last: u64) -> CliError {
 fn so_far(last: u64) -> String {
     match last {
         0 => "nothing was imported".into(),
-        last => format!("all up to line {last} is imported and nothing after it; a repeat of the whole with --replace is no harm"),
+        last => format!(
+            "all up to line {last} is imported and nothing after it; repeat the whole with --replace; credentials that were changed since the export become the file's again"
+        ),
     }
 }
 

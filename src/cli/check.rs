@@ -18,7 +18,7 @@ use crate::config::{Agent, Config, ConfigError, DEFAULT_CONFIG, Server};
 use crate::listener::{self, Protocol, holder_of};
 
 /// The agent counts packets for some seconds; who says nothing for longer hangs.
-const PATIENCE: Duration = Duration::from_millis(7_500);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(args: CheckArgs) -> Result<(), CliError> {
     let config = config(args.config.as_deref())?;

@@ -173,7 +173,12 @@ impl<'a> Session<'a> {
         }
         let Stay { links, host, presence, .. } = &self.stay;
         let (facts, presence) = (examination::host_facts(&links.store, &links.leases, host), Arc::clone(presence));
-        self.probing = Some(tokio::spawn(async move { Some(examination::dial(facts?, Some(&presence)).await) }));
+        // Only to what the link has proven: else whoever has the update password could have any address connected to.
+        let proven = facts.as_ref().is_some_and(|facts| facts.lease.is_some());
+        self.probing = Some(tokio::spawn(async move {
+            let facts = facts?;
+            Some(if proven { examination::dial(facts, Some(&presence)).await } else { facts })
+        }));
     }
 
     async fn probed(&mut self, probed: Option<HostFacts>) -> Result<(), SessionError> {

@@ -109,13 +109,14 @@ impl Judge<'_> {
         if inside.is_empty() {
             return self.good(Id::ZoneGlue, "the name servers are outside the zone and need no glue", how);
         }
-        let told: BTreeSet<IpAddr> = referrals(parent).flat_map(|(_, glue)| glue).map(|(_, address)| *address).collect();
+        let told: BTreeSet<IpAddr> =
+            referrals(parent).flat_map(|(_, glue)| glue).filter(|(owner, _)| inside.contains(owner)).map(|(_, address)| *address).collect();
         let wanted: BTreeSet<IpAddr> = if self.seen.gateway.configured {
             self.seen.gateway.addresses.clone()
         } else {
             names.own.iter().flat_map(|own| &own.servers).map(|(_, address)| *address).collect()
         };
-        let server = list(inside);
+        let server = list(&inside);
         let addresses = list(&wanted);
         if told.is_empty() {
             let what = format!("{server} is in {zone} itself, and {above} has no address for it: nobody can ask it");

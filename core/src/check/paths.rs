@@ -11,7 +11,7 @@ use crate::facts::Connect;
 const INTERNAL_ERROR: u8 = 80;
 const UNRECOGNIZED_NAME: u8 = 112;
 
-/// A certificate that is not renewed by then will not be.
+/// A certificate that is not renewed by then will not be; of one that lives for days, when a sixth of its life is left.
 const RENEWED_BY: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// The home is there, and cannot be reached.
@@ -186,7 +186,8 @@ impl Judge<'_> {
             let remedy = format!("give the service at home a certificate for {name} (a virtual host with that ServerName)");
             return self.fault(id, what, how, remedy);
         }
-        if until.duration_since(now) < RENEWED_BY {
+        let late = RENEWED_BY.min(until.duration_since(*from) / 6);
+        if until.duration_since(now) < late {
             return self.fault(id, format!("the certificate expires at {until}, and nothing has renewed it"), how, renew);
         }
         if !certificate.trusted {

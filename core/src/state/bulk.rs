@@ -115,6 +115,12 @@ impl State {
 
 /// What this server found out about where a host is counts for more than what was once written down.
 fn keep_where_it_is(host: &mut Host, there: &Host) {
+    // What was spent since stays spent, by whom it was.
+    let (said, is) = (host.credentials.join, there.credentials.join);
+    if said.secret == is.secret && said.spent_by.is_none() && is.spent_by.is_some() {
+        host.credentials.join = is;
+        host.credentials.agent = there.credentials.agent;
+    }
     if host.credentials.agent == there.credentials.agent {
         host.proven = there.proven;
         host.before = there.before;
