@@ -232,3 +232,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_join_string_that_was_spent_since_the_export_stays_spent() {
+    let mut state = full();
+    let exported = lines(&state, 1_000);
+    let register = |key: u8| Change::Register { host: host("nas"), secret: Digest([3; 32]), key: Digest([key; 32]), at: at(2_010) };
+    state.apply(&register(50), &policy()).expect("joined");
+    let joined = state.clone();
+    assert_eq!(import(&mut state, &exported, true, false), Ok(false), "the file knows nothing newer");
+    assert_eq!(state, joined);
+    assert!(matches!(state.apply(&register(51), &policy()), Err(Refused::SpentSecret(_))));
+    assert_eq!(state.agent(&Digest([50; 32])), Some(&host("nas")));
+}
