@@ -54,6 +54,11 @@ impl Found {
         }
     }
 
+    /// Whether nothing is wrong, and these were really judged and good.
+    fn judges_good(&self, judged: &[&str]) -> bool {
+        self.faults().is_empty() && judged.iter().all(|id| self.finding(id)["note"] == false)
+    }
+
     /// Asserts that `id` is a note, or was not judged.
     pub(crate) fn notes(&self, id: &str) {
         assert!(self.finding(id)["note"] == true && self.finding(id)["ok"] == true, "{id}: {}", self.said);
@@ -95,6 +100,18 @@ impl Lab {
             false
         });
         found
+    }
+
+    /// Asks again until nothing is wrong and these are judged good: linked again, an end may need a moment until it answers on the link.
+    pub(crate) fn check_until_well(&self, judged: &[&str], mut check: impl FnMut() -> Found) {
+        let mut found = check();
+        let well = try_until(KNOWN, || {
+            found.judges_good(judged) || {
+                found = check();
+                false
+            }
+        });
+        assert!(well, "{judged:?}: {}", found.said);
     }
 }
 

@@ -144,7 +144,12 @@ impl Judge<'_> {
         match self.seen.host.as_ref().map(|host| host.link) {
             Some(LinkStatus::Conflict) => self.conflict("asked the server through the link"),
             Some(_) => self.good(Id::Link, "this home is linked", how),
-            None => self.note(Id::Link, "this home is linked", how, "the server is of an earlier version and cannot be asked: update it"),
+            None => self.note(
+                Id::Link,
+                "this home is linked",
+                how,
+                "the server did not answer on the link: ask again in some seconds; if this stays, it is of an earlier version: update it",
+            ),
         }
     }
 

@@ -51,7 +51,7 @@ fn what_the_providers_firewall_drops_is_named() {
     found.names_only("firewall-provider-link", "443/udp");
     lab.check_until("link", || vps.check(DUAL)).names_only("link", "443/udp");
     heal_provider(&lab);
-    lab.check_until("", || home.check(DUAL)).is_healthy("home", &["link", "firewall-provider-link"]);
+    lab.check_until_well(&["link", "firewall-provider-link"], || home.check(DUAL));
 }
 
 #[test]

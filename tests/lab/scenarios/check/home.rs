@@ -120,7 +120,7 @@ fn a_link_that_is_down_frozen_or_doubled_is_named() {
     home.check(DUAL).names_first("link", "systemctl restart fourward");
     lab.check_until("link", || vps.check(DUAL)).names_only("link", "systemctl");
     kill_process(pid, Signal::CONT).expect("SIGCONT");
-    lab.check_until("", || home.check(DUAL)).is_healthy("home", &["link"]);
+    lab.check_until_well(&["link"], || home.check(DUAL));
 
     home.daemon.terminate();
     vps.check(DUAL).names_only("link", "systemctl status fourward");
