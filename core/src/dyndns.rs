@@ -14,7 +14,7 @@ use crate::name::{DnsName, HostName, Role, role_in};
 use crate::state::State;
 
 /// Where clients go; `/nic/update` is the oldest and what we print.
-const PATHS: [&str; 4] = ["/nic/update", "/v3/update", "/update", "/v2/update"];
+const PATHS: [&str; 5] = ["/nic/update", "/v3/update", "/update", "/api/update", "/v2/update"];
 
 /// Twenty names at their longest fit.
 const TARGET_LIMIT: usize = 8 * 1024;

@@ -64,7 +64,7 @@ fn each_host_name_has_its_line_and_each_mistake_its_word() {
 fn a_token_will_do_and_every_path_is_served() {
     let rig = Rig::new(&["address-from=update"]);
     let bearer = format!("Authorization: Bearer {}", rig.password);
-    for path in ["/nic/update", "/v3/update", "/v2/update", "/update"] {
+    for path in ["/nic/update", "/v3/update", "/v2/update", "/api/update", "/update"] {
         let answer = rig.curl(&["--header", &bearer], &format!("https://{OWN}{path}?hostname={DUAL}&myip={HOME6}"));
         assert!(answer.status == 200 && answer.body.ends_with(&format!(" {HOME6}\n")), "{answer:?}");
         assert!(answer.whole.to_lowercase().contains("content-type: text/plain"), "{answer:?}");

@@ -42,7 +42,7 @@ fn state() -> State {
 
 #[test]
 fn the_paths_of_all_clients_are_known_and_no_others() {
-    for target in ["/nic/update", "/nic/update?hostname=a", "/v3/update?x", "/v2/update", "/update?"] {
+    for target in ["/nic/update", "/nic/update?hostname=a", "/v3/update?x", "/v2/update", "/api/update", "/update?"] {
         assert!(is_update(target), "{target}");
     }
     for target in ["/", "/nic/update/", "/nic/updates", "/?/nic/update", "nic/update", "/NIC/update"] {
