@@ -121,10 +121,13 @@ pub async fn run(
         tasks.spawn(tcp::serve(listener, source(counter), guests.clone(), cancel.clone()));
     }
     info!(addresses = ?sockets.addresses, "name server listens");
-    tokio::select! {
+    let ended = tokio::select! {
         () = cancel.cancelled() => Ok(()),
         Some(_) = tasks.join_next() => Err(DnsError::Stopped),
-    }
+    };
+    // Not before the sockets are closed: whoever waited for the end may want the port at once.
+    tasks.shutdown().await;
+    ended
 }
 
 impl Sockets {
