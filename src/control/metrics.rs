@@ -86,10 +86,12 @@ pub async fn run(sockets: Sockets, sources: Sources, cancel: CancellationToken) 
         }
         listeners.spawn(serve(TcpListener::from_std(socket)?, Arc::clone(&registry)));
     }
-    tokio::select! {
+    let ended = tokio::select! {
         () = cancel.cancelled() => Ok(()),
         Some(_) = listeners.join_next() => Err(std::io::Error::other("a listener stopped, which is a defect; the log has more")),
-    }
+    };
+    listeners.shutdown().await;
+    ended
 }
 
 /// Serves for ever. A newcomer who finds all places taken gets the oldest visitor's: who is slow, or says nothing, holds nobody up.
