@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::agent::{Agent, Condition};
-use crate::certificate::{CertificateError, FilesError};
+use crate::certificate::CertificateError;
 use crate::cli::RunArgs;
 use crate::config::{self, AGENT_KEY, Config, ConfigError, Server};
 use crate::control::metrics::{self, Sources};
@@ -73,9 +73,6 @@ pub enum RunError {
     /// No randomness, or no key.
     #[error(transparent)]
     Crypto(#[from] KeyError),
-    /// A configured certificate cannot be used.
-    #[error(transparent)]
-    Files(#[from] FilesError),
     /// The self-signed certificate cannot be made.
     #[error(transparent)]
     Certificate(#[from] CertificateError),

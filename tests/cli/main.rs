@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking, its helpers too
 
 mod bulk;
+mod certificates;
 mod check;
 mod demo;
 mod files;
