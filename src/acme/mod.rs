@@ -258,3 +258,6 @@ fn entropy() -> u32 {
     // Without randomness nothing else would work either; the jitter is a courtesy.
     crypto::random().map_or(0, u32::from_le_bytes)
 }
+
+#[cfg(test)]
+mod tests;
