@@ -30,12 +30,12 @@ pub fn host_facts(store: &Store, leases: &Leases, name: &HostName) -> Option<Hos
     Some(HostFacts {
         dual: name.dual(),
         twin: name.twin(),
-        address_from: host.settings.address_from,
+        address_from: Some(host.settings.address_from),
         address: home,
         since: host.proven.filter(|_| by_link).map(|proven| proven.since),
         before: host.before.filter(|_| by_link),
-        via: host.settings.via,
-        link: link_status(leases, name, host),
+        via: Some(host.settings.via),
+        link: Some(link_status(leases, name, host)),
         lease: lease.map(|lease| lease.until.saturating_duration_since(Instant::now()).as_secs()),
         forbidden: home.and_then(|home| store.policy().addresses.check(home).err()).map(|why| short(&why.to_string())),
         tls: host.settings.home_port.tls.unwrap_or(443),
@@ -63,10 +63,10 @@ pub async fn dial(mut facts: HostFacts, presence: Option<&Presence>) -> HostFact
     let to = |port| SocketAddr::from((address, port));
     let mut dials = Vec::new();
     if offered(facts.tls) {
-        dials.push(Dial { port: facts.tls, outcome: probe::burst(to(facts.tls), BURST, PATIENCE).await });
+        dials.push(Dial { port: facts.tls, outcome: Some(probe::burst(to(facts.tls), BURST, PATIENCE).await) });
     }
     if facts.http != facts.tls && offered(facts.http) {
-        dials.push(Dial { port: facts.http, outcome: probe::connect(to(facts.http), PATIENCE).await });
+        dials.push(Dial { port: facts.http, outcome: Some(probe::connect(to(facts.http), PATIENCE).await) });
     }
     facts.dials = dials;
     facts

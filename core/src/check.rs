@@ -107,6 +107,9 @@ const NO_NAMES: [Id; 5] = [Id::Ports, Id::Server, Id::ZoneDelegation, Id::ZoneGl
 /// The home is away then.
 const NO_HOME: [Id; 6] = [Id::Ports, Id::Server, Id::FirewallProviderLink, Id::Link, Id::Lease, Id::Loop];
 
+/// Why something is not judged that the other end put in a word unknown here.
+const LATER: &str = "the other end is of a later version, and says what this one does not know: update the fourward that you run this with";
+
 /// The findings so far.
 struct Judge<'a> {
     seen: &'a Seen,

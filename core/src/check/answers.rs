@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 
 use jiff::SignedDuration;
 
-use super::{Id, Judge, NO_HOME, NO_NAMES, Resolved, View, list};
+use super::{Id, Judge, LATER, NO_HOME, NO_NAMES, Resolved, View, list};
 use crate::host::Via;
 use crate::wire::Rcode;
 
@@ -65,7 +65,7 @@ impl Judge<'_> {
             return;
         }
         let how = format!("asked our name server ({}) for AAAA of {}", list(own.server), self.dual());
-        let via = self.seen.host.as_ref().map(|host| host.via);
+        let via = self.seen.host.as_ref().and_then(|host| host.via);
         if own.aaaa.is_empty() {
             if self.follows(Id::Aaaa, &NO_HOME) {
                 return;
@@ -73,6 +73,9 @@ impl Judge<'_> {
             let remedy =
                 "run `fourward check` on the server or at home: they know why; mostly the agent does not run, or the home's line is down";
             return self.fault(Id::Aaaa, "the name has no AAAA: the home is away", how, remedy);
+        }
+        if via.is_none() && self.seen.host.is_some() {
+            return self.not_judged(Id::Aaaa, LATER);
         }
         if via == Some(Via::Gateway) {
             let good = own.aaaa == self.seen.gateway6();
@@ -119,7 +122,7 @@ impl Judge<'_> {
             return;
         }
         let how = format!("asked our name server for A and AAAA of {name}");
-        let via = self.seen.host.as_ref().map(|host| host.via);
+        let via = self.seen.host.as_ref().and_then(|host| host.via);
         if !own.twin_exists {
             let what = format!("{name} does not exist, so that {} is no host of a fourward", self.dual());
             return self.fault(Id::Twin, what, how, "give the name of a host, or of a domain with a CNAME to one");

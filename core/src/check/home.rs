@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::{Asked, Id, Judge, Path, Tls, View};
+use super::{Asked, Id, Judge, LATER, Path, Tls, View};
 use crate::facts::{Connect, HostFacts, LinkStatus, Listens};
 use crate::host::{AddressFrom, Via};
 
@@ -77,10 +77,11 @@ impl Judge<'_> {
         let Some(host) = &self.seen.host else { return self.not_judged(Id::Link, "the server was not asked") };
         let how = "asked the server for the host's link";
         let label = host.dual.labels().next().unwrap_or_default();
-        if host.address_from != AddressFrom::Link {
+        let (Some(from), Some(link)) = (host.address_from, host.link) else { return self.not_judged(Id::Link, LATER) };
+        if from != AddressFrom::Link {
             return self.good(Id::Link, "the address of this host comes by another way than a link", how);
         }
-        match host.link {
+        match link {
             LinkStatus::Up => self.good(Id::Link, "the home is linked", how),
             LinkStatus::NotJoined => {
                 let remedy = format!("`fourward host token {label}` here, and `fourward join -` at home with the line that it prints");
@@ -142,7 +143,7 @@ impl Judge<'_> {
             return self.fault(Id::Link, format!("the agent has no link: {trouble}"), how, remedy_of(&trouble));
         }
         match self.seen.host.as_ref().map(|host| host.link) {
-            Some(LinkStatus::Conflict) => self.conflict("asked the server through the link"),
+            Some(Some(LinkStatus::Conflict)) => self.conflict("asked the server through the link"),
             Some(_) => self.good(Id::Link, "this home is linked", how),
             None => self.note(
                 Id::Link,
@@ -159,7 +160,8 @@ impl Judge<'_> {
         }
         let Some(host) = &self.seen.host else { return self.not_judged(Id::Lease, "only the server knows, and it was not asked") };
         let how = "asked the server for the lease of the home's address";
-        if host.address_from != AddressFrom::Link {
+        let Some(from) = host.address_from else { return self.not_judged(Id::Lease, LATER) };
+        if from != AddressFrom::Link {
             return self.good(Id::Lease, "the address of this host needs no lease", how);
         }
         let home = self.seen.home.as_ref();
@@ -199,7 +201,7 @@ impl Judge<'_> {
         let gateway = seen.gateway6();
         let how = "compared the AAAA of both names with the gateway's addresses";
         let back = |addresses: &std::collections::BTreeSet<Ipv6Addr>| addresses.intersection(&gateway).next().copied();
-        let via = seen.host.as_ref().map(|host| host.via);
+        let via = seen.host.as_ref().and_then(|host| host.via);
         match (back(&own.twin_aaaa), back(&own.aaaa)) {
             (Some(address), _) => {
                 let what = format!(
@@ -264,13 +266,14 @@ impl Judge<'_> {
             }
             return;
         };
+        let Some(outcome) = dial.outcome else { return THREE.into_iter().for_each(|id| self.not_judged(id, LATER)) };
         let home = self.seen.home.as_ref();
-        let listens = home.and_then(|home| home.services.iter().find(|own| own.port == dial.port)).map(|own| own.listens);
+        let listens = home.and_then(|home| home.services.iter().find(|own| own.port == dial.port)).and_then(|own| own.listens);
         let stopped = home.and_then(|home| home.burst).map(|burst| burst.stopped_here());
         let port = dial.port;
-        self.service(port, dial.outcome, listens, stopped);
-        self.home_firewall(port, dial.outcome, stopped);
-        self.router_firewall(port, dial.outcome, (listens, stopped));
+        self.service(port, outcome, listens, stopped);
+        self.home_firewall(port, outcome, stopped);
+        self.router_firewall(port, outcome, (listens, stopped));
     }
 
     fn without_a_dial(&mut self, id: Id) {

@@ -41,17 +41,17 @@ fn host() -> HostFacts {
     HostFacts {
         dual: name("cloud.dyn.example.org"),
         twin: name("cloud-ip6only.dyn.example.org"),
-        address_from: AddressFrom::Link,
+        address_from: Some(AddressFrom::Link),
         address: Some("2001:db8:1::11".parse().expect("v6")),
         since: Some(at("2026-11-23T00:00:00Z")),
         before: None,
-        via: Via::Auto,
-        link: LinkStatus::Up,
+        via: Some(Via::Auto),
+        link: Some(LinkStatus::Up),
         lease: Some(27),
         forbidden: None,
         tls: 443,
         http: 80,
-        dials: vec![Dial { port: 443, outcome: Connect::Open }],
+        dials: vec![Dial { port: 443, outcome: Some(Connect::Open) }],
     }
 }
 
@@ -62,7 +62,7 @@ fn home() -> HomeFacts {
         stable_privacy: Some(false),
         linked: true,
         trouble: None,
-        services: vec![Own { port: 443, listens: Listens::Yes }],
+        services: vec![Own { port: 443, listens: Some(Listens::Yes) }],
         burst: Some(Burst { sent: BURST, kept_out: 0, before: 0 }),
     }
 }
@@ -131,10 +131,10 @@ fn resolved(seen: &mut Seen) -> &mut Resolved {
 
 fn dialled(seen: &mut Seen, outcome: Connect, listens: Listens, kept_out: u64) {
     if let Some(host) = &mut seen.host {
-        host.dials = vec![Dial { port: 443, outcome }];
+        host.dials = vec![Dial { port: 443, outcome: Some(outcome) }];
     }
     if let Some(home) = &mut seen.home {
-        home.services = vec![Own { port: 443, listens }];
+        home.services = vec![Own { port: 443, listens: Some(listens) }];
         home.burst = Some(Burst { sent: BURST, kept_out, before: 0 });
     }
     seen.paths[0].tls = Tls::Alert(80);
@@ -232,12 +232,12 @@ fn a_fault_of_server_or_link_is_named_and_nothing_that_follows_from_it() {
         (Id::Link, &[View::Home], |seen| (seen.asked, seen.home, seen.host) = (Asked::NotRunning(Vec::new()), None, None)),
         (Id::Link, &[View::Home], |seen| (seen.asked, seen.home, seen.host) = (Asked::Hangs, None, None)),
         (Id::Link, &INSIDE, |seen| {
-            (seen.host.as_mut().expect("host").link, seen.home) = (LinkStatus::Down, Some(HomeFacts { linked: false, ..home() }));
+            (seen.host.as_mut().expect("host").link, seen.home) = (Some(LinkStatus::Down), Some(HomeFacts { linked: false, ..home() }));
             own(seen).aaaa.clear();
             seen.paths[0].tls = Tls::Alert(80);
             seen.paths.truncate(1);
         }),
-        (Id::Link, &INSIDE, |seen| seen.host.as_mut().expect("host").link = LinkStatus::Conflict),
+        (Id::Link, &INSIDE, |seen| seen.host.as_mut().expect("host").link = Some(LinkStatus::Conflict)),
         (Id::Lease, &INSIDE, |seen| {
             seen.host.as_mut().expect("host").lease = None;
             seen.home.as_mut().expect("home").claim = None;
@@ -317,7 +317,7 @@ fn what_cannot_be_known_from_here_is_no_fault() {
             (resolved(seen).aaaa, resolved(seen).ttl) = (set(&["2001:db8:9::11"]), 30);
         }),
         (View::Server, |seen| {
-            seen.host.as_mut().expect("host").via = Via::Gateway;
+            seen.host.as_mut().expect("host").via = Some(Via::Gateway);
             own(seen).aaaa = set(&["2001:db8:a::11"]);
             resolved(seen).aaaa = set(&["2001:db8:a::11"]);
         }),
