@@ -10,3 +10,4 @@ mod relays;
 mod resolver;
 mod rig;
 mod rules;
+mod visitors;
