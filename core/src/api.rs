@@ -26,6 +26,9 @@ pub const PAGE_LINES: usize = 1_000;
 /// …and no more once they have so many bytes.
 pub const PAGE_BYTES: usize = 1 << 20;
 
+/// How the refusal of a request begins that is none of the server's version.
+pub const NOT_UNDERSTOOD: &str = "not a request of this version";
+
 /// How far an export has come: the name that was the last of its page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -110,6 +110,9 @@ const NO_HOME: [Id; 6] = [Id::Ports, Id::Server, Id::FirewallProviderLink, Id::L
 /// Why something is not judged that the other end put in a word unknown here.
 const LATER: &str = "the other end is of a later version, and says what this one does not know: update the fourward that you run this with";
 
+/// What to do where who runs and who asks are of different versions: mostly one was updated under the other.
+const RESTART: &str = "`systemctl restart fourward`, so that what runs is what is installed; if this stays, `systemctl cat fourward` has the program to run this with";
+
 /// The findings so far.
 struct Judge<'a> {
     seen: &'a Seen,

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::{Asked, Id, Judge, LATER, Path, Tls, View};
+use super::{Asked, Id, Judge, LATER, Path, RESTART, Tls, View};
 use crate::facts::{Connect, HostFacts, LinkStatus, Listens};
 use crate::host::{AddressFrom, Via};
 
@@ -128,6 +128,10 @@ impl Judge<'_> {
             Asked::NotPermitted => {
                 let remedy = "run it as root, or as a member of the group fourward";
                 return self.note(Id::Link, "this user may not ask the agent, so that the link is not known here", how, remedy);
+            }
+            Asked::OtherVersion => {
+                let what = "the agent that runs is of another version, so that the link is not known here";
+                return self.note(Id::Link, what, how, RESTART);
             }
             Asked::Refused(reason) => {
                 return self.fault(Id::Link, reason.clone(), how, "is another fourward running with this state directory?");

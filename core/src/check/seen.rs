@@ -77,6 +77,8 @@ pub enum Asked {
     Hangs,
     /// This user may not ask.
     NotPermitted,
+    /// It is of another version and does not understand the question, or we not the answer.
+    OtherVersion,
     /// It refuses, for people.
     Refused(String),
 }

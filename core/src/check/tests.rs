@@ -307,7 +307,19 @@ fn what_cannot_be_known_from_here_is_no_fault() {
         (View::Home, |seen| seen.host = None),
         (View::Server, |seen| seen.home = None),
         (View::Home, |seen| (seen.asked, seen.home, seen.host) = (Asked::NotPermitted, None, None)),
+        (View::Home, |seen| (seen.asked, seen.home, seen.host) = (Asked::OtherVersion, None, None)),
+        (View::Server, |seen| (seen.asked, seen.home, seen.host) = (Asked::OtherVersion, None, None)),
         (View::Outside, |seen| seen.names.parent = None),
+        // Words of a later version.
+        (View::Server, |seen| seen.host.as_mut().expect("host").link = None),
+        (View::Server, |seen| seen.host.as_mut().expect("host").address_from = None),
+        (View::Server, |seen| {
+            seen.host.as_mut().expect("host").via = None;
+            own(seen).aaaa = set(&["2001:db8:9::11"]);
+            resolved(seen).aaaa = set(&["2001:db8:9::11"]);
+        }),
+        (View::Home, |seen| seen.host.as_mut().expect("host").dials[0].outcome = None),
+        (View::Home, |seen| seen.home.as_mut().expect("home").services[0].listens = None),
         // The move is younger than what a resolver may remember.
         (View::Server, |seen| {
             seen.host.as_mut().expect("host").since = Some(at("2026-11-23T11:59:30Z"));
@@ -326,6 +338,17 @@ fn what_cannot_be_known_from_here_is_no_fault() {
     ];
     for (row, (view, broken)) in table.iter().enumerate() {
         assert_eq!(faults(*view, broken), [], "row {row}, {view:?}");
+    }
+}
+
+#[test]
+fn what_runs_in_another_version_is_to_be_restarted() {
+    for (view, id) in [(View::Server, Id::Server), (View::Home, Id::Link)] {
+        let mut seen = seen(view);
+        (seen.asked, seen.home, seen.host) = (Asked::OtherVersion, None, None);
+        let report = Report::of(&seen);
+        let finding = report.findings.iter().find(|finding| finding.id == id).expect("judged");
+        assert!(finding.note && finding.what.contains("another version") && finding.remedy.contains("systemctl restart"), "{finding:?}");
     }
 }
 
