@@ -65,6 +65,9 @@ pub struct Dial {
     pub port: u16,
     /// The best that came of them.
     pub outcome: Connect,
+    /// Whether what was sent there came back to the gateway.
+    #[serde(default)]
+    pub returned: bool,
 }
 
 /// What the gateway knows of a host, and how it finds the home.

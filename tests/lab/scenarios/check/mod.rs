@@ -2,6 +2,7 @@
 
 mod gateway;
 mod home;
+mod loops;
 mod names;
 
 use crate::lab::Lab;
