@@ -73,6 +73,8 @@ impl Judge<'_> {
                     "run `fourward check` on the server or at home: they tell the router's firewall, the home's own and the service apart";
                 self.fault(id, what, how, remedy);
             }
+            // The gateway passes on what it is given.
+            Tls::Alert(_) | Tls::Broken(_) if self.follows(id, &[Id::Path6]) => {}
             Tls::Alert(_) | Tls::Broken(_) => self.broken(id, &path, how),
         }
     }

@@ -221,6 +221,9 @@ fn a_fault_of_the_names_is_named_and_nothing_that_follows_from_it() {
         }),
         (Id::A, &ALL, |seen| own(seen).a = set(&["198.51.100.9"])),
         (Id::Twin, &INSIDE, |seen| own(seen).twin_exists = false),
+        (Id::Twin, &ALL, |seen| own(seen).twin_a = set(&["192.0.2.11"])),
+        (Id::Twin, &ALL, |seen| own(seen).twin_aaaa = set(&["2001:db8:9::11"])),
+        (Id::Twin, &ALL, |seen| own(seen).twin_aaaa.clear()),
         (Id::Alias, &[View::Outside], |seen| own(seen).twin_exists = false),
         (Id::Alias, &ALL, |seen| {
             seen.name = name("cloud.example.org");
@@ -300,6 +303,9 @@ fn a_fault_on_the_way_home_is_named_and_nothing_that_follows_from_it() {
         (Id::Path4, &ALL, |seen| seen.paths[0].tls = Tls::Alert(112)),
         (Id::Path6, &[View::Outside], |seen| seen.paths[1].tls = Tls::No(Connect::Silent)),
         (Id::Path6, &ALL, |seen| seen.paths[1].tls = Tls::Broken("no TLS".into())),
+        (Id::Path6, &ALL, |seen| seen.paths.iter_mut().for_each(|path| path.tls = Tls::Broken("no TLS".into()))),
+        (Id::Path6, &ALL, |seen| seen.paths.iter_mut().for_each(|path| path.tls = Tls::Alert(40))),
+        (Id::Path4, &ALL, |seen| seen.paths[0].tls = Tls::Alert(40)),
         (Id::SameServer, &ALL, |seen| seen.paths[1].tls = Tls::Stands(Certificate { digest: "e".into(), ..certificate() })),
     ]);
 }
@@ -378,6 +384,10 @@ fn what_cannot_be_known_from_here_is_no_fault() {
         }),
         (View::Outside, |seen| {
             (resolved(seen).aaaa, resolved(seen).ttl) = (set(&["2001:db8:9::11"]), 30);
+        }),
+        (View::Server, |seen| {
+            seen.host.as_mut().expect("host").since = Some(at("2026-11-23T11:59:55Z"));
+            own(seen).twin_aaaa = set(&["2001:db8:9::11"]);
         }),
         (View::Server, |seen| {
             seen.host.as_mut().expect("host").via = Via::Gateway;

@@ -4,6 +4,7 @@ mod gateway;
 mod home;
 mod loops;
 mod names;
+mod tls;
 
 use crate::lab::Lab;
 use crate::roles::{ALIAS, DUAL, TWIN, said};
