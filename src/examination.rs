@@ -2,13 +2,16 @@
 //!
 //! The link answers with it when an agent asks, and control when the owner does. Who examines decides in core what follows.
 
+mod returned;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use fourward_core::facts::{BURST, Dial, HomeFacts, HostFacts, LinkStatus, SERVICES, short};
+use fourward_core::facts::{BURST, Connect, Dial, HomeFacts, HostFacts, LinkStatus, SERVICES, short};
 use fourward_core::host::{AddressFrom, Host};
 use fourward_core::link::{Protocol, Service};
 use fourward_core::name::HostName;
+use futures_util::future::join_all;
 
 use crate::leases::{Examined, Leases, Presence};
 use crate::probe;
@@ -55,21 +58,32 @@ pub fn link_status(leases: &Leases, name: &HostName, host: &Host) -> LinkStatus 
     }
 }
 
-/// Connects to the home that `facts` tell of, as often as makes a burst to its port for TLS and once to that for HTTP, and notes what came of it.
-/// Only to an address that may be dialled, and to what its agent offers (`presence`, if it is linked).
-pub async fn dial(mut facts: HostFacts, presence: Option<&Presence>) -> HostFacts {
+/// Connects to the home that `facts` tell of, as often as makes a burst to its port for TLS and once to that for HTTP, and notes what came of it,
+/// and whether it came back here. Only to an address that may be dialled, and to what its agent offers (`presence`, if it is linked).
+pub async fn dial(mut facts: HostFacts, leases: &Leases, presence: Option<&Presence>) -> HostFacts {
     let Some(address) = facts.address.filter(|_| facts.forbidden.is_none()) else { return facts };
     let offered = |port| presence.is_none_or(|presence| presence.services.contains(&Service { protocol: Protocol::Tcp, port }));
     let to = |port| SocketAddr::from((address, port));
     let mut dials = Vec::new();
     if offered(facts.tls) {
-        dials.push(Dial { port: facts.tls, outcome: Some(probe::burst(to(facts.tls), BURST, PATIENCE).await) });
+        let outcome = Some(probe::burst(to(facts.tls), BURST, PATIENCE).await);
+        dials.push(Dial { port: facts.tls, outcome, returned: false });
     }
     if facts.http != facts.tls && offered(facts.http) {
-        dials.push(Dial { port: facts.http, outcome: Some(probe::connect(to(facts.http), PATIENCE).await) });
+        let outcome = Some(probe::connect(to(facts.http), PATIENCE).await);
+        dials.push(Dial { port: facts.http, outcome, returned: false });
     }
-    facts.dials = dials;
+    let followed = dials.into_iter().map(async |dial| Dial { returned: returns(dial, &facts, to(dial.port), leases).await, ..dial });
+    facts.dials = join_all(followed).await;
     facts
+}
+
+async fn returns(dial: Dial, facts: &HostFacts, at: SocketAddr, leases: &Leases) -> bool {
+    match dial.outcome {
+        Some(Connect::Open) if dial.port == facts.tls => returned::by_tls(at, &facts.dual, &leases.returns).await,
+        Some(Connect::Open) => returned::by_http(at, &facts.dual, &leases.returns).await,
+        _ => false,
+    }
 }
 
 /// Asks the agent of `presence` what it knows of itself; `None` where it is too old, or does not answer.

@@ -156,6 +156,9 @@ pub struct Checked {
     pub host: Option<HostFacts>,
     /// What the agent knows; absent where there is no link to ask it by, or it is too old.
     pub home: Option<HomeFacts>,
+    /// The certificate of the server's own name, which only the server knows of.
+    #[serde(default)]
+    pub certificate: Option<CertificateStatus>,
 }
 
 /// The two names of a host.

@@ -7,6 +7,7 @@
 mod answers;
 mod home;
 mod names;
+mod own;
 mod paths;
 mod seen;
 
@@ -15,7 +16,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::name::DnsName;
-pub use seen::{Answers, Asked, Certificate, Gateway, Held, NameServer, Names, Parent, Path, Referral, Resolved, Said, Seen, Tls, View};
+pub use seen::{
+    Answers, Asked, Certificate, Gateway, Held, NameServer, Names, OwnName, Parent, Path, Referral, Resolved, Said, Seen, Tls, View,
+};
 
 /// What is examined. The words are for programs and do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,6 +50,7 @@ pub enum Id {
     SameServer,
     Certificate,
     Http,
+    OwnCertificate,
 }
 
 impl fmt::Display for Id {

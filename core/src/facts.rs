@@ -69,6 +69,9 @@ pub struct Dial {
     /// The best that came of them.
     #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Connect>,
+    /// Whether what was sent there came back to the gateway.
+    #[serde(default)]
+    pub returned: bool,
 }
 
 /// What the gateway knows of a host, and how it finds the home.
@@ -230,7 +233,7 @@ mod tests {
             forbidden: Some("no".into()),
             tls: 443,
             http: 80,
-            dials: vec![Dial { port: 443, outcome: Some(Connect::Refused) }],
+            dials: vec![Dial { port: 443, outcome: Some(Connect::Refused), returned: false }],
         }
     }
 

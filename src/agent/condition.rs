@@ -86,7 +86,7 @@ impl Condition {
             home.burst = burst.ok().filter(|_| answer.is_some());
             host = answer;
         }
-        Checked { host, home: Some(home) }
+        Checked { host, home: Some(home), certificate: None }
     }
 
     async fn own_services(&self, claim: Ipv6Addr) -> Vec<Own> {

@@ -137,9 +137,9 @@ impl Control {
                 let fresh = examination::host_facts(&self.store, &self.leases, &name).unwrap_or(facts);
                 (HostFacts { dials: examined.dials, ..fresh }, Some(examined.home))
             }
-            None => (examination::dial(facts, presence.as_deref()).await, None),
+            None => (examination::dial(facts, &self.leases, presence.as_deref()).await, None),
         };
-        Ok(Reply::Checked(Box::new(Checked { host: Some(host), home })))
+        Ok(Reply::Checked(Box::new(Checked { host: Some(host), home, certificate: self.certificate.as_ref().map(|shown| shown.status()) })))
     }
 
     /// The host that is called `text` by any of its names.

@@ -177,12 +177,13 @@ impl<'a> Session<'a> {
             return;
         }
         let Stay { links, host, presence, .. } = &self.stay;
-        let (facts, presence) = (examination::host_facts(&links.store, &links.leases, host), Arc::clone(presence));
+        let (leases, presence) = (Arc::clone(&links.leases), Arc::clone(presence));
+        let facts = examination::host_facts(&links.store, &leases, host);
         // Only to what the link has proven: else whoever has the update password could have any address connected to.
         let proven = facts.as_ref().is_some_and(|facts| facts.lease.is_some());
         self.probing = Some(tokio::spawn(async move {
             let facts = facts?;
-            Some(if proven { examination::dial(facts, Some(&presence)).await } else { facts })
+            Some(if proven { examination::dial(facts, &leases, Some(&presence)).await } else { facts })
         }));
     }
 

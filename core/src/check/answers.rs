@@ -9,6 +9,9 @@ use super::{Id, Judge, LATER, NO_HOME, NO_NAMES, Resolved, View, list};
 use crate::host::Via;
 use crate::wire::Rcode;
 
+/// Two answers that were asked for together, in seconds: the home may move in between.
+const MEANWHILE: u32 = 10;
+
 impl Judge<'_> {
     /// What the names say.
     pub(super) fn answers(&mut self) {
@@ -131,9 +134,17 @@ impl Judge<'_> {
             let what = format!("{name} has an A ({}): who must reach the home itself is led to the gateway", list(&own.twin_a));
             return self.fault(Id::Twin, what, how, "take that record away at the name server that said so; it is not fourward's");
         }
-        if own.twin_aaaa != own.aaaa && via != Some(Via::Gateway) {
-            let what = format!("{name} has {}, and {} has {}", list(&own.twin_aaaa), self.dual(), list(&own.aaaa));
-            return self.note(Id::Twin, what, how, "the home has just moved, or via=gateway is set: ask again in some seconds");
+        let by_gateway = via == Some(Via::Gateway) || !own.aaaa.is_disjoint(&self.seen.gateway6());
+        if own.twin_aaaa != own.aaaa && !by_gateway {
+            if self.follows(Id::Twin, &NO_HOME) {
+                return;
+            }
+            let what = format!("{name} has AAAA {}, and {} has {}", list(&own.twin_aaaa), self.dual(), list(&own.aaaa));
+            if self.just_moved(MEANWHILE) == Some(true) {
+                return self.note(Id::Twin, what, how, "the home has just moved: ask again in some seconds");
+            }
+            let remedy = "fourward changes both at once, so whoever answered is another: correct the NS and the glue, or its zone; right after a move, ask again";
+            return self.fault(Id::Twin, what, how, remedy);
         }
         self.good(Id::Twin, format!("{name} has the same AAAA and no A"), how);
     }
@@ -235,10 +246,15 @@ impl Judge<'_> {
         self.stale_or_stripped(resolved, right, how);
     }
 
+    /// Whether the home moved within `ttl` seconds, where that is known.
+    fn just_moved(&self, ttl: u32) -> Option<bool> {
+        let since = self.seen.host.as_ref().and_then(|host| host.since);
+        since.map(|since| self.seen.now.duration_since(since) < SignedDuration::from_secs(i64::from(ttl)))
+    }
+
     fn stale_or_stripped(&mut self, resolved: &Resolved, right: &BTreeSet<Ipv6Addr>, how: String) {
         let ttl = self.seen.names.own.as_ref().map_or(0, |own| own.ttl);
-        let since = self.seen.host.as_ref().and_then(|host| host.since);
-        let moved = since.map(|since| self.seen.now.duration_since(since) < SignedDuration::from_secs(i64::from(ttl)));
+        let moved = self.just_moved(ttl);
         if resolved.aaaa.is_empty() {
             if moved == Some(true) {
                 let remedy = format!("ask again in {ttl} s");

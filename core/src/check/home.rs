@@ -201,9 +201,12 @@ impl Judge<'_> {
             let what = format!("the gateway does not dial this host's address: {reason}");
             return self.fault(Id::Loop, what, "compared the address with the server's own", remedy);
         }
+        if let Some(port) = seen.returns() {
+            return self.sent_back(port);
+        }
         let Some(own) = &seen.names.own else { return self.not_judged(Id::Loop, "the name server does not say where the name leads") };
         let gateway = seen.gateway6();
-        let how = "compared the AAAA of both names with the gateway's addresses";
+        let how = "compared the AAAA of both names with the gateway's addresses, and looked whether what goes home comes back";
         let back = |addresses: &std::collections::BTreeSet<Ipv6Addr>| addresses.intersection(&gateway).next().copied();
         let via = seen.host.as_ref().and_then(|host| host.via);
         match (back(&own.twin_aaaa), back(&own.aaaa)) {
@@ -225,8 +228,24 @@ impl Judge<'_> {
             (None, Some(address)) => {
                 self.note(Id::Loop, format!("IPv6 clients come by the gateway too ({address}: via=gateway)"), how, "");
             }
-            (None, None) => self.good(Id::Loop, "no name leads the gateway back to itself", how),
+            (None, None) => self.good(Id::Loop, "nothing leads the gateway back to itself", how),
         }
+    }
+
+    /// No name shows it; the connections do.
+    fn sent_back(&mut self, port: u16) {
+        let what = format!("what goes to TCP {port} of the home is sent on to the gateway, which leads it home, and so on");
+        let how = if self.seen.view == View::Outside {
+            "asked the home's address for the gateway's own name, and the gateway's own certificate came"
+        } else {
+            "the gateway connected to the home, and met its own connection at its own door"
+        };
+        let remedy = format!(
+            "at home, find the rule (DNAT), the container or the reverse proxy that takes TCP {port}, and lead it to the service itself: an upstream must \
+             be an address in the house, never {}",
+            self.dual()
+        );
+        self.fault(Id::Loop, what, how, remedy);
     }
 
     fn identifier(&mut self) {

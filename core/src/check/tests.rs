@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use super::*;
+use crate::api::{CertificateSource, CertificateStatus};
 use crate::facts::{BURST, Burst, Connect, Dial, HomeFacts, HostFacts, LinkStatus, Listens, Own};
 use crate::host::{AddressFrom, Via};
 use crate::wire::Rcode;
@@ -37,6 +38,11 @@ fn path(address: &str) -> Path {
     Path { address: address.parse().expect("an address"), tls: Tls::Stands(certificate()), http: Connect::Open }
 }
 
+fn own_certificate(source: CertificateSource) -> CertificateStatus {
+    let not_after = at("2027-01-01T00:00:00Z");
+    CertificateStatus { source, not_after, public: true, next: Some(at("2026-12-01T00:00:00Z")), last_error: None }
+}
+
 fn host() -> HostFacts {
     HostFacts {
         dual: name("cloud.dyn.example.org"),
@@ -51,7 +57,7 @@ fn host() -> HostFacts {
         forbidden: None,
         tls: 443,
         http: 80,
-        dials: vec![Dial { port: 443, outcome: Some(Connect::Open) }],
+        dials: vec![Dial { port: 443, outcome: Some(Connect::Open), returned: false }],
     }
 }
 
@@ -117,6 +123,12 @@ fn seen(view: View) -> Seen {
         },
         gateway: Gateway { name: Some(gw), addresses: gateway.clone(), configured: view != View::Outside, tls: 443 },
         paths: vec![path("192.0.2.11"), path("2001:db8:1::11")],
+        own_name: OwnName {
+            gateway: Some(Tls::Stands(Certificate { digest: "g".into(), ..certificate() })),
+            home: (view == View::Outside).then(|| Tls::Stands(certificate())),
+            nobody: (view == View::Outside).then(|| Tls::Stands(certificate())),
+            status: (view == View::Server).then(|| own_certificate(CertificateSource::Acme)),
+        },
         link_port: if view == View::Outside { gateway.into_iter().map(|address| (address, true)).collect() } else { Vec::new() },
     }
 }
@@ -131,7 +143,7 @@ fn resolved(seen: &mut Seen) -> &mut Resolved {
 
 fn dialled(seen: &mut Seen, outcome: Connect, listens: Listens, kept_out: u64) {
     if let Some(host) = &mut seen.host {
-        host.dials = vec![Dial { port: 443, outcome: Some(outcome) }];
+        host.dials = vec![Dial { port: 443, outcome: Some(outcome), returned: false }];
     }
     if let Some(home) = &mut seen.home {
         home.services = vec![Own { port: 443, listens: Some(listens) }];
@@ -209,6 +221,9 @@ fn a_fault_of_the_names_is_named_and_nothing_that_follows_from_it() {
         }),
         (Id::A, &ALL, |seen| own(seen).a = set(&["198.51.100.9"])),
         (Id::Twin, &INSIDE, |seen| own(seen).twin_exists = false),
+        (Id::Twin, &ALL, |seen| own(seen).twin_a = set(&["192.0.2.11"])),
+        (Id::Twin, &ALL, |seen| own(seen).twin_aaaa = set(&["2001:db8:9::11"])),
+        (Id::Twin, &ALL, |seen| own(seen).twin_aaaa.clear()),
         (Id::Alias, &[View::Outside], |seen| own(seen).twin_exists = false),
         (Id::Alias, &ALL, |seen| {
             seen.name = name("cloud.example.org");
@@ -260,6 +275,14 @@ fn a_fault_on_the_way_home_is_named_and_nothing_that_follows_from_it() {
             own(seen).aaaa = set(&["2001:db8:a::11"]);
             resolved(seen).aaaa = set(&["2001:db8:a::11"]);
         }),
+        (Id::Loop, &INSIDE, |seen| {
+            seen.host.as_mut().expect("host").dials[0].returned = true;
+            seen.paths.clear();
+        }),
+        (Id::Loop, &[View::Outside], |seen| {
+            (seen.own_name.home, seen.own_name.nobody) = (seen.own_name.gateway.clone(), Some(Tls::Alert(112)));
+            seen.paths.clear();
+        }),
         (Id::InterfaceIdentifier, &INSIDE, |seen| {
             seen.host.as_mut().expect("host").before = "2001:db8:2::22".parse().ok();
             dialled(seen, Connect::Silent, Listens::Yes, 0);
@@ -280,6 +303,9 @@ fn a_fault_on_the_way_home_is_named_and_nothing_that_follows_from_it() {
         (Id::Path4, &ALL, |seen| seen.paths[0].tls = Tls::Alert(112)),
         (Id::Path6, &[View::Outside], |seen| seen.paths[1].tls = Tls::No(Connect::Silent)),
         (Id::Path6, &ALL, |seen| seen.paths[1].tls = Tls::Broken("no TLS".into())),
+        (Id::Path6, &ALL, |seen| seen.paths.iter_mut().for_each(|path| path.tls = Tls::Broken("no TLS".into()))),
+        (Id::Path6, &ALL, |seen| seen.paths.iter_mut().for_each(|path| path.tls = Tls::Alert(40))),
+        (Id::Path4, &ALL, |seen| seen.paths[0].tls = Tls::Alert(40)),
         (Id::SameServer, &ALL, |seen| seen.paths[1].tls = Tls::Stands(Certificate { digest: "e".into(), ..certificate() })),
     ]);
 }
@@ -294,6 +320,49 @@ fn a_certificate_is_judged_by_its_dates_and_names() {
     assert_eq!(both(Certificate { from: at("2026-11-24T00:00:00Z"), ..certificate() }), [Id::Certificate], "not yet");
     assert_eq!(both(Certificate { fits: false, ..certificate() }), [Id::Certificate], "another's");
     assert_eq!(both(Certificate { trusted: false, ..certificate() }), [], "a note");
+}
+
+#[test]
+fn the_certificate_of_our_own_name_is_judged() {
+    type Change = fn(&mut CertificateStatus);
+    let of_server = |source, change: Change| {
+        faults(View::Server, |seen| {
+            let mut status = own_certificate(source);
+            change(&mut status);
+            seen.own_name.status = Some(status);
+        })
+    };
+    let failed: Change = |status| status.last_error = Some("the authority says no".into());
+    let soon: Change = |status| status.not_after = at("2026-12-01T00:00:00Z");
+    let over: Change = |status| status.not_after = at(NOW);
+    let nobody: Change = |status| (status.not_after, status.next) = (at("2026-12-01T00:00:00Z"), None);
+    for source in [CertificateSource::Acme, CertificateSource::Files, CertificateSource::SelfSigned] {
+        assert_eq!(of_server(source, |_| {}), [], "{source}");
+        assert_eq!(of_server(source, over), [Id::OwnCertificate], "{source}");
+        assert_eq!(of_server(source, nobody), [Id::OwnCertificate], "{source}: nobody renews it");
+    }
+    assert_eq!(of_server(CertificateSource::Acme, failed), [], "it is good for a month more");
+    assert_eq!(of_server(CertificateSource::Acme, |status| status.not_after = at("2026-12-01T01:00:00Z")), [], "it is ordered before that");
+    assert_eq!(of_server(CertificateSource::SelfSigned, failed), [Id::OwnCertificate], "an order failed, and there is none");
+    assert_eq!(of_server(CertificateSource::Files, failed), [Id::OwnCertificate]);
+    assert_eq!(of_server(CertificateSource::Files, soon), [Id::OwnCertificate]);
+
+    let shown = |change: fn(&mut Certificate)| {
+        faults(View::Outside, |seen| {
+            let mut shown = certificate();
+            change(&mut shown);
+            seen.own_name.gateway = Some(Tls::Stands(shown));
+        })
+    };
+    assert_eq!(shown(|shown| shown.trusted = false), [], "self-signed by its owner's choice");
+    for bad in [
+        (|shown| shown.until = at(NOW)) as fn(&mut Certificate),
+        |shown| shown.until = at("2026-12-01T00:00:00Z"),
+        |shown| shown.from = at("2026-12-01T00:00:00Z"),
+        |shown| shown.fits = false,
+    ] {
+        assert_eq!(shown(bad), [Id::OwnCertificate]);
+    }
 }
 
 #[test]
@@ -329,10 +398,17 @@ fn what_cannot_be_known_from_here_is_no_fault() {
             (resolved(seen).aaaa, resolved(seen).ttl) = (set(&["2001:db8:9::11"]), 30);
         }),
         (View::Server, |seen| {
+            seen.host.as_mut().expect("host").since = Some(at("2026-11-23T11:59:55Z"));
+            own(seen).twin_aaaa = set(&["2001:db8:9::11"]);
+        }),
+        (View::Server, |seen| {
             seen.host.as_mut().expect("host").via = Some(Via::Gateway);
             own(seen).aaaa = set(&["2001:db8:a::11"]);
             resolved(seen).aaaa = set(&["2001:db8:a::11"]);
         }),
+        // One certificate for all names on both machines is no loop, if the home answers for any name.
+        (View::Outside, |seen| seen.own_name.home = seen.own_name.gateway.clone()),
+        (View::Outside, |seen| seen.own_name.nobody = Some(Tls::Alert(112))),
         (View::Outside, |seen| seen.paths.iter_mut().for_each(|path| path.http = Connect::Refused)),
         (View::Home, |seen| seen.home.as_mut().expect("home").stable_privacy = Some(true)),
     ];
