@@ -6,6 +6,7 @@
 mod bulk;
 mod check;
 mod demo;
+mod docs;
 mod files;
 mod hosts;
 mod program;

@@ -1,16 +1,16 @@
 //! The documentation, word by word: each command of its shell blocks runs on the machine that its page is about, under a real systemd.
 //!
 //! Nothing is added between them, so that what a page leaves out is missing here too. Three things no text can have are put in: the join
-//! string that `host add` printed, the router's firewall, which the lab has open already, and certbot's files.
+//! string that `host add` printed, the router's firewall, which the lab has open already, and certbot's files. What stands outside of the
+//! shell blocks is `tests/cli/docs.rs`'s.
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use crate::clock::wait_for;
 use crate::lab::Lab;
 use crate::machine::Machine;
-use crate::roles::{ALIAS, DUAL, PUBLISHED, TWIN, fourward};
+use crate::roles::{ALIAS, DUAL, PUBLISHED, TWIN};
 use crate::topology::Node::{self, Phone4, Phone6, Server, Vps};
 use crate::web::PAGE;
 
@@ -117,21 +117,5 @@ fn the_readme_has_no_commands_of_its_own() {
     for (_, line) in commands(&page("README.md"), Vps).iter().filter(|(_, line)| !OTHERS.contains(&line.as_str())) {
         // At home and elsewhere one gives the whole name.
         assert!(known.iter().any(|known| line == known || *line == format!("{known}.dyn.example.org")), "`{line}` is on no page");
-    }
-}
-
-#[test]
-fn commands_named_in_passing_exist() {
-    let pages: Vec<&str> = PAGES.iter().map(|(name, _)| *name).chain(["README.md"]).collect();
-    for name in pages {
-        let text = page(name);
-        let spans = text.split('`').skip(1).step_by(2).filter(|span| span.starts_with("fourward ") && !span.contains('\n'));
-        for span in spans {
-            let words: Vec<&str> = span.split(' ').skip(1).collect();
-            let depth = if matches!(words[0], "host" | "config" | "zone") { 2 } else { 1 };
-            let arguments = [&words[..depth.min(words.len())], &["--help"]].concat();
-            let output = Command::new(fourward()).args(arguments).output().expect("fourward");
-            assert!(output.status.success(), "{name}: `{span}` is no command");
-        }
     }
 }
