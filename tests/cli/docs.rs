@@ -5,12 +5,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use fourward_core::host::{Edit, EditError, Settings};
 use tempfile::TempDir;
 use toml::{Table, Value};
 
-use super::program::{Server, fourward, in_namespace};
+use super::program::{FOURWARD, Server, fourward, in_namespace};
 
 /// Where the list of all settings stands.
 const SETTINGS: &str = "docs/settings.md";
@@ -221,4 +222,32 @@ fn what_the_page_has_for_the_registrar_is_what_init_prints() {
     for record in records.lines() {
         assert!(printed.contains(&words(record)), "{record} is not printed: {printed:?}");
     }
+}
+
+#[test]
+fn a_copied_program_needs_the_libraries_that_the_page_names_and_no_newer_ones() {
+    let page = Page::read("docs/vps.md".into());
+    let named: BTreeSet<&str> = page.spans().filter(|span| span.starts_with("lib") && span.contains(".so")).collect();
+    let linked = Command::new("ldd").arg(FOURWARD).output().expect("ldd");
+    let linked = String::from_utf8(linked.stdout).expect("text");
+    let linked: BTreeSet<&str> = linked.lines().filter_map(|line| line.trim().split_once(" => ")).map(|(name, _)| name).collect();
+    assert_eq!(named, linked);
+
+    let program = fs::read(FOURWARD).expect("the program");
+    let version = |bytes: &[u8]| {
+        let digits: String = bytes.iter().map(|byte| char::from(*byte)).take_while(char::is_ascii_digit).collect();
+        digits.parse::<u32>().ok()
+    };
+    let wanted = program.windows(11).filter_map(|bytes| version(bytes.strip_prefix(b"GLIBC_2.")?)).max().expect("versions of glibc");
+    assert!(page.prose.contains(&format!("glibc 2.{wanted} ")), "the page names another glibc than 2.{wanted}");
+}
+
+#[test]
+fn the_update_url_of_the_page_is_what_host_add_prints() {
+    let page = Page::read("docs/fritzbox.md".into());
+    let url = page.spans().find(|span| span.starts_with("https://") && span.contains("<domain>")).expect("the update URL").to_owned();
+    in_namespace(move || {
+        let added = Server::start().ask(&["host", "add", "box", "address-from=update"]).ok().out;
+        assert!(added.lines().any(|line| line.trim_start().strip_prefix("Update-URL").is_some_and(|rest| rest.trim() == url)), "{added}");
+    });
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::clock::wait_for;
 use crate::lab::Lab;
 use crate::machine::Machine;
-use crate::roles::{ALIAS, DUAL, PUBLISHED, TWIN};
+use crate::roles::{ALIAS, DUAL, PUBLISHED, TWIN, fourward, said};
 use crate::topology::Node::{self, Phone4, Phone6, Server, Vps};
 use crate::web::PAGE;
 
@@ -118,4 +118,35 @@ fn the_readme_has_no_commands_of_its_own() {
         // At home and elsewhere one gives the whole name.
         assert!(known.iter().any(|known| line == known || *line == format!("{known}.dyn.example.org")), "`{line}` is on no page");
     }
+}
+
+/// A machine's own programs, and cargo not among them.
+const WITHOUT_CARGO: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+#[test]
+fn a_program_that_was_built_elsewhere_is_installed_from_two_copied_things() {
+    let lab = Lab::beside_others();
+    let vps = Machine::boot(lab.ns(Vps), lab.log("systemd-vps"));
+    let copied = format!("mkdir /root/copied && cp -r packaging {} /root/copied && cd /root/copied", fourward());
+    let install = |path: &str| vps.run(&format!("cd /root/copied && env {path} packaging/install"));
+
+    vps.must(&format!("{copied} && mv fourward elsewhere"), "");
+    let without = install(WITHOUT_CARGO);
+    assert!(!without.status.success() && said(&without).contains("no program to install"), "{}", said(&without));
+    vps.must("cd /root/copied && head --bytes 100000 elsewhere >fourward && chmod +x fourward", "");
+    let broken = install(WITHOUT_CARGO);
+    assert!(!broken.status.success() && said(&broken).contains("does not run here"), "{}", said(&broken));
+    assert!(!vps.run("test -e /usr/local/bin/fourward").status.success(), "what does not run is not installed");
+
+    // Where there is cargo too, what was copied counts.
+    vps.must("mkdir /root/tools && printf '#!/bin/sh\\nexit 9\\n' >/root/tools/cargo && chmod +x /root/tools/cargo", "");
+    vps.must("cd /root/copied && mv elsewhere fourward", "");
+    for path in [WITHOUT_CARGO.to_owned(), WITHOUT_CARGO.replace("PATH=", "PATH=/root/tools:")] {
+        vps.must("rm -f /usr/local/bin/fourward", "");
+        let installed = install(&path);
+        assert!(installed.status.success() && said(&installed).contains("from ./fourward"), "{}", said(&installed));
+        vps.must("cmp /root/copied/fourward /usr/local/bin/fourward && systemctl cat fourward && id fourward", "");
+    }
+    vps.must("fourward init --zone dyn.example.org --ipv4 192.0.2.11 --ipv6 2001:db8:a::11 --no-acme && systemctl start fourward", "");
+    vps.must("fourward status", "");
 }
