@@ -7,6 +7,7 @@ mod bulk;
 mod certificates;
 mod check;
 mod demo;
+mod docs;
 mod files;
 mod hosts;
 mod program;
