@@ -1,8 +1,9 @@
 //! A client that has nothing to do with an attack, and what it notices of it; and what the attack costs the gateway.
 //!
-//! It sits in another network than the attackers, makes fresh connections and asks fresh questions at a steady beat, and
-//! keeps the time that each took.
+//! It sits in another network than the attackers, fetches the home's page over fresh connections, in the clear and over TLS, and asks fresh
+//! questions, each at a steady beat, and keeps the time that each took.
 
+use std::fmt::{self, Display, Formatter};
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::sync::Arc;
@@ -10,12 +11,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, Stream};
+
 use crate::clock::{figure, try_until, wait_for};
 use crate::lab::Lab;
 use crate::many::gateway;
 use crate::roles::{DUAL, Role};
 use crate::topology::Node::Dns;
-use crate::web::PAGE;
+use crate::web::{self, PAGE};
 use crate::wire::{aaaa_question, first_aaaa, http_request};
 
 /// What 99 of a hundred visits and questions must take at most, while an attack is on.
@@ -42,9 +46,13 @@ pub(crate) struct Bound {
     pub(crate) descriptors: usize,
 }
 
+/// One thing that a bystander does again and again; it tells how long that took, unless it failed.
+type Look = Box<dyn FnMut() -> Option<Duration> + Send>;
+
 /// What somebody noticed.
 #[derive(Debug, Default)]
 struct Noticed {
+    what: &'static str,
     times: Vec<Duration>,
     failed: usize,
 }
@@ -54,6 +62,16 @@ impl Noticed {
         let mut sorted = self.times.clone();
         sorted.sort_unstable();
         sorted.get(sorted.len() * 99 / 100).copied().unwrap_or(Duration::MAX)
+    }
+
+    fn is_well(&self) -> bool {
+        self.failed == 0 && self.p99() <= P99
+    }
+}
+
+impl Display for Noticed {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}, p99 {:.1?}, {} failed", self.times.len(), self.what, self.p99(), self.failed)
     }
 }
 
@@ -68,21 +86,16 @@ impl Lab {
     /// Has `attack` go on in full, and asserts that a bystander is served well meanwhile, that the gateway never takes more than its bound,
     /// and that it gives all back.
     pub(crate) fn bear(&self, vps: &Role, name: &str, bound: Bound, attack: impl Fn() -> JoinHandle<()>) {
-        assert!(self.ns(Dns).thread(fetch).join().expect("a visit").is_some(), "the home is served before the attack");
+        for (what, look) in self.looks() {
+            let looked = self.ns(Dns).thread(look).join();
+            assert!(looked.expect("a look").is_some(), "{what} before the attack");
+        }
         wait_for("the gateway is idle", SETTLED, || vps.connections() == 0);
         let before = Peak { memory: vps.daemon.memory(), descriptors: vps.daemon.descriptors() };
         for tries in 1..=TRIES {
-            let (visits, questions, peak) = self.watch(vps, attack());
+            let (noticed, peak) = self.watch(vps, attack());
             let after = Instant::now();
-            let told = format!(
-                "{} visits, p99 {:.1?}, {} failed; {} questions, p99 {:.1?}, {} failed",
-                visits.times.len(),
-                visits.p99(),
-                visits.failed,
-                questions.times.len(),
-                questions.p99(),
-                questions.failed
-            );
+            let told = noticed.iter().map(Noticed::to_string).collect::<Vec<_>>().join("; ");
             let (memory, descriptors) = (peak.memory.saturating_sub(before.memory), peak.descriptors.saturating_sub(before.descriptors));
             let cost = format!("{} KiB + {memory} KiB, {} descriptors + {descriptors}", before.memory, before.descriptors);
             assert!(descriptors <= bound.descriptors, "{name}: {cost}");
@@ -95,55 +108,79 @@ impl Lab {
             let now = format!("{} KiB and {} descriptors after {:.1?}", vps.daemon.memory(), vps.daemon.descriptors(), after.elapsed());
             figure(name, format_args!("{told}; at most {cost}; {now}"));
             assert!(back, "{name}: not given back: before {before:?}, now {now}");
-            let well = |noticed: &Noticed| noticed.failed == 0 && noticed.p99() <= P99;
-            if well(&visits) && well(&questions) {
+            if noticed.iter().all(Noticed::is_well) {
                 return;
             }
             assert!(tries < TRIES, "{name}: a bystander suffered: {told}");
         }
     }
 
+    fn looks(&self) -> [(&'static str, Look); 3] {
+        let tls = web::clients(self.dir());
+        [("visits", Box::new(fetch)), ("visits over TLS", Box::new(move || fetch_over_tls(&tls))), ("questions", Box::new(ask))]
+    }
+
     /// Watches until the attack is over and enough was seen.
-    fn watch(&self, vps: &Role, attack: JoinHandle<()>) -> (Noticed, Noticed, Peak) {
-        let (stop, seen) = (Arc::<AtomicBool>::default(), Arc::<[AtomicUsize; 2]>::default());
-        let watcher = |which: usize, look: fn() -> Option<Duration>| {
-            let (stop, seen) = (Arc::clone(&stop), Arc::clone(&seen));
-            self.ns(Dns).thread(move || {
-                let mut noticed = Noticed::default();
+    fn watch(&self, vps: &Role, attack: JoinHandle<()>) -> (Vec<Noticed>, Peak) {
+        let stop = Arc::<AtomicBool>::default();
+        let watchers = self.looks().map(|(what, mut look)| {
+            let (stop, seen) = (Arc::clone(&stop), Arc::<AtomicUsize>::default());
+            let count = Arc::clone(&seen);
+            let watcher = self.ns(Dns).thread(move || {
+                let mut noticed = Noticed { what, ..Noticed::default() };
                 while !stop.load(Ordering::Relaxed) {
                     let next = Instant::now() + BEAT;
                     match look() {
                         Some(took) => noticed.times.push(took),
                         None => noticed.failed += 1,
                     }
-                    seen[which].fetch_add(1, Ordering::Relaxed);
+                    count.fetch_add(1, Ordering::Relaxed);
                     thread::sleep(next.saturating_duration_since(Instant::now()));
                 }
                 noticed
-            })
-        };
-        let (visits, questions) = (watcher(0, fetch), watcher(1, ask));
+            });
+            (seen, watcher)
+        });
         let mut peak = Peak::default();
-        while !attack.is_finished() || seen.iter().any(|count| count.load(Ordering::Relaxed) < ENOUGH) {
+        while !attack.is_finished() || watchers.iter().any(|(seen, _)| seen.load(Ordering::Relaxed) < ENOUGH) {
             peak.memory = peak.memory.max(vps.daemon.memory());
             peak.descriptors = peak.descriptors.max(vps.daemon.descriptors());
             thread::sleep(BEAT * 5);
         }
         stop.store(true, Ordering::Relaxed);
         attack.join().expect("the attack");
-        (visits.join().expect("visits"), questions.join().expect("questions"), peak)
+        (watchers.into_iter().map(|(_, watcher)| watcher.join().expect("a bystander")).collect(), peak)
     }
 }
 
 /// The page, over a fresh connection through the gateway to the home, the link's echo for it included.
 fn fetch() -> Option<Duration> {
     let began = Instant::now();
-    let mut stream = TcpStream::connect_timeout(&gateway(80), PATIENCE).ok()?;
+    let page = request(&mut connect(80)?)?;
+    page.ends_with(PAGE).then(|| began.elapsed())
+}
+
+/// The same, found by SNI: a handshake in full with the home, whose certificate is verified.
+fn fetch_over_tls(config: &Arc<ClientConfig>) -> Option<Duration> {
+    let began = Instant::now();
+    let mut stream = connect(443)?;
+    let mut connection = ClientConnection::new(Arc::clone(config), ServerName::try_from(DUAL).ok()?).ok()?;
+    let page = request(&mut Stream::new(&mut connection, &mut stream))?;
+    page.ends_with(PAGE).then(|| began.elapsed())
+}
+
+fn connect(port: u16) -> Option<TcpStream> {
+    let stream = TcpStream::connect_timeout(&gateway(port), PATIENCE).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    Some(stream)
+}
+
+/// The whole answer; one that is cut is none.
+fn request(stream: &mut (impl Read + Write)) -> Option<String> {
     stream.write_all(&http_request(DUAL)).ok()?;
     let mut page = String::new();
     stream.read_to_string(&mut page).ok()?;
-    page.ends_with(PAGE).then(|| began.elapsed())
+    Some(page)
 }
 
 /// The home's address, from the authoritative server.

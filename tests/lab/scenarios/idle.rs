@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, Stream};
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, Stream};
 
 use crate::clock::{figure, wait_for};
 use crate::lab::Lab;
@@ -112,7 +112,7 @@ impl Lab {
 
     /// Clients that have shaken hands with the home, greeted it and been greeted.
     fn quiet_clients(&self, count: usize) -> Vec<TcpStream> {
-        let tls = Arc::new(client_config(&web::authority(self.dir())));
+        let tls = web::clients(self.dir());
         let next = Arc::new(AtomicUsize::new(0));
         let client = |_| -> JoinHandle<Vec<TcpStream>> {
             let (tls, next) = (Arc::clone(&tls), Arc::clone(&next));
@@ -135,12 +135,6 @@ fn greet(tls: &Arc<ClientConfig>, number: usize) -> TcpStream {
     let greeted = whole.write_all(b"howdy").and_then(|()| whole.flush()).and_then(|()| whole.read_exact(&mut greeting));
     greeted.unwrap_or_else(|error| panic!("client {number}: {error}"));
     stream
-}
-
-fn client_config(authority: &Path) -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(authority).expect("the lab's authority")).expect("a certificate");
-    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }
 
 fn server_config(web: &Path) -> ServerConfig {
