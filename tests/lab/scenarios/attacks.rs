@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::bystander::Bound;
 use crate::lab::Lab;
-use crate::many::{connect_from, gateway, one_of_many};
+use crate::many::{connect_from, connect_narrowly, gateway, one_of_many};
 use crate::roles::DUAL;
 use crate::topology::Node::Phone4;
 use crate::topology::VPS4;
@@ -101,15 +101,17 @@ fn slow_writers_and_slow_readers() {
             reset(slow);
         })
     });
-    let readers = 40;
+    // Every other one lets a window stand open for megabytes: so many a second fill a line of 1 Gbit/s.
+    let (readers, a_second) = (40, 10);
     // Their bytes wait in the kernel, in pipes of which there are no more than so many.
     let bound = Bound { memory: AT_WORK.memory, descriptors: readers * 4 + AT_WORK.descriptors };
     lab.bear(&vps, "40 slow readers of 32 MiB", bound, || {
         lab.ns(Phone4).thread(move || {
             let request = format!("GET /big HTTP/1.1\r\nHost: {DUAL}\r\n\r\n").into_bytes();
             let mut slow = Vec::new();
-            pace(readers, 40, |number| {
-                let mut stream = connect_from(one_of_many(number), gateway(80)).expect("the kernel takes it");
+            pace(readers, a_second, |number| {
+                let connect = if number % 2 == 0 { connect_narrowly } else { connect_from };
+                let mut stream = connect(one_of_many(number), gateway(80)).expect("the kernel takes it");
                 stream.write_all(&request).expect("asked");
                 slow.push(stream);
             });
