@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::bystander::Bound;
+use crate::bystander::{Bound, LEFT};
 use crate::clock::{figure, throughout, wait_for};
 use crate::lab::Lab;
 use crate::many::{connect_from, gateway, one_of_many};
@@ -31,9 +31,11 @@ use crate::topology::{RESOLVER4, VPS4};
 const JOINS: usize = 250;
 const AT_THE_DOOR: usize = 100;
 /// What they may cost, in KiB and descriptors: they come over one UDP socket, and each at the door has a handshake under way there.
-const JOINING: Bound = Bound { memory: 32 << 10, descriptors: 100 };
+/// The first crowd leaves tables of the QUIC library at the size that it needed; the second finds them so.
+const JOINING: [Bound; 2] =
+    [Bound { memory: 32 << 10, descriptors: 100, left: 6 << 10 }, Bound { memory: 32 << 10, descriptors: 100, left: LEFT }];
 /// What a double may cost: next to nothing, beside the bystander's connections.
-const DOUBLED: Bound = Bound { memory: 6 << 10, descriptors: 100 };
+const DOUBLED: Bound = Bound { memory: 6 << 10, descriptors: 100, left: LEFT };
 /// Long against everything here.
 const SOON: Duration = Duration::from_secs(20);
 /// For an agent to be turned away some times.
@@ -83,7 +85,7 @@ fn wrong_passwords_from_everywhere_keep_no_router_out() {
     let right = base64(&format!("router:{}", added["update"]["password"].as_str().expect("a password")));
     let (wrong, updater) = (base64("router:wrong"), Updater::new(&lab));
     // A TLS handshake each: what costs is asked of the gateway at a rate that leaves it the rest of its time.
-    let bound = Bound { memory: 8 << 10, descriptors: 150 };
+    let bound = Bound { memory: 8 << 10, descriptors: 150, left: LEFT };
     lab.bear(&vps, "600 wrong passwords from 300 networks", bound, || {
         let (updater, wrong) = (updater.clone(), wrong.clone());
         lab.ns(Phone4).thread(move || {
@@ -112,14 +114,17 @@ fn of_a_thousand_joins_with_one_string_one_wins() {
     let lab = Lab::new();
     let (vps, _home) = lab.start_figure();
     let rounds = Mutex::new(Vec::new());
-    lab.bear(&vps, "1,000 joins with one string", JOINING, || {
+    let attack = || {
         let mut rounds = rounds.lock().expect("the rounds");
         let name = format!("late{}", rounds.len());
         let text = vps.add_host(&name, &[]);
         let (outcomes, crowds) = lab.join_in_crowds(&text);
         rounds.push((name, text, outcomes));
         crowds
-    });
+    };
+    for bound in JOINING {
+        lab.bear(&vps, "1,000 joins with one string", bound, &attack);
+    }
     for (name, text, outcomes) in rounds.into_inner().expect("the rounds") {
         let outcomes: Vec<_> = outcomes.iter().collect();
         assert_eq!(outcomes.len(), 4 * JOINS);

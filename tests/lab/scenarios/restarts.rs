@@ -14,7 +14,7 @@ use crate::topology::VPS4;
 use crate::web::PAGE;
 
 /// From a role's new start to the home being served: its start, a handshake, a proof.
-const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_secs(10);
 /// Where it is the gateway that was away for a moment, and its agents are to notice at once.
 const BACK: Duration = Duration::from_secs(2);
 /// Where an agent found its gateway away for a while and has backed off.
