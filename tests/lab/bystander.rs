@@ -25,6 +25,9 @@ use crate::wire::{aaaa_question, first_aaaa, http_request};
 
 /// What 99 of a hundred visits and questions must take at most, while an attack is on.
 const P99: Duration = Duration::from_millis(50);
+/// Unless they take long without any attack, since somebody else computes here: then so many times as long. On a machine of our own that is
+/// less.
+const SLOWER: u32 = 5;
 /// As many of each at least.
 const ENOUGH: usize = 200;
 /// Between two of them.
@@ -69,8 +72,8 @@ impl Noticed {
         sorted.get(sorted.len() * 99 / 100).copied().unwrap_or(Duration::MAX)
     }
 
-    fn is_well(&self) -> bool {
-        self.failed == 0 && self.p99() <= P99
+    fn is_well(&self, at_rest: &Self) -> bool {
+        self.failed == 0 && self.p99() <= P99.max(at_rest.p99().saturating_mul(SLOWER))
     }
 }
 
@@ -98,6 +101,7 @@ impl Lab {
         wait_for("the gateway is idle", SETTLED, || vps.connections() == 0);
         let before = Peak { memory: vps.daemon.memory(), descriptors: vps.daemon.descriptors() };
         for tries in 1..=TRIES {
+            let (at_rest, _) = self.watch(vps, thread::spawn(|| {}));
             let (noticed, peak) = self.watch(vps, behind_others(&attack));
             let after = Instant::now();
             let told = noticed.iter().map(Noticed::to_string).collect::<Vec<_>>().join("; ");
@@ -113,10 +117,14 @@ impl Lab {
             let now = format!("{} KiB and {} descriptors after {:.1?}", vps.daemon.memory(), vps.daemon.descriptors(), after.elapsed());
             figure(name, format_args!("{told}; at most {cost}; {now}"));
             assert!(back, "{name}: not given back: before {before:?}, now {now}");
-            if noticed.iter().all(Noticed::is_well) {
+            if noticed.iter().zip(&at_rest).all(|(noticed, at_rest)| noticed.is_well(at_rest)) {
                 return;
             }
-            assert!(tries < TRIES, "{name}: a bystander suffered: {told}");
+            assert!(
+                tries < TRIES,
+                "{name}: a bystander suffered: {told}; without it {at_rest:.1?}",
+                at_rest = at_rest.iter().map(Noticed::p99).collect::<Vec<_>>()
+            );
         }
     }
 

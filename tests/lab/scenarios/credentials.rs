@@ -123,7 +123,7 @@ fn of_a_thousand_joins_with_one_string_one_wins() {
         crowds
     };
     for bound in JOINING {
-        lab.bear(&vps, "1,000 joins with one string", bound, &attack);
+        lab.bear(&vps, "1,000 joins with one string", bound, attack);
     }
     for (name, text, outcomes) in rounds.into_inner().expect("the rounds") {
         let outcomes: Vec<_> = outcomes.iter().collect();
