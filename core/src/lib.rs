@@ -19,6 +19,7 @@ pub mod export;
 pub mod facts;
 pub mod host;
 pub mod http_head;
+mod index;
 pub mod join;
 pub mod lease;
 pub mod link;

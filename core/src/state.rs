@@ -16,6 +16,7 @@ use rpds::RedBlackTreeMapSync as OrdMap;
 
 use crate::change::{Account, Certificate, Change, Identity, Key, Record, Refused, Serial, Zone};
 use crate::host::{AddressFrom, Credentials, Digest, Edit, Host, Proven, Reported, Settings, Updated, Via};
+use crate::index::Index;
 use crate::name::{APEX, DnsName, HostKey, HostName};
 use crate::policy::Policy;
 
@@ -29,6 +30,8 @@ pub struct State {
     accounts: OrdMap<String, Arc<Account>>,
     certificates: OrdMap<DnsName, Arc<Certificate>>,
     identity: Option<Arc<Identity>>,
+    /// Derived from `hosts`, which has their order: the way of a query to its host.
+    by_name: Index<HostName, Arc<Host>>,
     /// Derived from `hosts`: whose alias a name is.
     aliases: OrdMap<DnsName, HostName>,
     /// Derived from `hosts`: whose agent has a key.
@@ -53,7 +56,7 @@ impl State {
 
     /// The host with `label` (lower-case, `@` at the apex) in `zone`, for those who have no whole name at hand.
     pub fn host_by(&self, zone: &DnsName, label: &str) -> Option<&Arc<Host>> {
-        self.hosts.get(&(zone, label) as &dyn HostKey)
+        self.by_name.get(&(zone, label) as &dyn HostKey)
     }
 
     /// All hosts, by zone and label.
@@ -337,11 +340,13 @@ impl State {
         if let Some(key) = host.credentials.agent {
             self.agents.insert_mut(key, name.clone());
         }
+        self.by_name.insert(name.clone(), Arc::clone(&host));
         self.hosts.insert_mut(name.clone(), host);
     }
 
     fn forget(&mut self, name: &HostName) {
         let Some(host) = self.hosts.get(name).cloned() else { return };
+        self.by_name.remove(name);
         self.hosts.remove_mut(name);
         for alias in &host.settings.alias {
             self.aliases.remove_mut(alias);
