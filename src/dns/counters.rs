@@ -26,7 +26,7 @@ pub struct Counters(Vec<Arc<Counter>>);
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Counter {
-    transport: Transport,
+    pub(super) transport: Transport,
     queries: AtomicU64,
     silent: AtomicU64,
     dropped: AtomicU64,
@@ -87,8 +87,8 @@ impl Counter {
         self.queries.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn dropped(&self) {
-        self.dropped.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn dropped(&self, count: u64) {
+        self.dropped.fetch_add(count, Ordering::Relaxed);
     }
 
     pub(super) fn turned_away(&self) {

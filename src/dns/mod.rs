@@ -5,6 +5,7 @@
 //! in core; here is how messages come and go.
 
 mod counters;
+mod mmsg;
 mod tcp;
 mod udp;
 
@@ -63,8 +64,6 @@ pub enum DnsError {
 struct Source {
     params: Arc<ZoneParams>,
     states: watch::Receiver<Arc<State>>,
-    /// Of the socket on which they come.
-    counter: Arc<Counter>,
 }
 
 /// What the configuration gives to the zones.
@@ -86,10 +85,9 @@ pub fn params(dns: &Dns, public: &Public) -> ZoneParams {
 /// An address is not to be had; the error says why and what to do.
 pub fn bind(dns: &Dns, public: impl IntoIterator<Item = IpAddr>) -> Result<Sockets, DnsError> {
     let addresses = if dns.listen.is_empty() { listener::addresses(public, PORT) } else { dns.listen.clone() };
-    let per_address = std::thread::available_parallelism().map_or(1, NonZero::get);
     let mut sockets = Sockets { addresses: Vec::new(), udp: Vec::new(), tcp: Vec::new(), counters: Counters::default() };
     for address in addresses {
-        let (tcp, udp) = bind_both(address, per_address)?;
+        let (tcp, udp) = bind_both(address, per_address())?;
         sockets.addresses.push(tcp.local_addr()?);
         sockets.tcp.push(tcp);
         sockets.counters.socket(Transport::Tcp);
@@ -109,24 +107,25 @@ pub async fn run(
     states: watch::Receiver<Arc<State>>,
     cancel: CancellationToken,
 ) -> Result<(), DnsError> {
-    let params = Arc::new(params);
-    let source = |counter| Source { params: Arc::clone(&params), states: states.clone(), counter };
+    let source = Source { params: Arc::new(params), states };
+    let counted = sockets.udp.into_iter().zip(sockets.counters.of(Transport::Udp));
+    let udp = counted.map(|(socket, counter)| udp::Socket::new(socket, counter)).collect::<io::Result<Vec<_>>>()?;
+    let mut threads = udp::Threads::start(by_thread(udp), &source)?;
     let mut tasks = JoinSet::new();
-    for (socket, counter) in sockets.udp.into_iter().zip(sockets.counters.of(Transport::Udp)) {
-        tasks.spawn(udp::serve(udp::Socket::new(socket)?, source(counter)));
-    }
     let guests = tcp::Guests::default();
     for (listener, counter) in sockets.tcp.into_iter().zip(sockets.counters.of(Transport::Tcp)) {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        tasks.spawn(tcp::serve(listener, source(counter), guests.clone(), cancel.clone()));
+        tasks.spawn(tcp::serve(listener, source.clone(), counter, guests.clone(), cancel.clone()));
     }
     info!(addresses = ?sockets.addresses, "name server listens");
     let ended = tokio::select! {
         () = cancel.cancelled() => Ok(()),
         Some(_) = tasks.join_next() => Err(DnsError::Stopped),
+        () = threads.ended() => Err(DnsError::Stopped),
     };
     // Not before the sockets are closed: whoever waited for the end may want the port at once.
     tasks.shutdown().await;
+    let _ = tokio::task::spawn_blocking(|| drop(threads)).await;
     ended
 }
 
@@ -143,14 +142,34 @@ impl Sockets {
 }
 
 impl Source {
-    fn answer(&self, message: &[u8], transport: Transport, out: &mut [u8]) -> Option<usize> {
-        self.counter.asked();
-        // A copy of the pointer, so that no writer waits while an answer is made.
-        let state = Arc::clone(&self.states.borrow());
-        let length = fourward_core::answer::answer(message, transport, &state, &self.params, out);
-        self.counter.said(length.and_then(|length| out.get(..length)));
+    /// The state as it is now. A copy of the pointer, so that no writer waits while an answer is made.
+    fn newest(&self) -> Arc<State> {
+        Arc::clone(&self.states.borrow())
+    }
+
+    fn answer(&self, state: &State, message: &[u8], counter: &Counter, out: &mut [u8]) -> Option<usize> {
+        counter.asked();
+        let length = fourward_core::answer::answer(message, counter.transport, state, &self.params, out);
+        counter.said(length.and_then(|length| out.get(..length)));
         length
     }
+}
+
+/// One socket of each address for each thread: they were bound address by address, on each as many as there are threads.
+fn by_thread(sockets: Vec<udp::Socket>) -> Vec<Vec<udp::Socket>> {
+    let count = per_address();
+    let mut threads: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
+    for (at, socket) in sockets.into_iter().enumerate() {
+        if let Some(thread) = threads.get_mut(at.checked_rem(count).unwrap_or(0)) {
+            thread.push(socket);
+        }
+    }
+    threads
+}
+
+/// As many as there are processors.
+fn per_address() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// TCP and UDP on the same port, also where `address` leaves the port open.
