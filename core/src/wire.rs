@@ -113,12 +113,13 @@ pub struct Edns {
 pub struct Name<'a>(&'a [u8]);
 
 impl<'a> Query<'a> {
-    /// Takes `message` apart. `None` where silence is the answer: no whole header, or a response.
+    /// Takes `message` apart. `None` where silence is the answer: no whole header, a response, or what is some other
+    /// protocol's: an answer to that could go round for ever (CVE-2024-2169).
     pub fn parse(message: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(message);
         let (id, flags) = (reader.u16()?, reader.u16()?);
         let counts = Counts { questions: reader.u16()?, answers: reader.u16()?, authority: reader.u16()?, additional: reader.u16()? };
-        if flags & RESPONSE != 0 {
+        if flags & RESPONSE != 0 || !counts.are_of_dns(reader.0.len()) {
             return None;
         }
         let mut query = Self { id, flags, question: None, edns: None, sound: false };
@@ -169,6 +170,16 @@ struct Counts {
     answers: u16,
     authority: u16,
     additional: u16,
+}
+
+impl Counts {
+    /// Whether so many bytes can hold so much, or could before they were cut. The least question is a root, a type and a class; the least
+    /// record has a TTL and a length too.
+    fn are_of_dns(self, bytes: usize) -> bool {
+        let records = [self.answers, self.authority, self.additional].map(u64::from);
+        let least = u64::from(self.questions).saturating_mul(5).saturating_add(records.iter().sum::<u64>().saturating_mul(11));
+        least <= bytes as u64 || self.questions <= 1 && records.iter().all(|count| *count <= 1)
+    }
 }
 
 impl<'a> Name<'a> {

@@ -109,8 +109,7 @@ impl Batch {
     pub(super) fn answer(&mut self, count: usize, mut say: impl FnMut(&[u8], SocketAddr, &mut [u8]) -> Option<usize>) {
         let parts = self.slots.iter_mut().zip(self.questions.iter()).zip(self.answers.chunks_mut(self.answer_limit));
         for ((slot, question), answer) in parts.take(count) {
-            // Nobody listens on port 0: such a sender's address is a lie.
-            let Some(sender) = address_of(&slot.sender).filter(|sender| sender.port() != 0) else { continue };
+            let Some(sender) = address_of(&slot.sender) else { continue };
             let question = question.get(..slot.received).unwrap_or_default();
             slot.answer = say(question, sender, answer).unwrap_or(0).min(self.answer_limit);
         }

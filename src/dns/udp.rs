@@ -32,6 +32,10 @@ const QUIET: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// Batches from one socket before the others are looked at: a flood on one address does not silence another.
 const TURNS: usize = 16;
 
+/// Ports of services that answer whatever comes, and of none that asks: the sender is forged, and an answer there could go round for
+/// ever (CVE-2024-2169). Nobody listens on port 0 at all.
+const ECHOES: [u16; 7] = [0, 7, 13, 17, 19, 37, 69];
+
 /// A socket, and what is counted on it.
 pub(super) struct Socket {
     socket: UdpSocket,
@@ -143,7 +147,10 @@ impl Answerer<'_> {
                 self.state = Some(Arc::clone(&states.borrow_and_update()));
             }
             let Some(state) = &self.state else { return };
-            self.batch.answer(count, |question, _, out| {
+            self.batch.answer(count, |question, sender, out| {
+                if ECHOES.contains(&sender.port()) {
+                    return None;
+                }
                 // A defect that one datagram meets must cost that datagram, not the process: anybody can send it again.
                 catch_unwind(AssertUnwindSafe(|| self.source.answer(state, question, &socket.counter, out))).ok()?
             });
