@@ -3,9 +3,12 @@
 //! Bytes in, bytes out, nothing allocated on the way. AXFR and IXFR are refused, NOTIFY and UPDATE not implemented, as long as
 //! this server has no secondaries and no keys; the sockets are the root package's.
 
+use std::net::IpAddr;
+
+use crate::cookie::{ClientCookie, Secrets, ServerCookie};
 use crate::name::DnsName;
 use crate::state::State;
-use crate::wire::{CLASS_IN, Full, HEADER, OPT_SIZE, Query, Question, Rcode, Suffix, Type, Writer};
+use crate::wire::{CLASS_IN, ExtendedError, Full, HEADER, Opt, Query, Question, Rcode, Suffix, Type, Writer};
 use crate::zone::{Data, Node, Rrset, Soa, ZoneParams, ZoneView};
 
 /// What fits a packet everywhere, so that no answer is ever fragmented: IPv6's least MTU, 1280, less the headers.
@@ -29,23 +32,49 @@ pub enum Transport {
     Tcp,
 }
 
-/// Writes the answer to `message` into `out` and returns its length. `None`: say nothing. `out` should have [`UDP_LIMIT`] or
-/// [`TCP_LIMIT`] bytes; what does not fit a shorter one is treated as what does not fit the transport.
-pub fn answer(message: &[u8], transport: Transport, state: &State, params: &ZoneParams, out: &mut [u8]) -> Option<usize> {
+/// Who asks, as far as an answer depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// How the message came.
+    pub transport: Transport,
+    /// Where from.
+    pub address: IpAddr,
+    /// Now, in seconds since 1970.
+    pub now: u32,
+    /// What cookies are made with; without it there are none.
+    pub secrets: Option<&'a Secrets>,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its bytes.
+    pub length: usize,
+    /// Whether the client showed by a cookie of ours that it is where it seems to be.
+    pub known: bool,
+}
+
+/// Writes the answer to `message` into `out`. `None`: say nothing. `out` should have [`UDP_LIMIT`] or [`TCP_LIMIT`] bytes; what does not
+/// fit a shorter one is treated as what does not fit the transport.
+pub fn answer(message: &[u8], asker: &Asker<'_>, state: &State, params: &ZoneParams, out: &mut [u8]) -> Option<Answer> {
     let query = Query::parse(message)?;
-    let limit = match (transport, query.edns) {
+    let limit = match (asker.transport, query.edns) {
         (Transport::Tcp, _) => TCP_LIMIT,
         (Transport::Udp, None) => PLAIN_LIMIT,
         (Transport::Udp, Some(edns)) => usize::from(edns.size).clamp(PLAIN_LIMIT, UDP_LIMIT),
     };
     let verdict = judge(&query, state, params);
-    write(&query, &verdict, Writer::new(out, limit)).ok()
+    let cookies = query.edns.and_then(|edns| edns.cookie).zip(asker.secrets);
+    let known = cookies.is_some_and(|((client, server), secrets)| secrets.know(server, client, asker.address, asker.now));
+    let cookie = cookies.map(|((client, _), secrets)| (client, secrets.make(client, asker.address, asker.now)));
+    let length = write(&query, &verdict, cookie, Writer::new(out, limit)).ok()?;
+    Some(Answer { length, known })
 }
 
 /// What is to be said.
 enum Verdict<'a> {
     /// Nothing about any name, and why.
-    Fault(Rcode),
+    Fault(Rcode, Option<ExtendedError>),
     /// There is no such name, or nothing of that type.
     Negative(Rcode, Place<'a>),
     /// The records.
@@ -60,19 +89,24 @@ struct Place<'a> {
 
 fn judge<'a>(query: &Query<'_>, state: &'a State, params: &'a ZoneParams) -> Verdict<'a> {
     if query.opcode() != 0 {
-        return Verdict::Fault(Rcode::NOTIMP);
+        return Verdict::Fault(Rcode::NOTIMP, Some(ExtendedError::NOT_SUPPORTED));
     }
-    let Some(question) = query.question.filter(|_| query.sound) else { return Verdict::Fault(Rcode::FORMERR) };
+    if query.is_for_a_cookie() {
+        return Verdict::Fault(Rcode::NOERROR, None);
+    }
+    let Some(question) = query.question.filter(|_| query.sound) else { return Verdict::Fault(Rcode::FORMERR, None) };
     if query.edns.is_some_and(|edns| edns.version > 0) {
-        return Verdict::Fault(Rcode::BADVERS);
+        return Verdict::Fault(Rcode::BADVERS, None);
     }
-    if let Some(fault) = fault_of(&question) {
-        return Verdict::Fault(fault);
+    if let Some((fault, why)) = fault_of(&question) {
+        return Verdict::Fault(fault, why);
     }
     let mut left_of_zones = params.zones.iter().filter_map(|zone| Some((zone, question.name.left_of(zone)?)));
-    let Some((zone, (labels, bytes))) = left_of_zones.next() else { return Verdict::Fault(Rcode::REFUSED) };
+    let Some((zone, (labels, bytes))) = left_of_zones.next() else {
+        return Verdict::Fault(Rcode::REFUSED, Some(ExtendedError::NOT_AUTHORITATIVE));
+    };
     let (Some(zone), Ok(at)) = (ZoneView::new(zone, state, params), u16::try_from(bytes.saturating_add(HEADER))) else {
-        return Verdict::Fault(Rcode::SERVFAIL);
+        return Verdict::Fault(Rcode::SERVFAIL, Some(ExtendedError::NOT_READY));
     };
     let place = Place { zone, at };
     let node = question.name.text(labels, &mut [0; _]).and_then(|left| zone.find(left));
@@ -84,13 +118,13 @@ fn judge<'a>(query: &Query<'_>, state: &'a State, params: &'a ZoneParams) -> Ver
 }
 
 /// What no name server answers, or not this one.
-fn fault_of(question: &Question<'_>) -> Option<Rcode> {
+fn fault_of(question: &Question<'_>) -> Option<(Rcode, Option<ExtendedError>)> {
     match question.kind {
         // They stand beside a question, or in an answer, and cannot be asked for (RFC 6891 §6.1.1, RFC 8945 §4.2, RFC 9824 §3.4).
-        Type::OPT | Type::TSIG | Type::NXNAME => Some(Rcode::FORMERR),
-        Type::TKEY | Type::MAILA | Type::MAILB => Some(Rcode::NOTIMP),
-        Type::AXFR | Type::IXFR => Some(Rcode::REFUSED),
-        _ if question.class != CLASS_IN => Some(Rcode::REFUSED),
+        Type::OPT | Type::TSIG | Type::NXNAME => Some((Rcode::FORMERR, None)),
+        Type::TKEY | Type::MAILA | Type::MAILB => Some((Rcode::NOTIMP, Some(ExtendedError::NOT_SUPPORTED))),
+        Type::AXFR | Type::IXFR => Some((Rcode::REFUSED, Some(ExtendedError::PROHIBITED))),
+        _ if question.class != CLASS_IN => Some((Rcode::REFUSED, Some(ExtendedError::NOT_SUPPORTED))),
         _ => None,
     }
 }
@@ -103,13 +137,24 @@ struct Counts {
     additional: u16,
 }
 
-fn write(query: &Query<'_>, verdict: &Verdict<'_>, mut writer: Writer<'_>) -> Result<usize, Full> {
+fn write(
+    query: &Query<'_>,
+    verdict: &Verdict<'_>,
+    cookie: Option<(&ClientCookie, ServerCookie)>,
+    mut writer: Writer<'_>,
+) -> Result<usize, Full> {
+    let (rcode, error, authoritative) = match verdict {
+        Verdict::Fault(rcode, error) => (*rcode, *error, false),
+        Verdict::Negative(rcode, _) => (*rcode, None, true),
+        Verdict::Positive(..) => (Rcode::NOERROR, None, true),
+    };
+    let opt = query.edns.map(|edns| Opt { size: UDP_LIMIT as u16, rcode, dnssec_ok: edns.dnssec_ok, cookie, error });
     writer.bytes(&[0; HEADER])?;
     if let Some(question) = &query.question {
         writer.bytes(question.wire)?;
     }
     let end_of_question = writer.len();
-    let opt_size = if query.edns.is_some() { OPT_SIZE } else { 0 };
+    let opt_size = opt.as_ref().map_or(0, Opt::len);
     writer.reserve(opt_size)?;
     let (mut counts, truncated) = match sections(verdict, &mut writer) {
         Ok(counts) => (counts, false),
@@ -119,13 +164,8 @@ fn write(query: &Query<'_>, verdict: &Verdict<'_>, mut writer: Writer<'_>) -> Re
         }
     };
     writer.release(opt_size);
-    let (rcode, authoritative) = match verdict {
-        Verdict::Fault(rcode) => (*rcode, false),
-        Verdict::Negative(rcode, _) => (*rcode, true),
-        Verdict::Positive(..) => (Rcode::NOERROR, true),
-    };
-    if let Some(edns) = query.edns {
-        writer.opt(UDP_LIMIT as u16, rcode, edns.dnssec_ok)?;
+    if let Some(opt) = &opt {
+        writer.opt(opt)?;
         counts.additional = counts.additional.saturating_add(1);
     }
     let questions = u16::from(query.question.is_some());
@@ -139,7 +179,7 @@ fn write(query: &Query<'_>, verdict: &Verdict<'_>, mut writer: Writer<'_>) -> Re
 
 fn sections(verdict: &Verdict<'_>, writer: &mut Writer<'_>) -> Result<Counts, Full> {
     match verdict {
-        Verdict::Fault(_) => Ok(Counts::default()),
+        Verdict::Fault(..) => Ok(Counts::default()),
         Verdict::Negative(_, place) => {
             let authority = records(writer, Owner::At(place.at), &place.zone.negative(), place)?;
             Ok(Counts { authority, ..Counts::default() })

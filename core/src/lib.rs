@@ -13,6 +13,7 @@ pub mod api;
 pub mod change;
 pub mod check;
 pub mod client_hello;
+pub mod cookie;
 pub mod demux;
 pub mod dyndns;
 pub mod export;
