@@ -3,7 +3,10 @@
 //! Bytes in, bytes out, nothing allocated on the way. AXFR and IXFR are refused, NOTIFY and UPDATE not implemented, as long as
 //! this server has no secondaries and no keys; the sockets are the root package's.
 
-use crate::name::DnsName;
+use std::collections::BTreeSet;
+
+use crate::host::{Alpn, Caa, RecordData, Target};
+use crate::name::{APEX, DnsName, HostName};
 use crate::state::State;
 use crate::wire::{CLASS_IN, Full, HEADER, OPT_SIZE, Query, Question, Rcode, Suffix, Type, Writer};
 use crate::zone::{Data, Node, Rrset, Soa, ZoneParams, ZoneView};
@@ -19,6 +22,12 @@ pub const TCP_LIMIT: usize = 65_535;
 
 /// The longest string in a TXT record (RFC 1035 §3.3); a longer value is several of them.
 const STRING_LIMIT: usize = 255;
+
+/// Of the only HTTPS record that a host has: 0 would make it an alias (RFC 9460 §2.4.1).
+const SERVICE_PRIORITY: u16 = 1;
+
+/// The parameter of an HTTPS record that says the protocols (RFC 9460 §14.3.2).
+const PARAMETER_ALPN: u16 = 1;
 
 /// How a message came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +203,9 @@ fn records(writer: &mut Writer<'_>, owner: Owner<'_>, set: &Rrset<'_>, place: &P
         Data::A(addresses) => addresses.iter().try_for_each(|address| one(&|writer| writer.bytes(&address.octets())))?,
         Data::Aaaa(addresses) => addresses.iter().try_for_each(|address| one(&|writer| writer.bytes(&address.octets())))?,
         Data::Txt(values) => values.iter().try_for_each(|value| one(&|writer| strings(writer, value)))?,
+        Data::Records(records) => records.iter().try_for_each(|data| one(&|writer| host_record(writer, data, records.host)))?,
+        Data::Caa(values) => values.iter().try_for_each(|caa| one(&|writer| authorities(writer, caa)))?,
+        Data::Https(protocols) => one(&|writer| https(writer, protocols))?,
     }
     Ok(count)
 }
@@ -225,6 +237,54 @@ fn start_of_authority(writer: &mut Writer<'_>, soa: &Soa<'_>, zone: Suffix<'_>) 
     writer.counted(b"hostmaster")?;
     writer.pointer(zone.at)?;
     [soa.serial.0, Soa::REFRESH, Soa::RETRY, Soa::EXPIRE, Soa::MINIMUM].into_iter().try_for_each(|number| writer.u32(number))
+}
+
+fn host_record(writer: &mut Writer<'_>, data: &RecordData, host: &HostName) -> Result<(), Full> {
+    match data {
+        RecordData::Txt(strings) => writer.bytes(strings),
+        RecordData::Srv { priority, weight, port, target: name } => {
+            [priority, weight, port].into_iter().try_for_each(|number| writer.u16(*number))?;
+            target(writer, name, host)
+        }
+        RecordData::Mx { preference, exchange } => {
+            writer.u16(*preference)?;
+            target(writer, exchange, host)
+        }
+    }
+}
+
+/// A name in a record, whole: in SRV it must not be compressed (RFC 2782).
+fn target(writer: &mut Writer<'_>, target: &Target, host: &HostName) -> Result<(), Full> {
+    match target {
+        Target::Nowhere => {}
+        Target::Name(name) => writer.labels(name.as_str())?,
+        Target::Host(below) => {
+            let label = Some(host.label()).filter(|label| *label != APEX);
+            let parts = [below.as_ref().map(DnsName::as_str), label, Some(host.zone().as_str())];
+            parts.into_iter().flatten().try_for_each(|part| writer.labels(part))?;
+        }
+    }
+    writer.bytes(&[0])
+}
+
+/// RFC 8659 §4.1.
+fn authorities(writer: &mut Writer<'_>, caa: &Caa) -> Result<(), Full> {
+    writer.bytes(&[caa.flags()])?;
+    writer.counted(caa.tag.word().as_bytes())?;
+    writer.bytes(caa.value.as_bytes())
+}
+
+/// The service is at this very name, and speaks `protocols` (RFC 9460 §2.2, §7.1). No hints: an address that is said twice is once wrong.
+fn https(writer: &mut Writer<'_>, protocols: &BTreeSet<Alpn>) -> Result<(), Full> {
+    writer.u16(SERVICE_PRIORITY)?;
+    writer.bytes(&[0])?;
+    writer.u16(PARAMETER_ALPN)?;
+    let length_at = writer.len();
+    writer.u16(0)?;
+    let start = writer.len();
+    protocols.iter().try_for_each(|protocol| writer.counted(protocol.word().as_bytes()))?;
+    writer.patch(length_at, u16::try_from(writer.len().saturating_sub(start)).map_err(|_| Full)?);
+    Ok(())
 }
 
 fn strings(writer: &mut Writer<'_>, value: &str) -> Result<(), Full> {

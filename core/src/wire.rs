@@ -39,9 +39,12 @@ impl Type {
     pub const NS: Self = Self(2);
     pub const CNAME: Self = Self(5);
     pub const SOA: Self = Self(6);
+    pub const MX: Self = Self(15);
     pub const TXT: Self = Self(16);
     pub const AAAA: Self = Self(28);
+    pub const SRV: Self = Self(33);
     pub const OPT: Self = Self(41);
+    pub const HTTPS: Self = Self(65);
     pub const NXNAME: Self = Self(128);
     pub const TKEY: Self = Self(249);
     pub const TSIG: Self = Self(250);
@@ -50,6 +53,7 @@ impl Type {
     pub const MAILB: Self = Self(253);
     pub const MAILA: Self = Self(254);
     pub const ANY: Self = Self(255);
+    pub const CAA: Self = Self(257);
 }
 
 /// The Internet's class, the only one that is served.
