@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail by a panic")]
 
+#[path = "dns/records.rs"]
+mod records;
+
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -24,6 +27,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 const ZONE: &str = "dyn.example.org";
+const OTHER: &str = "home.test";
 const HOME: &str = "2001:db8:1::11";
 
 /// Longer than any test takes, shorter than anybody's patience.
@@ -39,7 +43,7 @@ fn host(label: &str) -> HostName {
 
 fn settings(listen: &[&str]) -> Dns {
     let listen = listen.iter().map(|address| address.parse().expect("an address")).collect();
-    Dns { zones: vec![name(ZONE)], listen, ttl: 60, nameservers: vec![name("gw.dyn.example.org")] }
+    Dns { zones: vec![name(ZONE), name(OTHER)], listen, ttl: 60, nameservers: vec![name("gw.dyn.example.org")] }
 }
 
 fn public() -> Public {
@@ -84,6 +88,11 @@ impl Server {
     fn move_to(&self, address: &str) {
         let address = address.parse().expect("v6");
         self.apply(&Change::Move { host: host("cloud"), address, at: Timestamp::UNIX_EPOCH });
+    }
+
+    fn set(&self, label: &str, edits: &[&str]) {
+        let edits = edits.iter().map(|edit| edit.parse().expect("an edit")).collect();
+        self.apply(&Change::Set { host: host(label), edits });
     }
 
     fn challenge(&self, values: impl IntoIterator<Item = String>) {

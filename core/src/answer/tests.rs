@@ -1,3 +1,5 @@
+mod conformance;
+
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
