@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail by a panic")]
 
+#[path = "dns/conformance.rs"]
+mod conformance;
 #[path = "dns/records.rs"]
 mod records;
 
