@@ -3,12 +3,14 @@
 //! Bytes in, bytes out, nothing allocated on the way. AXFR and IXFR are refused, NOTIFY and UPDATE not implemented, as long as
 //! this server has no secondaries and no keys; the sockets are the root package's.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::cookie::{ClientCookie, Secrets, ServerCookie};
-use crate::name::DnsName;
+use crate::host::{Alpn, Caa, RecordData, Target};
+use crate::name::{APEX, DnsName, HostName};
 use crate::state::State;
-use crate::wire::{CLASS_IN, ExtendedError, Full, HEADER, Opt, Query, Question, Rcode, Suffix, Type, Writer};
+use crate::wire::{CLASS_IN, ExtendedError, Full, HEADER, Opt, Query, Question, Rcode, Suffix, TRUNCATED, Type, Writer};
 use crate::zone::{Data, Node, Rrset, Soa, ZoneParams, ZoneView};
 
 /// What fits a packet everywhere, so that no answer is ever fragmented: IPv6's least MTU, 1280, less the headers.
@@ -22,6 +24,12 @@ pub const TCP_LIMIT: usize = 65_535;
 
 /// The longest string in a TXT record (RFC 1035 §3.3); a longer value is several of them.
 const STRING_LIMIT: usize = 255;
+
+/// Of the only HTTPS record that a host has: 0 would make it an alias (RFC 9460 §2.4.1).
+const SERVICE_PRIORITY: u16 = 1;
+
+/// The parameter of an HTTPS record that says the protocols (RFC 9460 §14.3.2).
+const PARAMETER_ALPN: u16 = 1;
 
 /// How a message came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +60,38 @@ pub struct Answer {
     pub length: usize,
     /// Whether the client showed by a cookie of ours that it is where it seems to be.
     pub known: bool,
+    /// What it is about.
+    pub kind: Kind,
+    flags: u16,
+    /// Where its question ends, and how long its OPT record is, which stands last.
+    question: usize,
+    opt: usize,
+}
+
+/// What an answer is about: one account each for those who are told too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The one name that was asked for.
+    OfName,
+    /// Names that have not, or are not, what was asked for; and those that only a wildcard has, of which there is no end.
+    Absent,
+    /// No name.
+    Fault,
+}
+
+impl Answer {
+    /// Makes `message`, of this answer, one that says only to come again by TCP. Returns its new length.
+    pub fn cut(self, message: &mut [u8]) -> usize {
+        let (opt, question) = (self.length.saturating_sub(self.opt), self.question);
+        let Some(length) = question.checked_add(self.opt).filter(|length| *length <= self.length && self.length <= message.len()) else {
+            return 0;
+        };
+        message.copy_within(opt..self.length, question);
+        let mut writer = Writer::new(message, length);
+        writer.patch(2, self.flags | TRUNCATED);
+        [0, 0, u16::from(self.opt > 0)].into_iter().zip((6..).step_by(2)).for_each(|(count, place)| writer.patch(place, count));
+        length
+    }
 }
 
 /// Writes the answer to `message` into `out`. `None`: say nothing. `out` should have [`UDP_LIMIT`] or [`TCP_LIMIT`] bytes; what does not
@@ -67,8 +107,13 @@ pub fn answer(message: &[u8], asker: &Asker<'_>, state: &State, params: &ZonePar
     let cookies = query.edns.and_then(|edns| edns.cookie).zip(asker.secrets);
     let known = cookies.is_some_and(|((client, server), secrets)| secrets.know(server, client, asker.address, asker.now));
     let cookie = cookies.map(|((client, _), secrets)| (client, secrets.make(client, asker.address, asker.now)));
-    let length = write(&query, &verdict, cookie, Writer::new(out, limit)).ok()?;
-    Some(Answer { length, known })
+    let kind = match &verdict {
+        Verdict::Fault(..) => Kind::Fault,
+        Verdict::Positive(_, _, place) if place.exact => Kind::OfName,
+        Verdict::Positive(..) | Verdict::Negative(..) => Kind::Absent,
+    };
+    let written = write(&query, &verdict, cookie, Writer::new(out, limit)).ok()?;
+    Some(Answer { known, kind, ..written })
 }
 
 /// What is to be said.
@@ -85,6 +130,8 @@ enum Verdict<'a> {
 struct Place<'a> {
     zone: ZoneView<'a>,
     at: u16,
+    /// Whether the name is there itself, and not by a wildcard.
+    exact: bool,
 }
 
 fn judge<'a>(query: &Query<'_>, state: &'a State, params: &'a ZoneParams) -> Verdict<'a> {
@@ -108,9 +155,11 @@ fn judge<'a>(query: &Query<'_>, state: &'a State, params: &'a ZoneParams) -> Ver
     let (Some(zone), Ok(at)) = (ZoneView::new(zone, state, params), u16::try_from(bytes.saturating_add(HEADER))) else {
         return Verdict::Fault(Rcode::SERVFAIL, Some(ExtendedError::NOT_READY));
     };
-    let place = Place { zone, at };
-    let node = question.name.text(labels, &mut [0; _]).and_then(|left| zone.find(left));
-    match node {
+    let mut buffer = [0; _];
+    let left = question.name.text(labels, &mut buffer);
+    let itself = left.and_then(|left| zone.node(left));
+    let place = Place { zone, at, exact: itself.is_some() };
+    match itself.or_else(|| zone.by_wildcard(left?)) {
         None => Verdict::Negative(Rcode::NXDOMAIN, place),
         Some(node) if node.rrset(question.kind).is_some() => Verdict::Positive(node, question.kind, place),
         Some(_) => Verdict::Negative(Rcode::NOERROR, place),
@@ -142,7 +191,7 @@ fn write(
     verdict: &Verdict<'_>,
     cookie: Option<(&ClientCookie, ServerCookie)>,
     mut writer: Writer<'_>,
-) -> Result<usize, Full> {
+) -> Result<Answer, Full> {
     let (rcode, error, authoritative) = match verdict {
         Verdict::Fault(rcode, error) => (*rcode, *error, false),
         Verdict::Negative(rcode, _) => (*rcode, None, true),
@@ -174,7 +223,9 @@ fn write(
     for (value, place) in header.into_iter().zip((0..HEADER).step_by(2)) {
         writer.patch(place, value);
     }
-    Ok(writer.len())
+    let opt = opt.as_ref().map_or(0, Opt::len);
+    // What it is about is the caller's.
+    Ok(Answer { length: writer.len(), known: false, kind: Kind::Fault, flags, question: end_of_question, opt })
 }
 
 fn sections(verdict: &Verdict<'_>, writer: &mut Writer<'_>) -> Result<Counts, Full> {
@@ -234,6 +285,9 @@ fn records(writer: &mut Writer<'_>, owner: Owner<'_>, set: &Rrset<'_>, place: &P
         Data::A(addresses) => addresses.iter().try_for_each(|address| one(&|writer| writer.bytes(&address.octets())))?,
         Data::Aaaa(addresses) => addresses.iter().try_for_each(|address| one(&|writer| writer.bytes(&address.octets())))?,
         Data::Txt(values) => values.iter().try_for_each(|value| one(&|writer| strings(writer, value)))?,
+        Data::Records(records) => records.iter().try_for_each(|data| one(&|writer| host_record(writer, data, records.host)))?,
+        Data::Caa(values) => values.iter().try_for_each(|caa| one(&|writer| authorities(writer, caa)))?,
+        Data::Https(protocols) => one(&|writer| https(writer, protocols))?,
     }
     Ok(count)
 }
@@ -265,6 +319,54 @@ fn start_of_authority(writer: &mut Writer<'_>, soa: &Soa<'_>, zone: Suffix<'_>) 
     writer.counted(b"hostmaster")?;
     writer.pointer(zone.at)?;
     [soa.serial.0, Soa::REFRESH, Soa::RETRY, Soa::EXPIRE, Soa::MINIMUM].into_iter().try_for_each(|number| writer.u32(number))
+}
+
+fn host_record(writer: &mut Writer<'_>, data: &RecordData, host: &HostName) -> Result<(), Full> {
+    match data {
+        RecordData::Txt(strings) => writer.bytes(strings),
+        RecordData::Srv { priority, weight, port, target: name } => {
+            [priority, weight, port].into_iter().try_for_each(|number| writer.u16(*number))?;
+            target(writer, name, host)
+        }
+        RecordData::Mx { preference, exchange } => {
+            writer.u16(*preference)?;
+            target(writer, exchange, host)
+        }
+    }
+}
+
+/// A name in a record, whole: in SRV it must not be compressed (RFC 2782).
+fn target(writer: &mut Writer<'_>, target: &Target, host: &HostName) -> Result<(), Full> {
+    match target {
+        Target::Nowhere => {}
+        Target::Name(name) => writer.labels(name.as_str())?,
+        Target::Host(below) => {
+            let label = Some(host.label()).filter(|label| *label != APEX);
+            let parts = [below.as_ref().map(DnsName::as_str), label, Some(host.zone().as_str())];
+            parts.into_iter().flatten().try_for_each(|part| writer.labels(part))?;
+        }
+    }
+    writer.bytes(&[0])
+}
+
+/// RFC 8659 §4.1.
+fn authorities(writer: &mut Writer<'_>, caa: &Caa) -> Result<(), Full> {
+    writer.bytes(&[caa.flags()])?;
+    writer.counted(caa.tag.word().as_bytes())?;
+    writer.bytes(caa.value.as_bytes())
+}
+
+/// The service is at this very name, and speaks `protocols` (RFC 9460 §2.2, §7.1). No hints: an address that is said twice is once wrong.
+fn https(writer: &mut Writer<'_>, protocols: &BTreeSet<Alpn>) -> Result<(), Full> {
+    writer.u16(SERVICE_PRIORITY)?;
+    writer.bytes(&[0])?;
+    writer.u16(PARAMETER_ALPN)?;
+    let length_at = writer.len();
+    writer.u16(0)?;
+    let start = writer.len();
+    protocols.iter().try_for_each(|protocol| writer.counted(protocol.word().as_bytes()))?;
+    writer.patch(length_at, u16::try_from(writer.len().saturating_sub(start)).map_err(|_| Full)?);
+    Ok(())
 }
 
 fn strings(writer: &mut Writer<'_>, value: &str) -> Result<(), Full> {

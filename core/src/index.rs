@@ -54,14 +54,14 @@ impl<K, V> Default for Index<K, V> {
 }
 
 impl<K, V> Index<K, V> {
-    /// What is kept under `key`.
-    pub(crate) fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
+    /// What is kept under `key`, and the key as it was given.
+    pub(crate) fn get_key_value<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<(&K, &V)>
     where
         K: Borrow<Q>,
     {
         let place = Place::of(key);
         let page = self.top.get(place.top)?.page(place.page)?;
-        page.iter().find(|entry| entry.is(place.tag, key)).map(|entry| &entry.value)
+        page.iter().find(|entry| entry.is(place.tag, key)).map(|entry| (&entry.key, &entry.value))
     }
 }
 
@@ -86,7 +86,7 @@ impl<K: Clone + Hash + Eq, V: Clone> Index<K, V> {
     where
         K: Borrow<Q>,
     {
-        if self.get(key).is_none() {
+        if self.get_key_value(key).is_none() {
             return;
         }
         let place = Place::of(key);
@@ -150,7 +150,7 @@ impl<K: Hash + Eq, V: PartialEq> PartialEq for Index<K, V> {
     fn eq(&self, other: &Self) -> bool {
         let entries = |index: &Self| index.top.iter().map(|middle| middle.entries).sum::<usize>();
         let mut all = self.top.iter().flat_map(|middle| middle.pages.iter()).flat_map(|page| page.iter());
-        entries(self) == entries(other) && all.all(|entry| other.get(&entry.key) == Some(&entry.value))
+        entries(self) == entries(other) && all.all(|entry| other.get_key_value(&entry.key).is_some_and(|(_, value)| *value == entry.value))
     }
 }
 
@@ -186,7 +186,7 @@ mod tests {
             kept.push((index, model));
             for (index, model) in kept {
                 for key in 0..600 {
-                    prop_assert_eq!(index.get(&key), model.get(&key));
+                    prop_assert_eq!(index.get_key_value(&key), model.get_key_value(&key));
                 }
             }
         }
@@ -198,7 +198,7 @@ mod tests {
         (0..100_000_u32).for_each(|key| index.insert(key, ()));
         let longest = index.top.iter().flat_map(|middle| middle.pages.iter()).map(|page| page.len()).max();
         assert!(longest <= Some(24), "{longest:?}");
-        assert!((0..100_000).all(|key| index.get(&key).is_some()));
+        assert!((0..100_000).all(|key| index.get_key_value(&key).is_some()));
     }
 
     #[test]

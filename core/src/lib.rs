@@ -27,6 +27,7 @@ pub mod link;
 pub mod name;
 pub mod peek;
 pub mod policy;
+pub mod rate;
 mod reader;
 pub mod renewal;
 pub mod reply;

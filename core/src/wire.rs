@@ -24,6 +24,9 @@ pub const OPT_SIZE: usize = 11;
 /// The header's flag of a response, which is never answered: two servers would talk for ever.
 pub(crate) const RESPONSE: u16 = 0x8000;
 
+/// The header's flag of an answer that is whole by TCP only.
+pub(crate) const TRUNCATED: u16 = 0x0200;
+
 /// The header's flag by which a client asks for recursion.
 pub(crate) const RECURSION_DESIRED: u16 = 0x0100;
 
@@ -46,9 +49,12 @@ impl Type {
     pub const NS: Self = Self(2);
     pub const CNAME: Self = Self(5);
     pub const SOA: Self = Self(6);
+    pub const MX: Self = Self(15);
     pub const TXT: Self = Self(16);
     pub const AAAA: Self = Self(28);
+    pub const SRV: Self = Self(33);
     pub const OPT: Self = Self(41);
+    pub const HTTPS: Self = Self(65);
     pub const NXNAME: Self = Self(128);
     pub const TKEY: Self = Self(249);
     pub const TSIG: Self = Self(250);
@@ -57,6 +63,7 @@ impl Type {
     pub const MAILB: Self = Self(253);
     pub const MAILA: Self = Self(254);
     pub const ANY: Self = Self(255);
+    pub const CAA: Self = Self(257);
 }
 
 /// The Internet's class, the only one that is served.
@@ -159,7 +166,8 @@ impl<'a> Query<'a> {
     /// are between resolvers, and an authoritative answer leaves them clear (RFC 4035 §3.1.6).
     pub fn answer_flags(&self, authoritative: bool, truncated: bool, rcode: Rcode) -> u16 {
         let kept = self.flags & (0x7800 | RECURSION_DESIRED);
-        RESPONSE | kept | u16::from(authoritative) << 10 | u16::from(truncated) << 9 | (rcode.0 & 0xF)
+        let truncated = if truncated { TRUNCATED } else { 0 };
+        RESPONSE | kept | u16::from(authoritative) << 10 | truncated | (rcode.0 & 0xF)
     }
 
     /// Whether it asks for nothing but a cookie (RFC 7873 §5.4).

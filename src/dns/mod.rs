@@ -4,6 +4,7 @@
 //! answered from the newest snapshot of the state; there is no cache that could be behind it. What is said is decided
 //! in core; here is how messages come and go.
 
+mod cookies;
 mod counters;
 mod mmsg;
 mod tcp;
@@ -13,8 +14,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use fourward_core::answer::Transport;
+use fourward_core::answer::{Answer, Asker, Transport};
 use fourward_core::state::State;
 use fourward_core::zone::ZoneParams;
 use tokio::sync::watch;
@@ -24,6 +26,7 @@ use tracing::info;
 
 use crate::config::{Dns, Public};
 use crate::listener::{self, BindError};
+use cookies::Jar;
 use counters::Counter;
 pub use counters::{Counters, RCODES, Sums};
 
@@ -64,6 +67,21 @@ pub enum DnsError {
 struct Source {
     params: Arc<ZoneParams>,
     states: watch::Receiver<Arc<State>>,
+    jar: Jar,
+}
+
+/// What the configuration says of how questions are answered.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What it gives to the zones.
+    pub params: ZoneParams,
+    /// Answers of a kind that a network may have a second by UDP; 0 is without end.
+    pub rate_limit: u32,
+}
+
+/// What the configuration says.
+pub fn settings(dns: &Dns, public: &Public) -> Settings {
+    Settings { params: params(dns, public), rate_limit: dns.rate_limit }
 }
 
 /// What the configuration gives to the zones.
@@ -97,20 +115,21 @@ pub fn bind(dns: &Dns, public: impl IntoIterator<Item = IpAddr>) -> Result<Socke
     Ok(sockets)
 }
 
-/// Answers until `cancel`.
+/// Answers until `cancel`. `root` is a secret of this server's, from which those of cookies are derived.
 ///
 /// # Errors
 /// The sockets cannot be served, or a task ended by itself.
 pub async fn run(
     sockets: Sockets,
-    params: ZoneParams,
+    settings: Settings,
     states: watch::Receiver<Arc<State>>,
+    root: [u8; 32],
     cancel: CancellationToken,
 ) -> Result<(), DnsError> {
-    let source = Source { params: Arc::new(params), states };
+    let source = Source { params: Arc::new(settings.params), states, jar: Jar::new(&root) };
     let counted = sockets.udp.into_iter().zip(sockets.counters.of(Transport::Udp));
     let udp = counted.map(|(socket, counter)| udp::Socket::new(socket, counter)).collect::<io::Result<Vec<_>>>()?;
-    let mut threads = udp::Threads::start(by_thread(udp), &source)?;
+    let mut threads = udp::Threads::start(by_thread(udp), &source, settings.rate_limit)?;
     let mut tasks = JoinSet::new();
     let guests = tcp::Guests::default();
     for (listener, counter) in sockets.tcp.into_iter().zip(sockets.counters.of(Transport::Tcp)) {
@@ -147,11 +166,11 @@ impl Source {
         Arc::clone(&self.states.borrow())
     }
 
-    fn answer(&self, state: &State, message: &[u8], counter: &Counter, out: &mut [u8]) -> Option<usize> {
+    fn answer(&self, state: &State, message: &[u8], asker: &Asker<'_>, counter: &Counter, out: &mut [u8]) -> Option<Answer> {
         counter.asked();
-        let length = fourward_core::answer::answer(message, counter.transport, state, &self.params, out);
-        counter.said(length.and_then(|length| out.get(..length)));
-        length
+        let answer = fourward_core::answer::answer(message, asker, state, &self.params, out);
+        counter.said(answer.and_then(|answer| out.get(..answer.length)));
+        answer
     }
 }
 
@@ -165,6 +184,12 @@ fn by_thread(sockets: Vec<udp::Socket>) -> Vec<Vec<udp::Socket>> {
         }
     }
     threads
+}
+
+/// Seconds since 1970, which fit until 2106 and are compared so that they may wrap.
+fn now() -> u32 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs() as u32
 }
 
 /// As many as there are processors.

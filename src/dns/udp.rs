@@ -6,22 +6,24 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fourward_core::answer::UDP_LIMIT;
+use fourward_core::answer::{Asker, Transport, UDP_LIMIT};
+use fourward_core::cookie::Secrets;
+use fourward_core::rate::{Limiter, Sent};
 use fourward_core::state::State;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
-use super::Source;
 use super::counters::Counter;
 use super::mmsg::{self, Batch};
+use super::{Source, now};
 
 /// A failed receive: long enough not to spin, short enough that nobody notices.
 const RECEIVE_PAUSE: Duration = Duration::from_millis(100);
@@ -65,15 +67,17 @@ impl Threads {
     ///
     /// # Errors
     /// The kernel gives no thread or no descriptor.
-    pub(super) fn start(sockets: Vec<Vec<Socket>>, source: &Source) -> io::Result<Self> {
+    pub(super) fn start(sockets: Vec<Vec<Socket>>, source: &Source, rate_limit: u32) -> io::Result<Self> {
         let (alive, ended) = mpsc::channel(1);
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let mut threads = Self { stop, threads: Vec::new(), ended };
+        // The kernel shares a network's questions out among them.
+        let share = rate_limit.div_ceil(u32::try_from(sockets.len()).unwrap_or(1).max(1));
         for sockets in sockets {
             let (stop, source, alive) = (threads.stop.try_clone()?, source.clone(), alive.clone());
             let thread = std::thread::Builder::new().name("dns".into()).spawn(move || {
                 let _alive = alive;
-                serve(&sockets, &source, &stop);
+                serve(&sockets, &source, share, &stop);
             })?;
             threads.threads.push(thread);
         }
@@ -102,12 +106,16 @@ struct Answerer<'a> {
     source: &'a Source,
     /// The state as it was when last looked at; `None` while nobody asks, so that what is gone from the state is not kept here.
     state: Option<Arc<State>>,
+    limiter: Limiter,
+    secrets: Secrets,
     batch: Batch,
 }
 
 /// Answers until `stop` can be read. Errors cost a pause.
-fn serve(sockets: &[Socket], source: &Source, stop: &OwnedFd) {
-    let mut answerer = Answerer { source, state: None, batch: Batch::new(UDP_LIMIT) };
+fn serve(sockets: &[Socket], source: &Source, rate_limit: u32, stop: &OwnedFd) {
+    let limiter = Limiter::new(rate_limit, source.jar.derive(b"accounts"));
+    let secrets = source.jar.secrets(now());
+    let mut answerer = Answerer { source, state: None, limiter, secrets, batch: Batch::new(UDP_LIMIT) };
     let mut states = source.states.clone();
     loop {
         let mut polled: Vec<_> = sockets.iter().map(|socket| PollFd::new(&socket.socket, PollFlags::IN)).collect();
@@ -147,14 +155,49 @@ impl Answerer<'_> {
                 self.state = Some(Arc::clone(&states.borrow_and_update()));
             }
             let Some(state) = &self.state else { return };
+            let now = now();
+            if !self.secrets.are_of(now) {
+                self.secrets = self.source.jar.secrets(now);
+            }
+            let mut teller =
+                Teller { source: self.source, state, secrets: &self.secrets, limiter: &mut self.limiter, counter: &socket.counter, now };
             self.batch.answer(count, |question, sender, out| {
-                if ECHOES.contains(&sender.port()) {
-                    return None;
-                }
                 // A defect that one datagram meets must cost that datagram, not the process: anybody can send it again.
-                catch_unwind(AssertUnwindSafe(|| self.source.answer(state, question, &socket.counter, out))).ok()?
+                catch_unwind(AssertUnwindSafe(|| teller.answer(question, sender, out))).ok()?
             });
             socket.counter.dropped(self.batch.send(socket.socket.as_fd(), count));
+        }
+    }
+}
+
+/// What the answers of one batch have in common.
+struct Teller<'a> {
+    source: &'a Source,
+    state: &'a State,
+    secrets: &'a Secrets,
+    limiter: &'a mut Limiter,
+    counter: &'a Counter,
+    now: u32,
+}
+
+impl Teller<'_> {
+    fn answer(&mut self, question: &[u8], sender: SocketAddr, out: &mut [u8]) -> Option<usize> {
+        if ECHOES.contains(&sender.port()) {
+            return None;
+        }
+        let asker = Asker { transport: Transport::Udp, address: sender.ip(), now: self.now, secrets: Some(self.secrets) };
+        let answer = self.source.answer(self.state, question, &asker, self.counter, out)?;
+        if answer.known {
+            return Some(answer.length);
+        }
+        let sent = self.limiter.judge(sender.ip(), answer.kind, out.get(..answer.length)?, self.now);
+        if sent != Sent::Whole {
+            self.counter.limited();
+        }
+        match sent {
+            Sent::Whole => Some(answer.length),
+            Sent::Cut => Some(answer.cut(out)),
+            Sent::Not => None,
         }
     }
 }

@@ -139,10 +139,16 @@ impl<'b> Writer<'b> {
             Some(left) => (left, true),
             None => (name.as_str(), false),
         };
-        for label in left.split('.').filter(|label| !label.is_empty()) {
-            self.counted(label.as_bytes())?;
-        }
+        self.labels(left)?;
         if below { self.pointer(suffix.at) } else { self.bytes(&[0]) }
+    }
+
+    /// Writes the labels of `name`, without the root.
+    ///
+    /// # Errors
+    /// They do not fit.
+    pub fn labels(&mut self, name: &str) -> Result<(), Full> {
+        name.split('.').filter(|label| !label.is_empty()).try_for_each(|label| self.counted(label.as_bytes()))
     }
 
     /// Writes a number of 16 bits over what stands at `place`.
