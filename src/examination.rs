@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use fourward_core::facts::{BURST, Connect, Dial, HomeFacts, HostFacts, LinkStatus, SERVICES, short};
-use fourward_core::host::{AddressFrom, Host};
+use fourward_core::host::Host;
 use fourward_core::link::{Protocol, Service};
 use fourward_core::name::HostName;
 use futures_util::future::join_all;
@@ -27,18 +27,20 @@ const AGENT_PATIENCE: Duration = Duration::from_secs(5);
 pub fn host_facts(store: &Store, leases: &Leases, name: &HostName) -> Option<HostFacts> {
     let state = store.snapshot();
     let host = state.host(name)?;
-    let by_link = host.settings.address_from == AddressFrom::Link;
-    let lease = leases.lease(name).filter(|_| by_link);
-    let home = host.home();
+    // Of a follower, its leader knows where it is.
+    let (voucher, by) = state.voucher_of(name, host);
+    let by_link = by.by_link();
+    let lease = leases.lease(&voucher).filter(|_| by_link);
+    let home = state.home(name);
     Some(HostFacts {
         dual: name.dual(),
         twin: name.twin(),
-        address_from: Some(host.settings.address_from),
+        address_from: Some(by.settings.address_from),
         address: home,
-        since: host.proven.filter(|_| by_link).map(|proven| proven.since),
-        before: host.before.filter(|_| by_link),
+        since: by.proven.filter(|_| by_link).map(|proven| proven.since),
+        before: by.before.filter(|_| by_link).and_then(|before| state.home_beside(name, before)),
         via: Some(host.settings.via),
-        link: Some(link_status(leases, name, host)),
+        link: Some(link_status(leases, &voucher, by)),
         lease: lease.map(|lease| lease.until.saturating_duration_since(Instant::now()).as_secs()),
         forbidden: home.and_then(|home| store.policy().addresses.check(home).err()).map(|why| short(&why.to_string())),
         tls: host.settings.home_port.tls.unwrap_or(443),

@@ -2,8 +2,9 @@
 
 use std::sync::LazyLock;
 
-use fourward_core::answer::{TCP_LIMIT, Transport, UDP_LIMIT, answer};
+use fourward_core::answer::{Asker, TCP_LIMIT, Transport, UDP_LIMIT, answer};
 use fourward_core::change::Change;
+use fourward_core::cookie::Secrets;
 use fourward_core::host::{Digest, JoinSecret};
 use fourward_core::name::{DnsName, HostName};
 use fourward_core::policy::Policy;
@@ -18,6 +19,8 @@ const START: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
 
 const RESPONSE: u8 = 0x80;
 const TRUNCATED: u8 = 0x02;
+
+static SECRETS: LazyLock<Secrets> = LazyLock::new(|| Secrets::at(1_559_731_985, |_| [7; 16]));
 
 static SERVED: LazyLock<(State, ZoneParams)> = LazyLock::new(|| (state(), params()));
 
@@ -41,8 +44,12 @@ pub fn check(message: &[u8]) {
 
 fn reply(message: &[u8], transport: Transport, room: usize) -> Option<Vec<u8>> {
     let mut out = vec![0; room];
-    let length = answer(message, transport, &SERVED.0, &SERVED.1, &mut out)?;
-    out.truncate(length);
+    let asker = Asker { transport, address: [192, 0, 2, 99].into(), now: 1_559_731_985, secrets: Some(&SECRETS) };
+    let answer = answer(message, &asker, &SERVED.0, &SERVED.1, &mut out)?;
+    out.truncate(answer.length);
+    let mut cut = out.clone();
+    cut.truncate(answer.cut(&mut out.clone()));
+    assert!(cut.len() >= HEADER && cut.len() <= out.len(), "cut to {} of {} bytes", cut.len(), out.len());
     Some(out)
 }
 

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use fourward_core::change::Refused;
 use fourward_core::facts::{Dial, EXAMINES, HomeFacts, HostFacts};
-use fourward_core::host::AddressFrom;
 use fourward_core::lease::{Echo, LEASE, Path, Prover, Verdict, echo_patience};
 use fourward_core::link::{FromAgent, FromGateway};
 use fourward_core::name::HostName;
@@ -230,7 +229,7 @@ impl<'a> Session<'a> {
         let state = links.store.snapshot();
         let known = state.host(host).filter(|host| host.credentials.agent == Some(presence.key)).ok_or(SessionError::Ousted)?;
         self.doubt = None;
-        if known.settings.address_from != AddressFrom::Link {
+        if !known.by_link() {
             return self.take_back(echo).await;
         }
         if let Err(reason) = links.store.policy().addresses.check(echo.address) {

@@ -5,6 +5,7 @@
 mod admission;
 mod aliases;
 mod ending;
+mod followers;
 mod refusals;
 mod relays;
 mod resolver;

@@ -1,5 +1,7 @@
 //! What `apply` keeps to, whatever the changes and their order.
 
+use std::net::Ipv4Addr;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -56,13 +58,20 @@ fn edit_text() -> impl Strategy<Value = String> {
         1 => (0..=ALIAS_LIMIT + 1).prop_map(|count| (0..count).map(|n| format!("n{n}.org,")).fold("alias=".into(), |all, one| all + one.as_str())),
         1 => (0_u32..90_000).prop_map(|ttl| format!("ttl={ttl}")),
         1 => address().prop_map(|address| format!("address={address}")),
-        2 => prop::sample::select(vec!["address=", "ttl=", "address-from=link", "address-from=update", "address-from=static", "carrier=direct", "colour=red", "via=gateway", "via=auto", "wildcard=on", "redirect=on"])
+        2 => prop::sample::select(vec!["address=", "ttl=", "address-from=link", "address-from=update", "address-from=static", "carrier=direct", "colour=red", "via=gateway", "via=auto", "wildcard=on", "redirect=on", "alpn=h2", "record=TXT x", "record=", "record=_x MX 0 .", "caa=issue a.org"])
             .prop_map(str::to_owned),
+        3 => (prop::sample::select(vec!["follows=a", "follows=b", "follows=@", "follows="]), prop::sample::select(vec!["::2", "::3", "::1:0:0:0:2/56", ""]))
+            .prop_map(|(follows, suffix)| if follows == "follows=" { follows.into() } else { format!("{follows} suffix={suffix}") }),
     ]
 }
 
 fn any_edits() -> impl Strategy<Value = Vec<Edit>> {
-    prop::collection::vec(edit_text().prop_map(|text| text.parse().expect("edit")), 0..4)
+    // Two that go together are one text.
+    let edit = edit_text().prop_map(|text| match text.split_once(" suffix=") {
+        Some((follows, suffix)) => vec![follows.parse().expect("edit"), format!("suffix={suffix}").parse().expect("edit")],
+        None => vec![text.parse().expect("edit")],
+    });
+    prop::collection::vec(edit, 0..4).prop_map(|edits| edits.concat())
 }
 
 fn any_host() -> impl Strategy<Value = Host> {
@@ -149,10 +158,10 @@ fn keys(state: &State) -> Vec<Key> {
 }
 
 /// Whose each alias is, and each agent's key.
-type Indexes = (Vec<(DnsName, HostName)>, Vec<(Digest, HostName)>);
+type Indexes = (Vec<(DnsName, HostName)>, Vec<(Digest, HostName)>, Vec<(HostName, HostName)>);
 
 /// What the world sees of a host.
-type Seen = (HostName, Option<Ipv6Addr>, (Option<Ipv4Addr>, Option<Ipv6Addr>), Option<u32>, BTreeSet<String>, Via, bool);
+type Seen = (HostName, Option<Ipv6Addr>, (Option<Ipv4Addr>, Option<Ipv6Addr>), Option<u32>, BTreeSet<String>, Via, bool, [Vec<String>; 3]);
 
 /// Both indexes, as they follow from the hosts.
 fn derived(state: &State) -> Indexes {
@@ -161,12 +170,18 @@ fn derived(state: &State) -> Indexes {
     let (mut aliases, mut agents): (Vec<_>, Vec<_>) = (aliases.collect(), agents.collect());
     aliases.sort();
     agents.sort();
-    (aliases, agents)
+    let follows = state
+        .hosts()
+        .filter_map(|(name, host)| Some((HostName::new(host.settings.following()?.0, name.zone().clone()).ok()?, name.clone())));
+    let mut follows: Vec<_> = follows.collect();
+    follows.sort();
+    (aliases, agents, follows)
 }
 
 fn indexes(state: &State) -> Indexes {
     let pair = |(alias, host): (&DnsName, &HostName)| (alias.clone(), host.clone());
-    (state.aliases.iter().map(pair).collect(), state.agents.iter().map(|(key, host)| (*key, host.clone())).collect())
+    let follows = state.followers.iter().flat_map(|(leader, followers)| followers.iter().map(|name| (leader.clone(), name.clone())));
+    (state.aliases.iter().map(pair).collect(), state.agents.iter().map(|(key, host)| (*key, host.clone())).collect(), follows.collect())
 }
 
 fn seen(state: &State, zone: &DnsName) -> (Vec<Seen>, Vec<(DnsName, BTreeSet<String>)>) {
@@ -174,7 +189,8 @@ fn seen(state: &State, zone: &DnsName) -> (Vec<Seen>, Vec<(DnsName, BTreeSet<Str
     let hosts = hosts.map(|(name, host)| {
         let Settings { ttl, via, wildcard, .. } = host.settings;
         let router = host.router.map(|router| (router.v4, router.v6)).unwrap_or_default();
-        (name.clone(), host.home(), router, ttl, host.challenge.clone(), via, wildcard)
+        let texts = |key: &str| host.settings.edits().iter().filter(|edit| edit.key() == key).map(ToString::to_string).collect();
+        (name.clone(), state.home(name), router, ttl, host.challenge.clone(), via, wildcard, ["record", "caa", "alpn"].map(texts))
     });
     let own = state.challenges.iter().filter(|(name, _)| name.within(zone).is_some());
     (hosts.collect(), own.map(|(name, values)| (name.clone(), BTreeSet::clone(values))).collect())
