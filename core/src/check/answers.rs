@@ -134,7 +134,9 @@ impl Judge<'_> {
             let what = format!("{name} has an A ({}): who must reach the home itself is led to the gateway", list(&own.twin_a));
             return self.fault(Id::Twin, what, how, "take that record away at the name server that said so; it is not fourward's");
         }
-        let by_gateway = via == Some(Via::Gateway) || !own.aaaa.is_disjoint(&self.seen.gateway6());
+        // What a word of a later version asks for is not known here.
+        let elsewhere = self.seen.host.is_some() && via.is_none();
+        let by_gateway = elsewhere || via == Some(Via::Gateway) || !own.aaaa.is_disjoint(&self.seen.gateway6());
         if own.twin_aaaa != own.aaaa && !by_gateway {
             if self.follows(Id::Twin, &NO_HOME) {
                 return;
