@@ -8,5 +8,6 @@ mod check;
 mod demo;
 mod files;
 mod hosts;
+mod names;
 mod program;
 mod service;
