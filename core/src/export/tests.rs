@@ -40,8 +40,12 @@ fn full() -> State {
     add("nas", 3, &["address-from=static", "address=2001:db8:9::1", "ttl=5"]);
     add("cam", 5, &["address-from=update"]);
     add("@", 7, &["wildcard=on"]);
-    let named =
-        ["record=_dmarc TXT \"v=DMARC1; rua=mailto:a@x.org,mailto:b@x.org\"", "record+=MX 10 @", "caa=issue ca.org; validationmethods=a,b"];
+    let named = [
+        "record=_dmarc TXT \"v=DMARC1; rua=mailto:a@x.org,mailto:b@x.org\"",
+        "record+=MX 10 @",
+        "caa=issue ca.org; validationmethods=a,b",
+        "caa+=issuewild ;",
+    ];
     add("box", 11, &[&named[..], &["alpn=h2,http/1.1", "follows=cloud", "suffix=::1:0:0:0:22/56"]].concat());
     add("old", 9, &[]);
     let v6 = |text: &str| text.parse().expect("v6");
