@@ -211,6 +211,9 @@ pub struct HostEntry {
     pub address: Option<Ipv6Addr>,
     /// Who is the authority on it.
     pub address_from: AddressFrom,
+    /// The host in the same zone whose network it is in instead, by its label.
+    #[serde(default)]
+    pub follows: Option<Box<str>>,
     /// The last echo, or when the address was first proven if no lease runs.
     pub proven_at: Option<Timestamp>,
     /// When the lease ends unless it is renewed.

@@ -68,7 +68,7 @@ fn params() -> ZoneParams {
     }
 }
 
-/// A home that is there, one that is away, one at an apex, and more challenges than a datagram holds.
+/// A home that is there, one that is away, one at an apex, one that follows, records of theirs, and more challenges than a datagram holds.
 fn state() -> State {
     let mut state = State::default();
     let mut apply = |change| drop(state.apply(&change, &Policy::default()).expect("a good change"));
@@ -77,8 +77,11 @@ fn state() -> State {
     }
     let host = |text: &str| HostName::parse(text, &params().zones).expect("a host");
     let join = JoinSecret { secret: Digest([1; 32]), expires: START, spent_by: None };
-    for text in ["cloud", "away", "home.test"] {
-        apply(Change::Add { host: host(text), edits: Vec::new(), join, update: Digest([2; 32]), reuse: false });
+    let mine =
+        ["wildcard=on", "alpn=h2", "caa=issue ca.org", "record=MX 1 @", "record+=_xmpp._tcp SRV 0 5 5222 mail", "record+=_dmarc TXT x"];
+    for (text, edits) in [("cloud", &mine[..]), ("away", &[]), ("home.test", &mine), ("nas", &["follows=cloud", "suffix=::22"])] {
+        let edits = edits.iter().map(|edit| edit.parse().expect("an edit")).collect();
+        apply(Change::Add { host: host(text), edits, join, update: Digest([2; 32]), reuse: false });
     }
     for (text, address) in [("cloud", "2001:db8:1::11"), ("home.test", "2001:db8:2::11")] {
         apply(Change::Move { host: host(text), address: address.parse().expect("v6"), at: START });

@@ -251,6 +251,7 @@ impl Control {
             host: self.short(name),
             address: state.home(name),
             address_from: host.settings.address_from,
+            follows: host.settings.follows.clone(),
             proven_at: lease.map(|lease| lease.proven_at).or(proven.map(|proven| proven.since)),
             lease_until: left.and_then(|left| SignedDuration::try_from(left).ok()).map(|left| Timestamp::now() + left),
             carrier: host.settings.carrier,

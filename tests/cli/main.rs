@@ -10,5 +10,6 @@ mod demo;
 mod docs;
 mod files;
 mod hosts;
+mod names;
 mod program;
 mod service;

@@ -57,8 +57,14 @@ async fn a_leader_that_is_elsewhere_lets_no_byte_through() {
 async fn a_move_of_the_leader_ends_the_followers_relays_and_no_other() {
     let rig = following(Rig::start().await).await;
     let _leader = rig.link_at(&host("cloud"), HERE);
-    let (mut client, _home) = rig.relayed("nas").await;
+    let (mut client, mut home) = rig.relayed("nas").await;
     let (mut other, mut others_home) = rig.relayed("still").await;
+    rig.set(&host("nas"), &["ttl=5"]).await;
+    // A move that ends another relay has been followed by then, and so has the change before it.
+    let (mut last, _last_home) = rig.relayed("cloud").await;
+    rig.set(&host("cloud"), &["deny=127.0.0.0/8"]).await;
+    assert_reset(&mut last).await;
+    assert_alive(&mut client, &mut home).await;
     rig.moves(&host("cloud"), ELSEWHERE).await;
     assert_reset(&mut client).await;
     assert_alive(&mut other, &mut others_home).await;

@@ -399,10 +399,8 @@ impl Edit {
         let value = value.transpose().map_err(|reason| self.bad(&reason))?;
         let mut new = if self.how == How::Replace { BTreeSet::new() } else { list.clone() };
         match (&self.how, value) {
-            (How::Remove, Some(value)) if !new.remove(&value) => {
-                return Err(self.bad("it has none like that; `fourward host show` has those that there are"));
-            }
-            (How::Remove, _) | (_, None) => {}
+            (How::Remove, Some(value)) => drop(new.remove(&value)),
+            (_, None) => {}
             (How::Add | How::Replace, Some(value)) => drop(new.insert(value)),
         }
         check(&new).map_err(|reason| self.bad(&reason))?;

@@ -52,6 +52,27 @@ fn a_leader_may_be_found_by_updates_or_by_its_owner() {
 }
 
 #[test]
+fn what_the_world_sees_of_a_host_is_a_new_version_and_nothing_else_is() {
+    let mut state = following();
+    for (label, texts, shows) in [
+        ("nas", &["suffix=::23"][..], true),
+        ("nas", &["follows=cloud", "suffix=::23"], false),
+        ("nas", &["max-connections=5"], false),
+        ("nas", &["record=TXT x"], true),
+        ("nas", &["record=TXT \"x\""], false),
+        ("nas", &["caa=issue ca.org"], true),
+        ("nas", &["alpn=h2"], true),
+        ("nas", &["record=", "caa=", "alpn="], true),
+        ("nas", &["follows=", "suffix="], true),
+        ("cloud", &["suffix=", "follows="], false),
+    ] {
+        let before = serial(&state);
+        state.apply(&set(label, texts), &policy()).expect("set");
+        assert_eq!(serial(&state), before + u32::from(shows), "{texts:?}");
+    }
+}
+
+#[test]
 fn the_leaders_link_vouches_for_a_follower() {
     let state = following();
     let leader = Proof { host: host("cloud"), address: "2001:db8:1::11".parse().expect("v6") };
