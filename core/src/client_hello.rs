@@ -14,9 +14,9 @@ pub const HELLO_LIMIT: usize = 64 * 1024;
 /// RFC 8446 §5.1: no plaintext record is longer.
 const RECORD_LIMIT: usize = 1 << 14;
 
-/// The records of one hello: each wake-up reads all of them anew, so a drip of tiny ones would cost more and more. Who cuts a hello up on
-/// purpose makes a handful.
-const RECORDS: usize = 1024;
+/// The records of one hello: each wake-up reads all of them anew, so a drip of tiny ones would cost more and more. Programs that hide from
+/// censors make records of a byte or two, so a post-quantum hello has to fit.
+const RECORDS: usize = 2048;
 
 const RECORD_HEADER: usize = 5;
 const MESSAGE_HEADER: usize = 4;

@@ -9,6 +9,7 @@ mod crowd;
 mod descriptors;
 mod dial;
 mod dials;
+mod first;
 mod pipes;
 mod refuse;
 mod relays;
@@ -104,6 +105,8 @@ struct Shared {
     pipes: pipes::Pool,
     aliases: aliases::Aliases,
     crowd: crowd::Crowd,
+    /// Those whose beginning is longer than the kernel holds.
+    long: crowd::Crowd,
 }
 
 /// Takes the sockets, all of them or none.
@@ -151,7 +154,7 @@ impl Gateway {
         let config = config::Gateway { connections: budget.connections, ..config };
         let (pipes, crowd) = (pipes::Pool::new(budget.pipes), crowd::Crowd::new(limits));
         let aliases = aliases::Aliases::new(resolvers, store.clone());
-        Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), pipes, aliases, crowd })
+        Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), pipes, aliases, crowd, long: first::room() })
     }
 
     /// Serves until `cancel`; then takes no more connections, and gives those there are `timeouts.drain` to end.
@@ -213,7 +216,13 @@ impl Acceptor {
             let (stream, peer) = listener::accept(&self.listener).await;
             // Whatever ends without an answer is reset: no close that waits for its client, and no doubt what happened.
             let _ = stream.set_zero_linger();
+            // Before it is asked who gives way: nobody does for one that may not come.
+            if self.shared.crowd.is_full(peer.ip()) {
+                self.shared.traffic.refuse(Reason::Crowded);
+                continue;
+            }
             let Some(permit) = self.permit().await else { return };
+            // Another listener may have let one more of its network in meanwhile.
             let Some((place, undecided)) = self.shared.crowd.admit(peer.ip()) else {
                 self.shared.traffic.refuse(Reason::Crowded);
                 continue;
@@ -238,11 +247,11 @@ impl Acceptor {
 
 /// Leads a connection to where it wants to go, and starts its relay.
 async fn serve(shared: Arc<Shared>, visitor: Box<tcp::Visitor>, tracker: TaskTracker, abort: CancellationToken) {
-    let gives_way = visitor.undecided.gives_way();
+    let bell = visitor.undecided.bell();
     let carried = tokio::select! {
         carried = tcp::serve(&shared, visitor) => carried,
-        () = gives_way.notified() => {
-            shared.traffic.refuse(Reason::Crowded);
+        () = bell.rung() => {
+            shared.count(&bell, Some(Reason::Crowded));
             None
         }
         () = abort.cancelled() => None,

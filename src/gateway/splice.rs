@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+use super::first::First;
 use super::pipes::{Lent, Pool};
 use super::{Traffic, refuse};
 use crate::config::Timeouts;
@@ -87,12 +88,12 @@ impl Relay {
     /// Counts the bytes. A caller that stops waiting resets both.
     ///
     /// What is rare is boxed, here and below: thousands of relays idle, each with room for all that is not.
-    pub(super) async fn run(&self, first: Vec<u8>, pipes: &Pool, traffic: &Traffic) -> io::Result<()> {
+    pub(super) async fn run(&self, first: First, pipes: &Pool, traffic: &Traffic) -> io::Result<()> {
         let up = Way { from: &self.client, to: &self.home, bytes: traffic.to_homes() };
         let down = Way { from: &self.home, to: &self.client, bytes: traffic.to_clients() };
         let upwards = async {
-            if !first.is_empty() {
-                Box::pin(self.send(&up, &first)).await?;
+            if !first.bytes().is_empty() {
+                Box::pin(self.send(&up, first.bytes())).await?;
             }
             drop(first);
             self.carry(&up, pipes).await

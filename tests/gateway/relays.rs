@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::rig::{ELSEWHERE, Rig, ZONE, assert_alive, assert_reset, config, hello, host, rest, take, until, within};
+use crate::rig::{ELSEWHERE, Rig, ZONE, assert_alive, assert_reset, config, hello, host, long_hello, rest, take, until, within};
 
 /// Numbers that look random and are the same in each run.
 struct Numbers(u64);
@@ -235,25 +235,11 @@ async fn an_alias_leads_home() {
     assert_alive(&mut client, &mut home).await;
 }
 
-/// A hello with this many names of protocols, each of 255 bytes: more than a socket holds by itself.
-fn long_hello(protocols: usize) -> Vec<u8> {
-    let roots = rustls::RootCertStore::empty();
-    let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![vec![b'p'; 255]; protocols];
-    let name = rustls::pki_types::ServerName::try_from(format!("still.{ZONE}")).expect("server name");
-    let mut connection = rustls::ClientConnection::new(std::sync::Arc::new(config), name).expect("client");
-    let mut wire = Vec::new();
-    while connection.wants_write() {
-        connection.write_tls(&mut wire).expect("hello");
-    }
-    wire
-}
-
 #[tokio::test]
 async fn hellos_of_every_length_reach_the_home_as_they_were_sent() {
     let rig = Rig::start().await;
     for protocols in [0, 1, 30, 60, 70, 130, 250] {
-        let hello = long_hello(protocols);
+        let hello = long_hello(&format!("still.{ZONE}"), protocols);
         for piece in [hello.len(), 16 * 1024, 1_448, 500] {
             let mut client = tokio::net::TcpStream::connect(rig.address(Protocol::Tls, false)).await.expect("gateway");
             client.set_nodelay(true).expect("option");
@@ -266,13 +252,13 @@ async fn hellos_of_every_length_reach_the_home_as_they_were_sent() {
             assert_alive(&mut client, &mut home).await;
         }
     }
-    assert!(long_hello(250).len() > 60 * 1024);
+    assert!(long_hello(&format!("still.{ZONE}"), 250).len() > 60 * 1024);
 }
 
 #[tokio::test]
 async fn half_a_hello_and_an_end_is_an_end() {
     let rig = Rig::start().await;
-    let hello = long_hello(130);
+    let hello = long_hello(&format!("still.{ZONE}"), 130);
     for length in [0, 1, 5, 100, 17 * 1024, 33 * 1024] {
         let mut client = rig.client(Protocol::Tls, &hello[..length]).await;
         client.shutdown().await.expect("ended");

@@ -195,7 +195,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn every_prefix_is_partial_and_the_whole_is_settled(wanted in any_wanted(), size in 4_usize..2_000, after in any::<[u8; 8]>()) {
+    fn every_prefix_is_partial_and_the_whole_is_settled(wanted in any_wanted(), size in 2_usize..2_000, after in any::<[u8; 8]>()) {
         let wire = records(&handshake(&wanted), &[size]);
         for cut in 0..wire.len() {
             prop_assert_eq!(read(&wire[..cut]), Peek::Partial, "{} of {}", cut, wire.len());
@@ -206,7 +206,7 @@ proptest! {
     }
 
     #[test]
-    fn every_split_into_records_reads_alike(wanted in any_wanted(), sizes in prop::collection::vec(4_usize..600, 1..9)) {
+    fn every_split_into_records_reads_alike(wanted in any_wanted(), sizes in prop::collection::vec(2_usize..600, 1..9)) {
         let handshake = handshake(&wanted);
         prop_assert_eq!(read(&records(&handshake, &sizes)), message(&handshake));
     }
