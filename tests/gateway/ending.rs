@@ -160,9 +160,9 @@ async fn who_is_being_refused_gives_way_and_counts_once() {
         // It takes its answer and does not close, so that it is waited for.
         let mut shut_out = rig.client(Protocol::Tls, &hello).await;
         assert_eq!(take(&mut shut_out, 7).await[0], 21, "an alert");
-        let began = std::time::Instant::now();
+        let (began, before) = (std::time::Instant::now(), rig.traffic.counts().total);
         let next = rig.client(Protocol::Tls, &[22]).await;
-        until("it gave way", || rig.traffic.counts().open == 1).await;
+        until("it gave way", || rig.traffic.counts().open == 1 && rig.traffic.counts().total == before + 1).await;
         assert!(began.elapsed() < Duration::from_millis(1_500), "the time for a farewell was waited for");
         let counts = rig.traffic.counts();
         assert_eq!((counted(counts), counts.crowded), (1, 0), "{host}");
