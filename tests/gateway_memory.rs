@@ -5,10 +5,13 @@
 #[path = "gateway/rig.rs"]
 mod rig;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rig::{Rig, ZONE, assert_alive, host, long_hello, take, until};
-use tokio::io::AsyncWriteExt;
+use fourward::gateway::Protocol;
+use fourward::leases::Leases;
+
+use rig::{Rig, ZONE, assert_alive, hello, host, long_hello, take, until, within};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -71,5 +74,52 @@ async fn long_beginnings_have_one_bounded_room_also_while_their_homes_are_dialle
         assert_alive(&mut client, &mut home).await;
         drop(held);
         until("all are gone", || rig.traffic.counts().open <= 1).await;
+    }
+}
+
+/// More than there are pipes (256), where bytes wait in the kernel too.
+const READERS: usize = 500;
+
+/// A copy keeps 16 KiB at most while its client takes nothing; once there is bulk, nothing.
+const BOUND_OF_READERS: usize = READERS * (12 << 10);
+
+#[tokio::test]
+async fn who_takes_nothing_costs_no_memory_where_there_is_no_pipe_left() {
+    let mut config = rig::config();
+    config.per_network = READERS;
+    let rig = Rig::with(config, Leases::new(Instant::now())).await;
+    let hello = hello(&format!("still.{ZONE}"));
+    // Longer than what waits anywhere, and no power of two.
+    let block: Vec<u8> = (0..8_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let mut held = Vec::new();
+    let mut base = 0;
+    for _ in 0..READERS {
+        let client = rig.client(Protocol::Tls, &hello).await;
+        let mut home = rig.accept().await;
+        take(&mut home, hello.len()).await;
+        held.push((client, home));
+        // With the first of them comes what is there once.
+        if held.len() == 1 {
+            base = memory();
+        }
+    }
+    let (mut sent, mut goes_on) = (vec![0; READERS], true);
+    while goes_on {
+        goes_on = false;
+        for ((_, home), sent) in held.iter().zip(&mut sent) {
+            let went = home.try_write(&block[*sent..]).unwrap_or(0);
+            *sent += went;
+            goes_on |= went > 0;
+        }
+        // Their windows open a little late.
+        timeout(Duration::from_millis(300), std::future::pending::<()>()).await.expect_err("nothing");
+    }
+    let took = memory().saturating_sub(base);
+    assert!(took < BOUND_OF_READERS, "{took} bytes");
+    // What waited goes on as it was.
+    for at in [0, READERS - 1] {
+        let mut got = vec![0; sent[at]];
+        within(held[at].0.read_exact(&mut got)).await.expect("bytes");
+        assert!(got == block[..sent[at]], "client {at}");
     }
 }
