@@ -19,7 +19,7 @@ use crate::certificate::Files;
 /// RFC 2308 §5 caps negative answers by the SOA minimum, which is the same 60 s: a move is known everywhere after a minute.
 const TTL: u32 = 60;
 
-/// Enough for a few hundred homes; each costs two descriptors, and a pipe while bytes flow. `listener` lowers it where the process may not have so many.
+/// Enough for a few hundred homes; each costs two descriptors, and a pipe while bytes flow. `gateway::descriptors` lowers it where the process may not have so many.
 const CONNECTIONS: usize = 16_384;
 
 /// Each waits for its hello for a round trip, or is slow on purpose. No more than a quarter of all connections.

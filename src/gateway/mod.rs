@@ -165,7 +165,8 @@ impl Gateway {
         let shared = Arc::new(self.0);
         let tracker = TaskTracker::new();
         let abort = CancellationToken::new();
-        // However this function ends, no connection outlives it.
+        // However this function ends, no connection on its way to a home outlives it. Those to our own name are the page's, and a question to DNS
+        // ends by itself, within seconds.
         let _abort = abort.clone().drop_guard();
         let relays = Arc::clone(&shared.relays);
         let mut follower = AbortOnDropHandle::new(tokio::spawn(relays.follow(shared.store.changes(), shared.store.clone())));
@@ -182,21 +183,24 @@ impl Gateway {
             };
             acceptors.spawn(acceptor.run());
         }
-        tokio::select! {
-            () = cancel.cancelled() => {}
-            _ = acceptors.join_next() => return Err(GatewayError::Stopped),
-            _ = &mut follower => return Err(GatewayError::Stopped),
-        }
+        let ended = tokio::select! {
+            () = cancel.cancelled() => Ok(()),
+            _ = acceptors.join_next() => Err(GatewayError::Stopped),
+            _ = &mut follower => Err(GatewayError::Stopped),
+        };
         acceptors.shutdown().await;
         tracker.close();
-        info!(connections = tracker.len(), "draining");
-        if timeout(shared.config.timeouts.drain, tracker.wait()).await.is_err() {
+        if ended.is_ok() {
+            info!(connections = tracker.len(), "draining");
+            if timeout(shared.config.timeouts.drain, tracker.wait()).await.is_ok() {
+                return ended;
+            }
             warn!(connections = tracker.len(), "aborting connections that did not end in time");
-            abort.cancel();
-            // Whatever still hangs after this is a task that never yields; it ends with the process.
-            let _ = timeout(ABORT_TIME, tracker.wait()).await;
         }
-        Ok(())
+        abort.cancel();
+        // Whatever still hangs after this is a task that never yields; it ends with the process.
+        let _ = timeout(ABORT_TIME, tracker.wait()).await;
+        ended
     }
 }
 
