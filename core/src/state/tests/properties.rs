@@ -1,5 +1,6 @@
 //! What `apply` keeps to, whatever the changes and their order.
 
+use ipnet::Ipv6Net;
 use proptest::prelude::*;
 
 use super::*;
@@ -68,6 +69,10 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     prop_oneof![4 => host, 1 => (host_name(), time()).prop_map(|(name, removed)| Entry::Tombstone { name, removed })]
 }
 
+fn word<A: Clone + std::fmt::Debug>(address: impl Strategy<Value = A>) -> impl Strategy<Value = Word<A>> {
+    prop_oneof![1 => Just(Word::Keep), 3 => address.prop_map(Word::Set), 1 => Just(Word::Clear)]
+}
+
 fn any_change() -> impl Strategy<Value = Change> {
     let identity = Identity { link_key: vec![1], reset_key: [2; 32], certificate_key: vec![3] };
     prop_oneof![
@@ -84,6 +89,10 @@ fn any_change() -> impl Strategy<Value = Change> {
             .prop_map(|(host, secret, key, at)| Change::Register { host, secret, key, at }),
         4 => (host_name(), address(), time()).prop_map(|(host, address, at)| Change::Move { host, address, at }),
         2 => (host_name(), address()).prop_map(|(host, address)| Change::Withdraw { host, address }),
+        4 => (host_name(), word(any::<Ipv4Addr>()), word(address()), prop::option::of((address(), 16_u8..=64)), time()).prop_map(|(host, v4, v6, prefix, at)| {
+            let prefix = prefix.and_then(|(address, length)| Ipv6Net::new(address, length).ok());
+            Change::Update { host, said: Said { v4, v6, prefix }, at }
+        }),
         2 => (host_name(), prop::collection::btree_set("[a-z]{0,3}", 0..3))
             .prop_map(|(host, values)| Change::Challenge { host, values }),
         2 => (own_name(), prop::collection::btree_set("[a-z]{0,3}", 0..3)).prop_map(|(name, values)| Change::OwnChallenge { name, values }),
@@ -118,7 +127,7 @@ fn keys(state: &State) -> Vec<Key> {
 type Indexes = (Vec<(DnsName, HostName)>, Vec<(Digest, HostName)>);
 
 /// What the world sees of a host.
-type Seen = (HostName, Option<Ipv6Addr>, Option<u32>, BTreeSet<String>, Via, bool);
+type Seen = (HostName, Option<Ipv6Addr>, (Option<u32>, Via, bool), BTreeSet<String>, Option<(Option<Ipv4Addr>, Option<Ipv6Addr>)>);
 
 /// Both indexes, as they follow from the hosts.
 fn derived(state: &State) -> Indexes {
@@ -139,7 +148,8 @@ fn seen(state: &State, zone: &DnsName) -> (Vec<Seen>, Vec<(DnsName, BTreeSet<Str
     let hosts = state.hosts().filter(|(name, _)| name.zone() == zone);
     let hosts = hosts.map(|(name, host)| {
         let Settings { ttl, via, wildcard, .. } = host.settings;
-        (name.clone(), host.home(), ttl, host.challenge.clone(), via, wildcard)
+        let router = host.router.map(|router| (router.v4, router.v6)).filter(|said| *said != (None, None));
+        (name.clone(), host.home(), (ttl, via, wildcard), host.challenge.clone(), router)
     });
     let own = state.challenges.iter().filter(|(name, _)| name.within(zone).is_some());
     (hosts.collect(), own.map(|(name, values)| (name.clone(), BTreeSet::clone(values))).collect())
