@@ -117,8 +117,8 @@ impl Updates {
             debug!(%peer, "an update over plain HTTP was refused");
             return Err(Answer::of(StatusCode::FORBIDDEN, Line::BadAgent(self.in_the_clear())));
         }
-        if request.method() != Method::GET && request.method() != Method::POST {
-            return Err(Answer::of(StatusCode::METHOD_NOT_ALLOWED, Line::BadAgent("updates are asked for by GET or POST".into())));
+        if ![Method::GET, Method::POST, Method::PUT].contains(request.method()) {
+            return Err(Answer::of(StatusCode::METHOD_NOT_ALLOWED, Line::BadAgent("updates are asked for by GET, POST or PUT".into())));
         }
         let header = request.headers().get(AUTHORIZATION).and_then(|value| Credentials::parse(value.to_str().ok()?));
         let target = whole(request).await.ok_or(Malformed::Long);
@@ -237,7 +237,8 @@ impl Updates {
         match self.carry(host, change, asked.peer).await {
             Ok((state, news)) => {
                 if news {
-                    info!(%host, peer = %asked.peer, ?said, "updated");
+                    let Said { v4, v6, prefix } = said;
+                    info!(%host, peer = %asked.peer, ?v4, ?v6, ?prefix, "updated");
                 }
                 let published = state.host(host).map(|host| self.published(host, said, asked.dialect)).unwrap_or_default();
                 match asked.dialect {
@@ -317,7 +318,7 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let mut target = request.uri().path_and_query().map_or("", |target| target.as_str()).to_owned();
-    if request.method() == Method::POST {
+    if request.method() != Method::GET {
         let form = Box::pin(Limited::new(request.into_body(), TARGET_LIMIT)).collect().await.ok()?.to_bytes();
         target.push(if target.contains('?') { '&' } else { '?' });
         target.push_str(&String::from_utf8_lossy(&form));
@@ -365,7 +366,7 @@ impl Answer {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"fourward\", charset=\"UTF-8\""));
             }
             StatusCode::METHOD_NOT_ALLOWED => {
-                headers.insert(ALLOW, HeaderValue::from_static("GET, POST"));
+                headers.insert(ALLOW, HeaderValue::from_static("GET, POST, PUT"));
             }
             _ => {}
         }

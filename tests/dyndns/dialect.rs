@@ -69,8 +69,8 @@ fn a_token_will_do_and_every_path_is_served() {
         assert!(answer.whole.to_lowercase().contains("content-type: text/plain"), "{answer:?}");
     }
     let user = format!("{DUAL}:{}", rig.password);
-    let put = rig.curl(&["--user", &user, "--request", "PUT"], &format!("https://{OWN}/nic/update?hostname={DUAL}"));
-    assert!(put.status == 405 && put.whole.to_lowercase().contains("allow: get, post"), "{put:?}");
+    let delete = rig.curl(&["--user", &user, "--request", "DELETE"], &format!("https://{OWN}/nic/update?hostname={DUAL}"));
+    assert!(delete.status == 405 && delete.whole.to_lowercase().contains("allow: get, post, put"), "{delete:?}");
     let old = rig.curl(&["--http1.0", "--user", &user], &format!("https://{OWN}/nic/update?hostname={DUAL}&myip={HOME6}"));
     assert_eq!(old.body, format!("nochg {HOME6}\n"), "HTTP/1.0, and the user by a whole name");
     let page = rig.curl(&[], &format!("https://{OWN}/"));

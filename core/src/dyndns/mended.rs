@@ -15,7 +15,7 @@ pub fn mended(line: &[u8]) -> Option<Vec<u8>> {
     let (method, rest) = line.split_at_checked(begin)?;
     let target = rest.get(..end.checked_sub(begin)?)?.trim_ascii();
     let version = line.get(end..)?;
-    let known = method == b"GET" || method == b"POST";
+    let known = [&b"GET"[..], b"POST", b"PUT"].contains(&method);
     let right = target.iter().all(|byte| is_right(*byte)) && rest.len() == target.len() + version.len() + 1;
     if !known || right || target.iter().any(u8::is_ascii_control) || !is_update(&String::from_utf8_lossy(target)) {
         return None;

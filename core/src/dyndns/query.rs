@@ -312,7 +312,7 @@ fn either(parameter: &'static str, text: &str) -> Result<Claim, Malformed> {
         return Ok(Claim { v4: Family::Auto, v6: Family::Auto, prefix: None });
     }
     let mut claim = Claim::default();
-    for item in listed(text).filter(|item| !is_left(item) && !item.eq_ignore_ascii_case("preserve")) {
+    for item in listed(text).filter(|item| !is_left(item) && !keeps(item)) {
         claim = claim.over(place(parameter, item)?);
     }
     Ok(claim)
@@ -323,7 +323,7 @@ fn one_family(parameter: &'static str, text: &str, v4: bool) -> Result<Claim, Ma
     let mut claim = Claim::default();
     for item in listed(text).filter(|item| !is_left(item)) {
         let said = match item.to_ascii_lowercase().as_str() {
-            "preserve" | "no" => Claim::default(),
+            _ if keeps(item) => Claim::default(),
             "auto" if v4 => Claim { v4: Family::Auto, ..Claim::default() },
             "auto" => Claim { v6: Family::Auto, ..Claim::default() },
             "-" if v4 => Claim { v4: Family::Clear, ..Claim::default() },
@@ -351,7 +351,7 @@ fn place(parameter: &'static str, item: &str) -> Result<Claim, Malformed> {
 /// A parameter that can only be a prefix.
 fn prefix(parameter: &'static str, text: &str) -> Result<Option<Ipv6Net>, Malformed> {
     match text.trim().to_ascii_lowercase().as_str() {
-        "" | "preserve" | "no" => Ok(None),
+        word if word.is_empty() || keeps(word) => Ok(None),
         "auto" => Err(Malformed::Guess(parameter)),
         "-" => Err(Malformed::NoPrefix(parameter)),
         text => home_prefix(text).map(Some).map_err(|why| Malformed::Address { parameter, value: text.into(), why }),
@@ -361,6 +361,11 @@ fn prefix(parameter: &'static str, text: &str) -> Result<Option<Ipv6Net>, Malfor
 /// The items of a list.
 fn listed(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+/// deSEC's word, and Dynu's, for what stays as it is.
+fn keeps(item: &str) -> bool {
+    item.eq_ignore_ascii_case("preserve") || item.eq_ignore_ascii_case("no")
 }
 
 /// Whether a router has left this placeholder as it was.

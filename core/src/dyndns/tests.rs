@@ -103,6 +103,7 @@ fn each_family_is_kept_detected_or_set_as_clients_mean_it() {
         ("Zone=h.a&ipv4=100.64.0.7", Set(V4), Keep),
         ("host=h.a&myip=100.64.0.7&myip2=2001:db8:1::11", Set(V4), set6()),
         ("hostname=h.a&myip=100.64.0.7&myipv6=no", Set(V4), Keep),
+        ("hostname=h.a&myip=no&myipv6=2001:db8:1::11", Keep, set6()),
         // One family's own parameter counts before the other's, and the first before those that follow.
         ("myipv6=2001:db8:1::11&myip=2001:db8:2::22&hostname=h.a", Keep, set6()),
         ("hostname=h.a&myip=2001:db8:1::11,2001:db8:2::22", Keep, set6()),
@@ -374,7 +375,7 @@ fn a_line_that_is_no_http_is_mended_and_every_other_left_alone() {
         "",
         "GET",
         "GET / a HTTP/1.1",
-        "PUT /update?<x> HTTP/1.1",
+        "HEAD /update?<x> HTTP/1.1",
         "GET /update?<x>",
         "GET /update?<\t> HTTP/1.0",
         "GET /x?<ipaddr> HTTP/1.0",
