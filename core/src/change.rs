@@ -125,7 +125,8 @@ pub struct Said {
     pub v4: Word<Ipv4Addr>,
     /// Its IPv6 address: the host's own, or its router's where a prefix is said too that it is not in.
     pub v6: Word<Ipv6Addr>,
-    /// The network of the home, no longer than a /64: the host's address changes so far, and keeps the rest.
+    /// The network of the home, no longer than a /64: the host's address changes so far, and keeps the rest. Where this says more than the
+    /// network, it is the host's whole address.
     pub prefix: Option<Ipv6Net>,
 }
 

@@ -63,7 +63,7 @@ fn agrees(target: &str, update: &Update) {
     for name in update.hosts.iter().map(Some).chain([None]) {
         let name = name.map(String::as_str);
         let (by4, by6) = (update.said(name, v4), update.said(name, v6));
-        assert!(by4.prefix.is_none_or(|prefix| (16..=64).contains(&prefix.prefix_len()) && prefix.trunc() == prefix));
+        assert!(by4.prefix.is_none_or(|prefix| (16..=64).contains(&prefix.prefix_len())));
         if update.dialect == Dialect::Delete {
             assert!(by4.v4.set().is_none() && by4.v6.set().is_none() && by4.prefix.is_none(), "taken away, and nothing else");
         }
@@ -80,9 +80,19 @@ fn written(update: &Update) -> String {
     let names: Vec<String> = update.hosts.iter().map(|name| encoded(name)).collect();
     let Claim { v4, v6, prefix } = &update.claim;
     let offline = if update.offline { "YES" } else { "NO" };
-    let prefix = prefix.map(|prefix| prefix.to_string()).unwrap_or_default();
+    let prefix = prefix.map(|prefix| match prefix.trunc() {
+        net if net == prefix => net.to_string(),
+        // As a router and its owner run them together.
+        net => format!("{net}::{}", groups(prefix.addr().to_bits() & prefix.hostmask().to_bits())),
+    });
+    let prefix = prefix.unwrap_or_default();
     let names = names.join(",");
     format!("/nic/update?offline={offline}&hostname={names}&myipv4={}&myipv6={}&ip6lanprefix={prefix}", said(v4), said(v6))
+}
+
+/// The seven groups at the end; the first is the network's.
+fn groups(bits: u128) -> String {
+    (0..7).rev().map(|at| format!("{:x}", (bits >> (at * 16)) & 0xffff)).collect::<Vec<_>>().join(":")
 }
 
 fn said<A: Display>(family: &Family<A>) -> String {

@@ -142,6 +142,7 @@ impl Updates {
         match update {
             Ok(update) => Ok(self.done(&state, &host, &Asked { dialect, update: &update, peer }).await),
             Err(malformed) => {
+                self.measured(&host, peer).map_err(|line| refused(status_of(dialect, &line), line))?;
                 // Not what is wrong: whoever mixed the parameters up may have put the password there.
                 info!(%host, %peer, "an update was refused: its parameters are none that we understand; the client was told which");
                 let line = Line::from(malformed);
@@ -271,30 +272,37 @@ impl Updates {
     }
 
     /// Commits `change`, where it is one: the state then, and whether anything is new in it.
-    async fn carry(&self, host: &HostName, change: Change, peer: IpAddr) -> Result<(State, bool), Line> {
+    async fn carry(&self, host: &HostName, change: Change, peer: IpAddr) -> Result<(Arc<State>, bool), Line> {
         let refused = |reason: &Refused| {
             warn!(%host, %peer, %reason, "an update was refused");
             Line::Refused(reason.to_string())
         };
         let state = self.store.snapshot();
         // On a copy, which is a pointer: what changes nothing costs neither a write nor a place in the measure.
-        let touched = State::clone(&state).apply(&change, &self.store.policy()).map_err(|reason| refused(&reason))?;
-        if touched.is_empty() {
-            return Ok((State::clone(&state), false));
+        let judged = State::clone(&state).apply(&change, &self.store.policy());
+        if judged.as_ref().is_ok_and(Vec::is_empty) {
+            return Ok((state, false));
         }
-        let admitted = self.limits.lock().unwrap_or_else(PoisonError::into_inner).admit(host, network_of(peer), Instant::now());
-        if let Err(wait) = admitted {
-            warn!(%host, %peer, ?wait, "an update was refused: too many changes in a short time");
-            return Err(Line::TooOften { wait: wait.as_secs().saturating_add(1) });
-        }
+        self.measured(host, peer)?;
+        judged.map_err(|reason| refused(&reason))?;
         match self.store.commit(change).await {
-            Ok(state) => Ok((State::clone(&state), true)),
+            Ok(state) => Ok((state, true)),
             Err(CommitError::Refused(reason)) => Err(refused(&reason)),
             Err(error) => {
                 warn!(%host, %peer, %error, "an update could not be kept");
                 Err(Line::Fault)
             }
         }
+    }
+
+    /// Counts what `host` asks for from `peer`, and is no repetition.
+    fn measured(&self, host: &HostName, peer: IpAddr) -> Result<(), Line> {
+        let admitted = self.limits.lock().unwrap_or_else(PoisonError::into_inner).admit(host, network_of(peer), Instant::now());
+        admitted.map_err(|wait| {
+            // Not louder: it is said as often as it is asked. The metrics count it.
+            debug!(%host, %peer, ?wait, "an update was refused: too many changes in a short time");
+            Line::TooOften { wait: wait.as_secs().saturating_add(1) }
+        })
     }
 
     /// What is published in each family that was reported: the gateway's A, and the home address, or the hint under the router's name.

@@ -133,7 +133,7 @@ fn a_password_in_the_address_line_is_taken_over_tls_alone() {
     assert!(refused.body.starts_with("badagent ") && refused.body.contains("HTTP Basic"), "{refused:?}");
     assert!(!refused.whole.contains(&rig.password), "{refused:?}");
     assert_eq!(rig.curl(&[], &format!("https://{OWN}{query}")).body, format!("good {AT6}\n"));
-    let in_header = format!("http://{OWN}/nic/update?myip=%3Cipaddr%3E&myipv6={AT6}");
+    let in_header = format!("http://{OWN}/nic/update?myip=<ipaddr>&myipv6={AT6}");
     assert_eq!(rig.curl(&["--user", &format!("cloud:{}", rig.password)], &in_header).body, format!("nochg {AT6}\n"));
     rig.tells_no_secret(&[]);
 }

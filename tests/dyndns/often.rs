@@ -49,6 +49,6 @@ fn a_burst_of_both_families_and_any_repetition_pass_and_what_goes_on_is_told_to_
         rig.server.ask(&["host", "add", "nas", "address-from=update"])["update"]["password"].as_str().expect("a password").to_owned();
     let answer = rig.curl(&["--user", &format!("nas:{other}")], &format!("https://{OWN}/nic/update?myip=2001:db8:100::77"));
     assert_eq!(answer.body, "good 2001:db8:100::77\n");
-    assert!(rig.server.log().contains("too many changes in a short time"), "the owner is told");
+    assert!(rig.server.log().contains("too many changes in a short time"), "and whoever asks the log learns why");
     rig.tells_no_secret(&[&other, &user]);
 }

@@ -53,7 +53,7 @@ impl Place {
         let address: Ipv6Addr = address.parse().map_err(|_| NoPlace::Other)?;
         match length.parse::<u8>() {
             Ok(length) => Self::of(address, length),
-            Err(_) => run_together(address, length),
+            Err(_) => run_together(address, length).map(|net| Self::V6(net.addr())),
         }
     }
 
@@ -67,15 +67,21 @@ impl Place {
     }
 }
 
-/// A text that can only be a prefix; what it says beyond its length is ignored.
+/// A text that can only be a prefix. What it says beyond its length is ignored, unless it is run together with it: then it is the address of a
+/// machine at home, by the prefix that the router filled in and what its owner wrote after it.
 pub(super) fn home_prefix(text: &str) -> Result<Ipv6Net, NoPlace> {
-    let net = text.parse::<Ipv6Net>().map_err(|_| NoPlace::Length)?.trunc();
-    if (SHORTEST..=LONGEST).contains(&net.prefix_len()) { Ok(net) } else { Err(NoPlace::Length) }
+    let (address, length) = text.split_once('/').ok_or(NoPlace::Length)?;
+    let address: Ipv6Addr = address.parse().map_err(|_| NoPlace::Other)?;
+    match length.parse::<u8>() {
+        Ok(length @ SHORTEST..=LONGEST) => Ipv6Net::new(address, length).map(|net| net.trunc()).map_err(|_| NoPlace::Length),
+        Ok(_) => Err(NoPlace::Length),
+        Err(_) => run_together(address, length),
+    }
 }
 
 /// `prefix/64rest`, what comes of `<ip6lanprefix>REST` in a URL: the length is the first two digits, since no home has a shorter one. The
 /// rest is whole if it has four groups, or says by `::` that the others are zero.
-fn run_together(prefix: Ipv6Addr, rest: &str) -> Result<Place, NoPlace> {
+fn run_together(prefix: Ipv6Addr, rest: &str) -> Result<Ipv6Net, NoPlace> {
     let (length, rest) = rest.split_at_checked(2).ok_or(NoPlace::Other)?;
     let length: u8 = length.parse().map_err(|_| NoPlace::Other)?;
     let net = Ipv6Net::new(prefix, length).map_err(|_| NoPlace::Length)?.trunc();
@@ -98,7 +104,7 @@ fn run_together(prefix: Ipv6Addr, rest: &str) -> Result<Place, NoPlace> {
     if rest.to_bits() & !net.hostmask().to_bits() != 0 || rest.is_unspecified() {
         return Err(NoPlace::RunTogether);
     }
-    Ok(Place::V6(Ipv6Addr::from_bits(prefix.to_bits() | rest.to_bits())))
+    Ipv6Net::new(Ipv6Addr::from_bits(prefix.to_bits() | rest.to_bits()), length).map_err(|_| NoPlace::Length)
 }
 
 #[cfg(test)]

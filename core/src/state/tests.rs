@@ -296,7 +296,7 @@ fn a_prefix_moves_the_home_and_keeps_what_it_does_not_say() {
         ("2001:db8:3:4400::/56", "2001:db8:3:4433::11"),
         ("2001:db8:5::/48", "2001:db8:5:4433::11"),
         ("2001:db8:6:4430::/60", "2001:db8:6:4433::11"),
-        ("2001:db8:7:4421::/59", "2001:db8:7:4433::11"),
+        ("2001:db8:7:4420::/59", "2001:db8:7:4433::11"),
         ("2001:db8::/29", "2001:db8:7:4433::11"),
     ];
     for (said, now) in table {
@@ -316,6 +316,9 @@ fn a_prefix_moves_the_home_and_keeps_what_it_does_not_say() {
     assert_eq!((home(&state).as_deref(), known.router.expect("said").v6), (Some("2001:db8:8::11"), "2001:db8:ffff::1".parse().ok()));
     state.apply(&told(Said { v6: v6("2001:db8:9::77"), ..prefix("2001:db8:9::/64") }), &policy()).expect("both");
     assert_eq!(home(&state).as_deref(), Some("2001:db8:9::77"), "its own address");
+    state.apply(&told(Said { v6: v6("2001:db8:ffff::1"), ..prefix("2001:db8:9::78/64") }), &policy()).expect("both");
+    assert_eq!(home(&state).as_deref(), Some("2001:db8:9::78"), "the prefix, and what its owner wrote after it");
+    state.apply(&told(Said { v6: v6("2001:db8:9::77"), ..prefix("2001:db8:9::/64") }), &policy()).expect("both");
     // It is taken away by word alone, and comes back with a prefix.
     state.apply(&told(Said { v6: Word::Clear, v4: Word::Clear, prefix: None }), &policy()).expect("taken away");
     let router = state.host(&host("cloud")).expect("host").router.expect("said");

@@ -46,6 +46,7 @@ fn home(name: &HostName, host: &Host, said: Said) -> Result<Word<Ipv6Addr>, Refu
     let Some(prefix) = said.prefix else { return Ok(said.v6) };
     match said.v6 {
         Word::Clear => Ok(Word::Clear),
+        Word::Keep | Word::Set(_) if prefix.addr() != prefix.network() => Ok(Word::Set(prefix.addr())),
         Word::Set(address) if prefix.contains(&address) => Ok(Word::Set(address)),
         Word::Keep | Word::Set(_) => {
             let known = host.updated.map(|updated| updated.address).or(host.before);

@@ -71,6 +71,17 @@ User-Agent: Fritz!Box DDNS/1.0.1
         ["2001:db8:100:7725::11", AT4, AT6],
     ),
     row(
+        "the address of a machine behind it: its prefix, and what the owner wrote after it",
+        "GET /nic/update?hostname={HOST}&myip=100.64.9.9&myipv6=2001:db8:ffff::1&ip6lanprefix=2001:db8:100:7::/64::22 HTTP/1.0
+Host: gw.dyn.example.org
+Authorization: Basic {BASIC}
+User-Agent: Fritz!Box DDNS/1.0.1
+",
+        200,
+        "good 192.0.2.11,2001:db8:100:7::22\n",
+        ["2001:db8:100:7::22", "100.64.9.9", "2001:db8:ffff::1"],
+    ),
+    row(
         "prefix and interface identifier run together, repaired",
         "GET /nic/update?hostname={HOST}&myip=<ipaddr>&myipv6=2001:db8:100:7::/647656:11ff:fe22:3344 HTTP/1.0
 Host: gw.dyn.example.org
