@@ -52,3 +52,17 @@ fn a_burst_of_both_families_and_any_repetition_pass_and_what_goes_on_is_told_to_
     assert!(rig.server.log().contains("too many changes in a short time"), "and whoever asks the log learns why");
     rig.tells_no_secret(&[&other, &user]);
 }
+
+#[test]
+fn what_is_refused_again_and_again_is_too_often_as_well() {
+    let rig = Rig::new(&["address-from=update"]);
+    let raw = Raw::new(&rig);
+    let user = base64(&format!("cloud:{}", rig.password));
+    for wrong in ["fe80::1", "nothing"] {
+        let request = format!("GET /nic/update?hostname={DUAL}&myip={wrong} HTTP/1.0\r\nAuthorization: Basic {user}\r\n\r\n");
+        let replies: Vec<_> = (0..BURST * 3).map(|_| raw.ask(&rig, false, &request)).collect();
+        let begins = |word: &str| replies.iter().filter(|reply| reply.body.starts_with(word)).count();
+        assert!(begins("abuse ") > BURST && begins("dnserr ") + begins("abuse ") == replies.len(), "{wrong}: {replies:?}");
+    }
+    assert!(rig.server.log().matches("an update was refused:").count() > BURST, "said at the lowest level");
+}
