@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use ipnet::Ipv6Net;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +118,57 @@ impl Entry {
     }
 }
 
+/// What an update client says of where a host is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Its IPv4 address. Never the host's A: that is the gateway's.
+    pub v4: Word<Ipv4Addr>,
+    /// Its IPv6 address: the host's own, or its router's where a prefix is said too that it is not in.
+    pub v6: Word<Ipv6Addr>,
+    /// The network of the home, no longer than a /64: the host's address changes so far, and keeps the rest. Where this says more than the
+    /// network, it is the host's whole address.
+    pub prefix: Option<Ipv6Net>,
+}
+
+/// What is said of one address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Word<A> {
+    /// Nothing: it stays as it is.
+    #[default]
+    Keep,
+    /// It is this.
+    Set(A),
+    /// There is none any more.
+    Clear,
+}
+
+impl Said {
+    /// These addresses, and nothing else.
+    pub fn addresses(v4: Option<Ipv4Addr>, v6: Option<Ipv6Addr>) -> Self {
+        Self { v4: v4.map_or(Word::Keep, Word::Set), v6: v6.map_or(Word::Keep, Word::Set), prefix: None }
+    }
+}
+
+impl<A: Copy> Word<A> {
+    /// The address that is said.
+    pub fn set(self) -> Option<A> {
+        match self {
+            Self::Set(address) => Some(address),
+            Self::Keep | Self::Clear => None,
+        }
+    }
+
+    /// What is so afterwards, where it was `old`.
+    #[must_use]
+    pub fn after(self, old: Option<A>) -> Option<A> {
+        match self {
+            Self::Keep => old,
+            Self::Set(address) => Some(address),
+            Self::Clear => None,
+        }
+    }
+}
+
 /// A wish to change the state. Time and entropy come with it, so that applying it twice gives the same.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
@@ -206,15 +258,13 @@ pub enum Change {
         /// The address that is no longer proven.
         address: Ipv6Addr,
     },
-    /// An update client reported where it is. A family that it did not mention is kept. The IPv6 address becomes the home address where
-    /// updates are the authority on it, and is a hint elsewhere.
+    /// An update client reported where it is. A family that it did not mention is kept. The IPv6 address, or the prefix with what is known of
+    /// the host's address, becomes the home address where updates are the authority on it, and is a hint elsewhere.
     Update {
         /// The host.
         host: HostName,
-        /// Its IPv4 address, if it said one. Never the host's A: that is the gateway's.
-        v4: Option<Ipv4Addr>,
-        /// Its IPv6 address, if it said one.
-        v6: Option<Ipv6Addr>,
+        /// What it said.
+        said: Said,
         /// Now.
         at: Timestamp,
     },
@@ -388,6 +438,17 @@ pub enum Refused {
     /// A key speaks for one host.
     #[error("this key already speaks for {0}; an agent makes a new key for each join")]
     KeyTaken(HostName),
+    /// A prefix is half an address, and the other half was never said.
+    #[error(
+        "{prefix} alone does not say where {host} is, since nothing of its address is known yet: have that machine send its whole address \
+         once (myipv6=ADDRESS); from then on the prefix is enough"
+    )]
+    PrefixAlone {
+        /// The host.
+        host: HostName,
+        /// The prefix.
+        prefix: Ipv6Net,
+    },
     /// An address that nobody has cannot be reported.
     #[error("{0} is no address that anybody could be reached at")]
     NoAddress(std::net::IpAddr),

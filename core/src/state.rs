@@ -7,17 +7,18 @@
 mod bulk;
 mod follow;
 mod own;
+mod update;
 mod visible;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use rpds::{RedBlackTreeMapSync as OrdMap, RedBlackTreeSetSync as OrdSet};
 
 use crate::change::{Account, Certificate, Change, Identity, Key, Record, Refused, Serial, Zone};
-use crate::host::{AddressFrom, Credentials, Digest, Edit, Host, Proven, RecordData, Reported, Settings, Target, Updated};
+use crate::host::{AddressFrom, Credentials, Digest, Edit, Host, Proven, RecordData, Settings, Target};
 use crate::index::Index;
 use crate::name::{APEX, DnsName, HostKey, HostName};
 use crate::policy::Policy;
@@ -162,7 +163,10 @@ impl State {
                     new.before = new.before.or(Some(*address));
                 })
             }
-            Change::Update { host, v4, v6, at } => self.update(host, Reported { v4: *v4, v6: *v6, at: *at }, policy),
+            Change::Update { host, said, at } => {
+                let new = update::told(host, self.known(host)?, *said, *at, policy)?;
+                Ok(self.publish(host, Some(new)))
+            }
             Change::Challenge { host, values } => self.with_host(host, |new| new.challenge.clone_from(values)),
             Change::OwnChallenge { name, values } => Ok(self.own_challenge(name, values)),
             Change::Account { directory, account } => Ok(self.keep_account(directory, account)),
@@ -257,23 +261,6 @@ impl State {
             new.before = moved.or(new.before);
             new.proven = Some(Proven { address, since: at });
         })
-    }
-
-    fn update(&mut self, name: &HostName, said: Reported, policy: &Policy) -> Result<Vec<Key>, Refused> {
-        let old = self.known(name)?;
-        check_reported(said, policy)?;
-        let mut new = Host::clone(old);
-        if let (Some(address), AddressFrom::Update) = (said.v6, new.settings.address_from) {
-            policy.addresses.check(address)?;
-            let same = new.updated.filter(|updated| updated.address == address);
-            new.updated = same.or(Some(Updated { address, since: said.at }));
-        }
-        let before = new.router.unwrap_or(Reported { v4: None, v6: None, ..said });
-        let now = Reported { v4: said.v4.or(before.v4), v6: said.v6.or(before.v6), ..said };
-        if (now.v4, now.v6) != (before.v4, before.v6) {
-            new.router = Some(now);
-        }
-        Ok(self.publish(name, Some(new)))
     }
 
     fn known(&self, host: &HostName) -> Result<&Arc<Host>, Refused> {
@@ -381,18 +368,6 @@ impl State {
 /// The /64 that an address is in.
 fn network(address: Ipv6Addr) -> u128 {
     address.to_bits() >> 64
-}
-
-/// A hint may be any address that somebody could have: routers report private ones too.
-fn check_reported(said: Reported, policy: &Policy) -> Result<(), Refused> {
-    let nowhere4 = said.v4.filter(|v4| v4.is_unspecified() || v4.is_loopback() || v4.is_multicast() || v4.is_broadcast());
-    // The demo on loopback has its homes there.
-    let loopback = |v6: &Ipv6Addr| v6.is_loopback() && policy.addresses.check(*v6).is_err();
-    let nowhere6 = said.v6.filter(|v6| v6.is_unspecified() || v6.is_multicast() || loopback(v6));
-    match nowhere4.map(IpAddr::V4).or(nowhere6.map(IpAddr::V6)) {
-        Some(nowhere) => Err(Refused::NoAddress(nowhere)),
-        None => Ok(()),
-    }
 }
 
 /// Whether the records of `host` may stand where they would.

@@ -1,12 +1,13 @@
 //! An update as routers and clients send it: a line with path and query, and perhaps another with the value of `Authorization`.
 //!
 //! What is read can be written and read again; a family that nobody mentions stays as it is, whoever asks from where; and an answer
-//! is one short line, since clients read its first word and operators have it in their logs.
+//! is one short line, since clients read its first word and operators have it in their logs. What is mended needs no mending.
 
 use std::fmt::{Display, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use fourward_core::dyndns::{Credentials, Family, Line, Update, is_update};
+use fourward_core::change::Word;
+use fourward_core::dyndns::{Claim, Credentials, Dialect, Family, Line, Query, Update, is_update, mended};
 
 /// As many names as the protocol has always allowed.
 const NAMES: usize = 20;
@@ -21,43 +22,77 @@ pub fn check(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let (target, authorization) = text.split_once('\n').unwrap_or((&text, ""));
     credentials(authorization);
+    mends(format!("GET {target} HTTP/1.0").as_bytes());
+    mends(bytes);
     let _ = is_update(target);
-    match Update::parse(target) {
+    let Ok(query) = Query::read(target) else { return };
+    if let Some(credentials) = query.credentials() {
+        assert!(!credentials.password.is_empty());
+        assert!(format!("{credentials:?}").ends_with(", secret)"));
+    }
+    match query.update() {
         Ok(update) => agrees(target, &update),
         Err(malformed) => one_line(&Line::from(malformed)),
     }
 }
 
+fn mends(line: &[u8]) {
+    let Some(whole) = mended(line) else { return };
+    assert!(mended(&whole).is_none());
+    assert!(whole.iter().filter(|byte| **byte == b' ').count() == 2 && !whole.iter().any(u8::is_ascii_control));
+}
+
 fn agrees(target: &str, update: &Update) {
-    assert!((1..=NAMES).contains(&update.hosts.len()), "{} names", update.hosts.len());
-    assert!(update.hosts.iter().all(|name| !name.is_empty() && !name.contains(',')), "{:?}", update.hosts);
-    let again = written(update);
-    match Update::parse(&again) {
-        Ok(again) => assert_eq!(&again, update),
-        Err(refused) => assert!(again.len() > LONGEST, "{refused} of what we write ourselves: {again}"),
+    assert!(update.hosts.len() <= NAMES, "{} names", update.hosts.len());
+    assert!(update.hosts.iter().all(|name| !name.is_empty()), "{:?}", update.hosts);
+    assert!(update.txt.is_none() || update.claim == Claim::default(), "a TXT record is all that is meant");
+    if update.apart.is_empty() && update.txt.is_none() && update.dialect == Dialect::DynDns {
+        let again = written(update);
+        match Update::parse(&again) {
+            Ok(again) => assert_eq!(&again, update),
+            Err(refused) => assert!(again.len() > LONGEST, "{refused} of what we write ourselves: {again}"),
+        }
     }
 
     let (v4, v6): (IpAddr, IpAddr) = (Ipv4Addr::new(192, 0, 2, 4).into(), Ipv6Addr::LOCALHOST.into());
     let query = target.split_once('?').map_or("", |(_, query)| query);
-    let keys: Vec<&str> = query.split('&').map(|one| one.split_once('=').map_or(one, |(key, _)| key)).collect();
-    let mentions = |family: &[&str]| family.iter().any(|key| keys.contains(key));
-    if !mentions(&["myip", "ip"]) {
-        let (four, six) = (mentions(&["myipv4", "ipv4", "ip4"]), mentions(&["myipv6", "ipv6", "ip6"]));
-        assert!(four || !six || (update.v4 == Family::Keep && update.addresses(v4).0.is_none()), "IPv4 was not mentioned");
-        assert!(six || !four || (update.v6 == Family::Keep && update.addresses(v6).1.is_none()), "IPv6 was not mentioned");
+    let mentions = |words: &[&str]| words.iter().any(|word| query.to_ascii_lowercase().contains(word)) || query.contains('%');
+    if !mentions(&["ip", "praefix", "prefix", "txt"]) {
+        assert_eq!(update.claim, Claim { v4: Family::Auto, v6: Family::Auto, prefix: None }, "nothing was said");
     }
-    // Where a request comes from says nothing of the other family.
-    assert!(matches!(update.v6, Family::Set(_)) || update.addresses(v4).1.is_none());
-    assert!(matches!(update.v4, Family::Set(_)) || update.addresses(v6).0.is_none());
-    let (four, six) = update.addresses(v4);
-    one_line(&Line::Good(four.into_iter().map(IpAddr::V4).chain(six.map(IpAddr::V6)).collect()));
+    for name in update.hosts.iter().map(Some).chain([None]) {
+        let name = name.map(String::as_str);
+        let (by4, by6) = (update.said(name, v4), update.said(name, v6));
+        assert!(by4.prefix.is_none_or(|prefix| (16..=64).contains(&prefix.prefix_len())));
+        if update.dialect == Dialect::Delete {
+            assert!(by4.v4.set().is_none() && by4.v6.set().is_none() && by4.prefix.is_none(), "taken away, and nothing else");
+        }
+        // Where a request comes from says nothing of the other family.
+        assert!(by4.v6 == Word::Keep || by4.v6 == by6.v6);
+        assert!(by6.v4 == Word::Keep || by4.v4 == by6.v4);
+        let addresses = by4.v4.set().into_iter().map(IpAddr::V4).chain(by4.v6.set().map(IpAddr::V6));
+        one_line(&Line::Good(addresses.collect()));
+    }
 }
 
 /// A request that says what `update` says.
 fn written(update: &Update) -> String {
     let names: Vec<String> = update.hosts.iter().map(|name| encoded(name)).collect();
+    let Claim { v4, v6, prefix } = &update.claim;
     let offline = if update.offline { "YES" } else { "NO" };
-    format!("/nic/update?offline={offline}&hostname={}&myipv4={}&myipv6={}", names.join(","), said(&update.v4), said(&update.v6))
+    let prefix = prefix.map(|prefix| match prefix.trunc() {
+        net if net == prefix => net.to_string(),
+        // As a router and its owner run them together.
+        net => format!("{net}::{}", groups(prefix.addr().to_bits() & prefix.hostmask().to_bits())),
+    });
+    let prefix = prefix.unwrap_or_default();
+    let names = names.join(",");
+    format!("/nic/update?offline={offline}&hostname={names}&myipv4={}&myipv6={}&ip6lanprefix={prefix}", said(v4), said(v6))
+}
+
+/// The seven groups at the end; the first is the network's.
+fn groups(bits: u128) -> String {
+    (0..7).rev().map(|at| format!("{:x}", (bits >> (at * 16)) & 0xffff)).collect::<Vec<_>>().join(":")
 }
 
 fn said<A: Display>(family: &Family<A>) -> String {
@@ -65,6 +100,7 @@ fn said<A: Display>(family: &Family<A>) -> String {
         Family::Keep => "preserve".into(),
         Family::Auto => "auto".into(),
         Family::Set(address) => address.to_string(),
+        Family::Clear => "-".into(),
     }
 }
 

@@ -1,23 +1,28 @@
-//! dyndns2 on our own name: routers and update clients say where they are.
+//! dyndns2 and its dialects on our own name: routers and update clients say where they are.
 //!
-//! Over HTTPS; over plain HTTP only where the configuration permits it. A wrong password costs the sender's network, never the host. An
-//! answer follows the commit: what is acknowledged is on disk. Nothing of a request is logged but its sender, the host and the addresses:
-//! the rest may hold secrets.
+//! Over HTTPS; over plain HTTP only where the configuration permits it, and then with the password in its header alone. A wrong password costs
+//! the sender's network, never the host; too many changes cost the host and the network that they come from (`limits`). An answer follows
+//! the commit: what is acknowledged is on disk. Nothing of a request is logged but its sender, the host and the addresses: the rest may hold
+//! secrets. What a request means and what is answered is `fourward_core::dyndns`'s word.
 
 mod failures;
+mod limits;
+mod mending;
+mod txt;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use fourward_core::change::Change;
-use fourward_core::dyndns::{self, Credentials, Line, Update};
+use fourward_core::change::{Change, Refused, Said, Word};
+use fourward_core::dyndns::{self, Credentials, Dialect, Line, Malformed, Query, TARGET_LIMIT, Update};
 use fourward_core::host::{AddressFrom, Host};
 use fourward_core::name::{DnsName, HostName};
 use fourward_core::state::State;
-use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Body, Bytes};
+use hyper::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
@@ -30,6 +35,12 @@ use crate::store::{CommitError, Store};
 use crate::tally::Tally;
 
 use failures::Failures;
+use limits::Limits;
+pub(super) use mending::Mending;
+use txt::Lately;
+
+/// Seconds after which a network that gave wrong passwords may try again, at the latest.
+const BARRED: u64 = 60;
 
 /// Answers update clients.
 pub struct Updates {
@@ -41,14 +52,28 @@ pub struct Updates {
     /// Whether plain HTTP will do.
     plain: bool,
     failures: Mutex<Failures>,
+    limits: Mutex<Limits>,
+    /// Held through a commit, so that no value is lost to one that comes at the same time.
+    lately: tokio::sync::Mutex<Lately>,
     outcomes: Arc<Outcomes>,
 }
 
 /// How updates ended, by the first words of their answers.
 pub type Outcomes = Tally<{ Line::WORDS.len() }>;
 
-/// An answer: the HTTP status, and the lines.
-type Answer = (StatusCode, Vec<Line>);
+/// What a request is answered.
+struct Answer {
+    status: StatusCode,
+    dialect: Dialect,
+    lines: Vec<Line>,
+}
+
+/// Who asks, and for what.
+struct Asked<'a> {
+    dialect: Dialect,
+    update: &'a Update,
+    peer: IpAddr,
+}
 
 impl Updates {
     /// Updates of the hosts in `store`, as `server` is configured.
@@ -60,6 +85,8 @@ impl Updates {
             ipv4: server.public.ipv4.clone(),
             plain: server.control.http_updates,
             failures: Mutex::default(),
+            limits: Mutex::default(),
+            lately: tokio::sync::Mutex::default(),
             outcomes: Arc::new(Tally::new(&Line::WORDS)),
         }
     }
@@ -70,51 +97,56 @@ impl Updates {
     }
 
     /// Carries out `request`, which `peer` sent, if it may.
-    pub(super) async fn answer<B>(&self, protocol: Protocol, peer: SocketAddr, request: &Request<B>) -> Response<Full<Bytes>> {
-        let (status, lines) = self.carried_out(protocol, peer.ip(), request).await;
-        lines.iter().for_each(|line| self.outcomes.note(line.word()));
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        let mut response = Response::new(Full::new(Bytes::from(text)));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some((name, value)) = remedy(status) {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        response
+    pub(super) async fn answer<B>(&self, protocol: Protocol, peer: SocketAddr, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: Body,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let answer = self.carried_out(protocol, peer.ip(), request).await.unwrap_or_else(|refusal| refusal);
+        answer.lines.iter().for_each(|line| self.outcomes.note(line.word()));
+        answer.response()
     }
 
-    async fn carried_out<B>(&self, protocol: Protocol, peer: IpAddr, request: &Request<B>) -> Answer {
+    /// Both sides are answers: the second is one that needed no look at what is asked.
+    async fn carried_out<B>(&self, protocol: Protocol, peer: IpAddr, request: Request<B>) -> Result<Answer, Answer>
+    where
+        B: Body,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         if protocol == Protocol::Http && !self.plain {
             debug!(%peer, "an update over plain HTTP was refused");
-            return (StatusCode::FORBIDDEN, vec![Line::BadAgent(self.in_the_clear())]);
+            return Err(Answer::of(StatusCode::FORBIDDEN, Line::BadAgent(self.in_the_clear())));
         }
-        if request.method() != Method::GET {
-            return (StatusCode::METHOD_NOT_ALLOWED, vec![Line::BadAgent("updates are asked for by GET".into())]);
+        if ![Method::GET, Method::POST, Method::PUT].contains(request.method()) {
+            return Err(Answer::of(StatusCode::METHOD_NOT_ALLOWED, Line::BadAgent("updates are asked for by GET, POST or PUT".into())));
         }
-        let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-        let update = Update::parse(target);
-        let credentials = request.headers().get(AUTHORIZATION).and_then(|value| Credentials::parse(value.to_str().ok()?));
+        let header = request.headers().get(AUTHORIZATION).and_then(|value| Credentials::parse(value.to_str().ok()?));
+        let target = whole(request).await.ok_or(Malformed::Long);
+        let query = target.and_then(|target| Query::read(&target)).map_err(|malformed| Answer::of(StatusCode::OK, malformed.into()))?;
+        let dialect = query.dialect();
+        let refused = |status, line| Answer { status, dialect, lines: vec![line] };
         // Whoever shows none is no guesser: many clients ask first whether any are wanted.
-        let Some(credentials) = credentials else { return (StatusCode::UNAUTHORIZED, vec![Line::BadAuth]) };
+        let credentials = header.clone().or_else(|| query.credentials()).ok_or_else(|| refused(StatusCode::UNAUTHORIZED, Line::BadAuth))?;
+        if protocol == Protocol::Http && header.is_none() {
+            return Err(refused(StatusCode::FORBIDDEN, Line::BadAgent(self.in_the_address())));
+        }
+        let update = query.update();
         let state = self.store.snapshot();
-        let host = match (&credentials.user, &update) {
-            (Some(user), _) => dyndns::host_of(&state, &self.zones, user),
-            (None, Ok(update)) => update.hosts.first().and_then(|host| dyndns::host_of(&state, &self.zones, host)),
-            // A token alone does not say whose it is.
-            (None, Err(malformed)) => return (StatusCode::OK, vec![malformed.clone().into()]),
-        };
-        let host = match self.admitted(&state, host, &credentials, peer) {
-            Ok(host) => host,
-            Err(answer) => return answer,
-        };
+        let host = self.meant(&state, &credentials, update.as_ref().ok());
+        // A token alone does not say whose it is.
+        if host.is_none() && credentials.user.is_none() && update.as_ref().map_or(true, |update| update.hosts.is_empty()) {
+            let line = update.map_or_else(Line::from, |_| Line::NotFqdn);
+            return Err(refused(status_of(dialect, &line), line));
+        }
+        let host = self.admitted(&state, host, &credentials, peer).map_err(|(status, line)| refused(status, line))?;
         match update {
-            Ok(update) => (StatusCode::OK, self.lines(&state, &host, &update, peer).await),
+            Ok(update) => Ok(self.done(&state, &host, &Asked { dialect, update: &update, peer }).await),
             Err(malformed) => {
+                self.measured(&host, peer).map_err(|line| refused(status_of(dialect, &line), line))?;
                 // Not what is wrong: whoever mixed the parameters up may have put the password there.
                 info!(%host, %peer, "an update was refused: its parameters are none that we understand; the client was told which");
-                (StatusCode::OK, vec![malformed.into()])
+                let line = Line::from(malformed);
+                Err(refused(status_of(dialect, &line), line))
             }
         }
     }
@@ -127,75 +159,225 @@ impl Updates {
         )
     }
 
+    fn in_the_address(&self) -> String {
+        format!(
+            "over plain HTTP a password in the address line is not taken: give it as user name and password (HTTP Basic), or use \
+             https://{}/; `fourward host token` on the server makes a new one",
+            self.name
+        )
+    }
+
+    /// The host whose credentials these should be: the user, or where that is none, the first that the update names.
+    fn meant(&self, state: &State, credentials: &Credentials, update: Option<&Update>) -> Option<HostName> {
+        let user = credentials.user.as_ref().and_then(|user| dyndns::host_of(state, &self.zones, user));
+        user.or_else(|| {
+            let update = update?;
+            let first = update.hosts.first()?;
+            let of = if update.txt.is_some() { dyndns::proven_by } else { dyndns::host_of };
+            of(state, &self.zones, first)
+        })
+    }
+
     /// The host, if the password is its own. An unknown user and a wrong password are answered alike.
-    fn admitted(&self, state: &State, host: Option<HostName>, credentials: &Credentials, peer: IpAddr) -> Result<HostName, Answer> {
+    fn admitted(
+        &self,
+        state: &State,
+        host: Option<HostName>,
+        credentials: &Credentials,
+        peer: IpAddr,
+    ) -> Result<HostName, (StatusCode, Line)> {
         let (network, now) = (network_of(peer), Instant::now());
         // Held while the password is compared, so that guesses in parallel are counted too.
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.bar(network, now) {
-            return Err((StatusCode::TOO_MANY_REQUESTS, vec![Line::Abuse]));
+            return Err((StatusCode::TOO_MANY_REQUESTS, Line::Abuse));
         }
         let digest = crypto::sha256(credentials.password.as_bytes());
         let own = |host: &HostName| state.host(host).is_some_and(|host| host.credentials.update == digest);
         host.filter(own).ok_or_else(|| {
             failures.note(network, now);
             info!(%peer, "an update with an unknown user or a wrong password");
-            (StatusCode::UNAUTHORIZED, vec![Line::BadAuth])
+            (StatusCode::UNAUTHORIZED, Line::BadAuth)
         })
     }
 
     /// A line for each host name, in order.
-    async fn lines(&self, state: &State, host: &HostName, update: &Update, peer: IpAddr) -> Vec<Line> {
-        let strangers: Vec<Option<Line>> = update.hosts.iter().map(|name| dyndns::stranger(state, &self.zones, host, name)).collect();
-        let own = match strangers.iter().any(Option::is_none) {
-            true if update.offline => Line::NotOffline,
-            true => self.commit(host, update.addresses(peer), peer).await,
-            false => Line::NoHost,
+    async fn done(&self, state: &State, host: &HostName, asked: &Asked<'_>) -> Answer {
+        let Asked { dialect, update, peer } = *asked;
+        let stranger = if update.txt.is_some() { dyndns::not_proven } else { dyndns::stranger };
+        let strangers: Vec<Option<Line>> = update.hosts.iter().map(|name| stranger(state, &self.zones, host, name)).collect();
+        // All or nothing there.
+        if let (Dialect::DeSec, Some(line)) = (dialect, strangers.iter().flatten().next()) {
+            return Answer { status: status_of(dialect, line), dialect, lines: vec![line.clone()] };
+        }
+        let own = update.hosts.iter().zip(&strangers).filter(|(_, stranger)| stranger.is_none()).map(|(name, _)| name);
+        let mut said: Vec<Said> = own.map(|name| update.said(Some(name), peer)).collect();
+        if update.hosts.is_empty() {
+            said.push(update.said(None, peer));
+        }
+        said.dedup();
+        let own = match said.as_slice() {
+            [] => Line::NoHost,
+            _ if update.offline => Line::NotOffline,
+            [said] => match &update.txt {
+                Some(values) => self.prove(state, host, values, peer).await,
+                None => self.commit(host, *said, asked).await,
+            },
+            _ => Line::Refused("these names are one host, and it cannot be at two addresses".into()),
         };
-        strangers.into_iter().map(|stranger| stranger.unwrap_or_else(|| own.clone())).collect()
+        let status = status_of(dialect, &own);
+        let lines = match strangers.is_empty() {
+            true => vec![own],
+            false => strangers.into_iter().map(|stranger| stranger.unwrap_or_else(|| own.clone())).collect(),
+        };
+        Answer { status, dialect, lines }
     }
 
-    async fn commit(&self, host: &HostName, (v4, v6): (Option<Ipv4Addr>, Option<Ipv6Addr>), peer: IpAddr) -> Line {
-        let said = |state: &State| state.host(host).map(|host| (host.router, host.updated));
-        let before = said(&self.store.snapshot());
-        match self.store.commit(Change::Update { host: host.clone(), v4, v6, at: Timestamp::now() }).await {
-            Ok(state) => {
-                let published = state.host(host).map(|host| self.published(host, v4, v6)).unwrap_or_default();
-                if said(&state) == before {
-                    return Line::NoChange(published);
+    async fn commit(&self, host: &HostName, said: Said, asked: &Asked<'_>) -> Line {
+        let change = Change::Update { host: host.clone(), said, at: Timestamp::now() };
+        match self.carry(host, change, asked.peer).await {
+            Ok((state, news)) => {
+                if news {
+                    let Said { v4, v6, prefix } = said;
+                    info!(%host, peer = %asked.peer, ?v4, ?v6, ?prefix, "updated");
                 }
-                info!(%host, %peer, ?v4, ?v6, "updated");
-                Line::Good(published)
+                let published = state.host(host).map(|host| self.published(host, said, asked.dialect)).unwrap_or_default();
+                match asked.dialect {
+                    Dialect::Delete => Line::Deleted(types(said)),
+                    _ if news => Line::Good(published),
+                    _ => Line::NoChange(published),
+                }
             }
-            Err(CommitError::Refused(reason)) => {
-                warn!(%host, %peer, %reason, "an update was refused");
-                Line::Refused(reason.to_string())
+            Err(line) => line,
+        }
+    }
+
+    /// Gives the host's TXT record these values, if its password may.
+    async fn prove(&self, state: &State, host: &HostName, values: &[String], peer: IpAddr) -> Line {
+        if !state.host(host).is_some_and(|host| host.settings.address_from == AddressFrom::Update) {
+            // Whoever has such a record gets certificates for the host: more than a hint may do.
+            info!(%host, %peer, "a TXT record was refused: updates are no authority on this host");
+            return Line::Refused("this password only tells where a router is: a TXT record needs a host with address-from=update".into());
+        }
+        let mut lately = self.lately.lock().await;
+        let values = lately.with(host, values, Instant::now());
+        match self.carry(host, Change::Challenge { host: host.clone(), values }, peer).await {
+            Ok((_, true)) => {
+                info!(%host, %peer, "its TXT record changed");
+                Line::Good(Vec::new())
             }
+            Ok((_, false)) => Line::NoChange(Vec::new()),
+            Err(line) => line,
+        }
+    }
+
+    /// Commits `change`, where it is one: the state then, and whether anything is new in it.
+    async fn carry(&self, host: &HostName, change: Change, peer: IpAddr) -> Result<(Arc<State>, bool), Line> {
+        let refused = |reason: &Refused| {
+            warn!(%host, %peer, %reason, "an update was refused");
+            Line::Refused(reason.to_string())
+        };
+        let state = self.store.snapshot();
+        // On a copy, which is a pointer: what changes nothing costs neither a write nor a place in the measure.
+        let judged = State::clone(&state).apply(&change, &self.store.policy());
+        if judged.as_ref().is_ok_and(Vec::is_empty) {
+            return Ok((state, false));
+        }
+        self.measured(host, peer)?;
+        judged.map_err(|reason| refused(&reason))?;
+        match self.store.commit(change).await {
+            Ok(state) => Ok((state, true)),
+            Err(CommitError::Refused(reason)) => Err(refused(&reason)),
             Err(error) => {
                 warn!(%host, %peer, %error, "an update could not be kept");
-                Line::Fault
+                Err(Line::Fault)
             }
         }
     }
 
+    /// Counts what `host` asks for from `peer`, and is no repetition.
+    fn measured(&self, host: &HostName, peer: IpAddr) -> Result<(), Line> {
+        let admitted = self.limits.lock().unwrap_or_else(PoisonError::into_inner).admit(host, network_of(peer), Instant::now());
+        admitted.map_err(|wait| {
+            // Not louder: it is said as often as it is asked. The metrics count it.
+            debug!(%host, %peer, ?wait, "an update was refused: too many changes in a short time");
+            Line::TooOften { wait: wait.as_secs().saturating_add(1) }
+        })
+    }
+
     /// What is published in each family that was reported: the gateway's A, and the home address, or the hint under the router's name.
-    fn published(&self, host: &Host, v4: Option<Ipv4Addr>, v6: Option<Ipv6Addr>) -> Vec<IpAddr> {
-        let ours = self.ipv4.first().copied().map(IpAddr::V4);
+    /// deSEC's clients look for what they said.
+    fn published(&self, host: &Host, said: Said, dialect: Dialect) -> Vec<IpAddr> {
+        let of6 = said.v6 != Word::Keep || said.prefix.is_some();
+        let ours = self.ipv4.first().copied().map(IpAddr::V4).filter(|_| said.v4 != Word::Keep || !of6);
+        let ours = said.v4.set().map(IpAddr::V4).filter(|_| dialect == Dialect::DeSec).or(ours);
         let theirs = match host.settings.address_from {
             AddressFrom::Update => host.home(),
             AddressFrom::Link | AddressFrom::Static => host.router.and_then(|router| router.v6),
         };
-        let ours = ours.filter(|_| v4.is_some() || v6.is_none());
-        ours.into_iter().chain(theirs.filter(|_| v6.is_some()).map(IpAddr::V6)).collect()
+        ours.into_iter().chain(theirs.filter(|_| of6).map(IpAddr::V6)).collect()
     }
 }
 
-/// The header that says what to do about `status`.
-fn remedy(status: StatusCode) -> Option<(HeaderName, &'static str)> {
-    match status {
-        StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Basic realm=\"fourward\", charset=\"UTF-8\"")),
-        StatusCode::METHOD_NOT_ALLOWED => Some((ALLOW, "GET")),
-        StatusCode::TOO_MANY_REQUESTS => Some((RETRY_AFTER, "60")),
-        _ => None,
+/// Path and query of `request`, and what its form says after them; `None` if that is too long or does not come.
+async fn whole<B>(request: Request<B>) -> Option<String>
+where
+    B: Body,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut target = request.uri().path_and_query().map_or("", |target| target.as_str()).to_owned();
+    if request.method() != Method::GET {
+        let form = Box::pin(Limited::new(request.into_body(), TARGET_LIMIT)).collect().await.ok()?.to_bytes();
+        target.push(if target.contains('?') { '&' } else { '?' });
+        target.push_str(&String::from_utf8_lossy(&form));
+    }
+    Some(target)
+}
+
+/// The types of the records that are taken away.
+fn types(said: Said) -> Vec<&'static str> {
+    let (v4, v6) = (said.v4 == Word::Clear, said.v6 == Word::Clear);
+    [("A", v4), ("AAAA", v6)].into_iter().filter(|(_, gone)| *gone).map(|(kind, _)| kind).collect()
+}
+
+/// dyndns2 says all by its words; the other dialects' clients look at the status, too.
+fn status_of(dialect: Dialect, line: &Line) -> StatusCode {
+    match (line, dialect) {
+        (Line::TooOften { .. }, _) => StatusCode::TOO_MANY_REQUESTS,
+        (Line::NoHost | Line::NotFqdn, Dialect::DeSec | Dialect::DynV6) => StatusCode::NOT_FOUND,
+        (Line::Refused(_) | Line::NumHost, Dialect::DeSec | Dialect::DynV6) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    }
+}
+
+impl Answer {
+    fn of(status: StatusCode, line: Line) -> Self {
+        Self { status, dialect: Dialect::DynDns, lines: vec![line] }
+    }
+
+    fn response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(Bytes::from(self.dialect.body(&self.lines))));
+        *response.status_mut() = self.status;
+        let wait = self.lines.iter().find_map(|line| match line {
+            Line::TooOften { wait } => Some(*wait),
+            Line::Abuse => Some(BARRED),
+            _ => None,
+        });
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(wait) = wait {
+            headers.insert(RETRY_AFTER, HeaderValue::from(wait));
+        }
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"fourward\", charset=\"UTF-8\""));
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET, POST, PUT"));
+            }
+            _ => {}
+        }
+        response
     }
 }

@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Updates;
+use super::dyndns::Mending;
 use crate::certificate::{Shown, Tokens, is_challenge};
 use crate::crypto;
 use crate::gateway::{Crowd, Limits, OwnConnection, Protocol};
@@ -120,7 +121,7 @@ impl OwnPage {
             let page = Arc::clone(&self);
             async move {
                 Ok::<_, Infallible>(match request.uri().path_and_query() {
-                    Some(target) if dyndns::is_update(target.as_str()) => page.updates.answer(protocol, peer, &request).await,
+                    Some(target) if dyndns::is_update(target.as_str()) => page.updates.answer(protocol, peer, request).await,
                     Some(target) if is_challenge(target.as_str()) => page.prove(target.as_str(), &request),
                     _ => page.answer(&request),
                 })
@@ -130,7 +131,7 @@ impl OwnPage {
         http.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(16 * 1024);
         // In the clear there is nothing but updates and an authority's question: what else comes is for the gateway, on a connection of its own.
         http.keep_alive(protocol == Protocol::Tls);
-        let _ = http.serve_connection(TokioIo::new(stream), service).await;
+        let _ = http.serve_connection(TokioIo::new(Mending::new(stream)), service).await;
     }
 
     /// Goes on where the gateway stopped reading: it has the whole ClientHello.

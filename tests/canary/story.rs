@@ -207,7 +207,7 @@ fn visits(machines: &Machines, password: &str, said: &mut Said) {
             for options in [&["--user", &user][..], &["--header", &bearer], &["--header", &unknown], &["--user", &token]] {
                 said.hear(&format!("an update, {scheme}, {what} password"), &fetch(options, &update));
             }
-            for query in ["password", "token", "key", "hostname", "username"] {
+            for query in ["password", "passwword", "pass", "token", "key", "hostname", "username", "txt", "x&myip"] {
                 let url = format!("{update}&{query}={secret}");
                 said.hear(&format!("an update, {scheme}, {what} password as {query}"), &fetch(&[], &url));
             }

@@ -1,6 +1,7 @@
 //! Updates by dyndns2 against the real binary: what routers and update clients send, from another machine, in network namespaces.
 //!
-//! Debian's own ddclient and inadyn run with the very settings that `host add` prints, and verify TLS. `machines` has the two machines.
+//! Debian's own ddclient and inadyn run with the very settings that `host add` prints, and verify TLS; the requests of all other clients are in
+//! `recorded`, byte by byte. `machines` has the two machines.
 //!
 //! Needs root and Debian's packages bind9-dnsutils, curl, ddclient, inadyn, iproute2, libio-socket-ssl-perl, openssl and util-linux. It
 //! fails, never skips, where they are missing.
@@ -18,5 +19,9 @@ use machines::{clock, netns, outcome};
 
 mod clients;
 mod dialect;
+mod dialects;
+mod often;
+mod raw;
+mod recorded;
 mod rig;
 mod strangers;

@@ -1,11 +1,11 @@
 //! A server with the host `cloud`, and requests to it from the machine at home.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::machines::{DUAL, Machines, Role, VPS4};
-use crate::outcome::{end_of, text};
+use crate::machines::{DUAL, Machines, Role, VPS4, VPS6, ZONE};
+use crate::outcome::{end_of, run, text};
 
 /// The server's own name.
 pub(crate) const OWN: &str = "gw.dyn.example.org";
@@ -18,6 +18,8 @@ pub(crate) struct Rig {
     pub(crate) password: String,
     /// For people.
     pub(crate) printed: String,
+    /// The server's own name.
+    own: &'static str,
     /// What clients trust.
     pub(crate) ca: PathBuf,
     pub(crate) machines: Machines,
@@ -41,25 +43,45 @@ impl Rig {
     pub(crate) fn with(settings: &[&str], plain: bool) -> Self {
         let machines = Machines::new();
         let file = machines.init();
-        let written = fs::read_to_string(&file).expect("config");
+        Self::of(machines, &file, OWN, settings, plain)
+    }
+
+    /// A server that goes by `own`, a name that a client has built in, and is found there by the home's machine at `address`.
+    pub(crate) fn called(own: &'static str, address: &str, settings: &[&str]) -> Self {
+        let machines = Machines::new();
+        let file = machines.path("vps.toml");
+        let (config, state) = (text(&file), text(&machines.path("vps-state")));
+        let arguments =
+            ["init", "--zone", ZONE, "--name", own, "--ipv4", VPS4, "--ipv6", VPS6, "--no-acme", "--config", &config, "--state", &state];
+        run(&arguments).succeeds();
+        let rig = Self::of(machines, &file, own, settings, false);
+        let hosts = format!("/etc/netns/{}/hosts", rig.machines.home.name());
+        let known = fs::read_to_string(&hosts).expect("hosts");
+        fs::write(&hosts, format!("{known}{address} {own}\n")).expect("hosts");
+        rig
+    }
+
+    fn of(machines: Machines, file: &Path, own: &'static str, settings: &[&str], plain: bool) -> Self {
+        let written = fs::read_to_string(file).expect("config");
         assert!(written.contains("\n# http-updates = false"), "{written}");
         if plain {
-            fs::write(&file, written.replace("# http-updates = false", "http-updates = true")).expect("config");
+            fs::write(file, written.replace("# http-updates = false", "http-updates = true")).expect("config");
         }
-        let server = machines.server_that_tells_all(&file);
+        let server = machines.server_that_tells_all(file);
         let printed = server.tell(&[&["host", "add", "cloud"], settings].concat()).succeeds().out;
         let after = printed.split("Password     ").nth(1).expect("a password");
         let password = after.lines().next().expect("a line").trim().to_owned();
         machines.home.set_resolver(VPS4);
         let ca = machines.path("gw.pem");
-        Self { server, password, printed, ca, machines }.trusting()
+        Self { server, password, printed, own, ca, machines }.trusting()
     }
 
     /// Fetches the certificate as it was printed.
     fn trusting(self) -> Self {
         let line = self.printed.lines().find(|line| line.contains("openssl s_client")).expect("the command that fetches it");
-        let line = line.replace(&format!(">{OWN}.pem"), &format!(">{}", text(&self.ca)));
-        let fetched = self.machines.vps.command("sh").args(["-c", &line.replace(&format!("{OWN}:443"), &format!("{VPS4}:443"))]).output();
+        let own = self.own;
+        let line = line.replace(&format!(">{own}.pem"), &format!(">{}", text(&self.ca)));
+        let fetched = self.machines.vps.command("sh").args(["-c", &line.replace(&format!("{own}:443"), &format!("{VPS4}:443"))]).output();
         let fetched = fetched.expect("openssl");
         assert!(fetched.status.success(), "{fetched:?}");
         self

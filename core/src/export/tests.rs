@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::change::{Change, Refused};
+use crate::change::{Change, Refused, Said};
 use crate::policy::{AddressPolicy, Policy};
 
 fn zone() -> DnsName {
@@ -53,7 +53,7 @@ fn full() -> State {
     apply(Change::Move { host: host("cloud"), address: v6("2001:db8:1::11"), at: at(2_001) });
     apply(Change::Move { host: host("cloud"), address: v6("2001:db8:2::11"), at: at(2_002) });
     let v4 = "192.0.2.77".parse().ok();
-    apply(Change::Update { host: host("cam"), v4, v6: Some(v6("2001:db8:7::1")), at: at(2_003) });
+    apply(Change::Update { host: host("cam"), said: Said::addresses(v4, Some(v6("2001:db8:7::1"))), at: at(2_003) });
     apply(Change::Remove { host: host("old"), at: at(2_004) });
     state
 }

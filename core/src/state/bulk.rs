@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{State, check_reported};
-use crate::change::{Entry, Key, Refused, Zone};
+use super::State;
+use super::update::check_reported;
+use crate::change::{Entry, Key, Refused, Said, Zone};
 use crate::host::{Edit, Host};
 use crate::name::HostName;
 use crate::policy::Policy;
@@ -98,7 +99,7 @@ impl State {
             policy.addresses.check(address)?;
         }
         if let Some(router) = host.router {
-            check_reported(router, policy)?;
+            check_reported(Said::addresses(router.v4, router.v6), policy)?;
         }
         let new = self.edited(name, &host, edits, policy)?;
         self.forget(name);

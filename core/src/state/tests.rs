@@ -1,6 +1,7 @@
 //! What `apply` does, refuses and leaves alone.
 
 use super::*;
+use crate::change::{Said, Word};
 use crate::host::{Digest, JoinSecret};
 use crate::policy::Forbidden;
 
@@ -222,7 +223,7 @@ fn records_restore_the_state() {
 
 fn update(v4: Option<&str>, v6: Option<&str>, second: i64) -> Change {
     let (v4, v6) = (v4.map(|text| text.parse().expect("v4")), v6.map(|text| text.parse().expect("v6")));
-    Change::Update { host: host("cloud"), v4, v6, at: at(second) }
+    Change::Update { host: host("cloud"), said: Said::addresses(v4, v6), at: at(second) }
 }
 
 fn by_update() -> State {
@@ -278,8 +279,54 @@ fn an_update_that_could_not_be_dialled_changes_nothing() {
     {
         assert!(matches!(refused(&with_cloud(), &update(v4, v6, 5)), Refused::NoAddress(_)), "{v4:?} {v6:?}");
     }
-    let nobody = Change::Update { host: host("nobody"), v4: None, v6: None, at: at(5) };
+    let nobody = Change::Update { host: host("nobody"), said: Said::default(), at: at(5) };
     assert_eq!(refused(&state, &nobody), Refused::UnknownHost(host("nobody")));
+}
+
+#[test]
+fn a_prefix_moves_the_home_and_keeps_what_it_does_not_say() {
+    let prefix = |text: &str| Said { prefix: Some(text.parse().expect("prefix")), ..Said::default() };
+    let told = |said| Change::Update { host: host("cloud"), said, at: at(20) };
+    let mut state = by_update();
+    let home = |state: &State| state.host(&host("cloud")).expect("host").home().map(|home| home.to_string());
+    assert!(matches!(refused(&state, &told(prefix("2001:db8:2::/64"))), Refused::PrefixAlone { .. }), "half an address is none");
+    state.apply(&update(None, Some("2001:db8:1:22::11"), 5), &policy()).expect("updated");
+    let table = [
+        ("2001:db8:2:33::/64", "2001:db8:2:33::11"),
+        ("2001:db8:3:4400::/56", "2001:db8:3:4433::11"),
+        ("2001:db8:5::/48", "2001:db8:5:4433::11"),
+        ("2001:db8:6:4430::/60", "2001:db8:6:4433::11"),
+        ("2001:db8:7:4420::/59", "2001:db8:7:4433::11"),
+        ("2001:db8::/29", "2001:db8:7:4433::11"),
+    ];
+    for (said, now) in table {
+        let serial_before = serial(&state);
+        state.apply(&told(prefix(said)), &policy()).expect(said);
+        assert_eq!(home(&state).as_deref(), Some(now), "{said}");
+        assert!(serial(&state) - serial_before <= 1, "one version of the zone");
+        assert_eq!(state.apply(&told(prefix(said)), &policy()), Ok(vec![]), "{said} again");
+    }
+    for forbidden in ["fd00::/64", "2001:db8:a::/64", "2002:c000:20b::/64"] {
+        assert!(matches!(refused(&state, &told(prefix(forbidden))), Refused::Address(_)), "{forbidden}");
+    }
+    // A router's own address is in the provider's network, not in the home's.
+    let v6 = |text: &str| Word::Set(text.parse().expect("v6"));
+    state.apply(&told(Said { v6: v6("2001:db8:ffff::1"), ..prefix("2001:db8:8::/64") }), &policy()).expect("both");
+    let known = state.host(&host("cloud")).expect("host");
+    assert_eq!((home(&state).as_deref(), known.router.expect("said").v6), (Some("2001:db8:8::11"), "2001:db8:ffff::1".parse().ok()));
+    state.apply(&told(Said { v6: v6("2001:db8:9::77"), ..prefix("2001:db8:9::/64") }), &policy()).expect("both");
+    assert_eq!(home(&state).as_deref(), Some("2001:db8:9::77"), "its own address");
+    state.apply(&told(Said { v6: v6("2001:db8:ffff::1"), ..prefix("2001:db8:9::78/64") }), &policy()).expect("both");
+    assert_eq!(home(&state).as_deref(), Some("2001:db8:9::78"), "the prefix, and what its owner wrote after it");
+    state.apply(&told(Said { v6: v6("2001:db8:9::77"), ..prefix("2001:db8:9::/64") }), &policy()).expect("both");
+    // It is taken away by word alone, and comes back with a prefix.
+    state.apply(&told(Said { v6: Word::Clear, v4: Word::Clear, prefix: None }), &policy()).expect("taken away");
+    let router = state.host(&host("cloud")).expect("host").router.expect("said");
+    assert_eq!((home(&state), router.v4, router.v6), (None, None, None));
+    state.apply(&told(prefix("2001:db8:1::/64")), &policy()).expect("back");
+    assert_eq!(home(&state).as_deref(), Some("2001:db8:1::77"));
+    let mut state = with_cloud();
+    assert_eq!(state.apply(&told(prefix("2001:db8:1::/64")), &policy()), Ok(vec![]), "no hint, and no address");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 
 use super::*;
-use crate::change::Change;
+use crate::change::{Change, Said};
 use crate::host::{Digest, JoinSecret};
 use crate::name::HostName;
 use crate::policy::Policy;
@@ -160,7 +160,8 @@ fn whatever_shows_in_the_zone_is_in_its_digest() {
 
 #[test]
 fn a_routers_name_has_what_it_reported_and_is_not_there_before() {
-    let report = |v4: Option<Ipv4Addr>, v6| Change::Update { host: host("cloud"), v4, v6, at: Timestamp::UNIX_EPOCH };
+    let report =
+        |v4: Option<Ipv4Addr>, v6| Change::Update { host: host("cloud"), said: Said::addresses(v4, v6), at: Timestamp::UNIX_EPOCH };
     let v4 = Ipv4Addr::new(100, 64, 0, 7);
     let known = state(&[add("cloud")]);
     assert_eq!(types(&known, &params(), "cloud-router"), None);

@@ -2,11 +2,12 @@
 
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv6Net;
 use proptest::prelude::*;
 
 use super::*;
 use crate::change::Entry;
-use crate::host::{ALIAS_LIMIT, Via};
+use crate::host::{ALIAS_LIMIT, Reported, Updated, Via};
 
 const ZONES: [&str; 3] = ["dyn.example.org", "home.test", "example.org"];
 
@@ -98,6 +99,10 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     prop_oneof![4 => host, 1 => (host_name(), time()).prop_map(|(name, removed)| Entry::Tombstone { name, removed })]
 }
 
+fn word<A: Clone + std::fmt::Debug>(address: impl Strategy<Value = A>) -> impl Strategy<Value = Word<A>> {
+    prop_oneof![1 => Just(Word::Keep), 3 => address.prop_map(Word::Set), 1 => Just(Word::Clear)]
+}
+
 /// How often each kind of change is tried. A kind that is not in the table does not compile.
 macro_rules! kinds_of_change {
     ($($kind:pat, $weight:literal => $strategy:expr;)*) => {
@@ -126,8 +131,11 @@ kinds_of_change! {
         .prop_map(|(host, secret, key, at)| Change::Register { host, secret, key, at });
     Change::Move { .. }, 4 => (host_name(), address(), time()).prop_map(|(host, address, at)| Change::Move { host, address, at });
     Change::Withdraw { .. }, 2 => (host_name(), address()).prop_map(|(host, address)| Change::Withdraw { host, address });
-    Change::Update { .. }, 6 => (host_name(), prop::option::of(address4()), prop::option::of(address()), time())
-        .prop_map(|(host, v4, v6, at)| Change::Update { host, v4, v6, at });
+    Change::Update { .. }, 6 => (host_name(), word(address4()), word(address()), prop::option::of((address(), 16_u8..=64)), time())
+        .prop_map(|(host, v4, v6, prefix, at)| {
+            let prefix = prefix.and_then(|(address, length)| Ipv6Net::new(address, length).ok());
+            Change::Update { host, said: Said { v4, v6, prefix }, at }
+        });
     Change::Challenge { .. }, 2 => (host_name(), challenge()).prop_map(|(host, values)| Change::Challenge { host, values });
     Change::OwnChallenge { .. }, 2 => (own_name(), challenge()).prop_map(|(name, values)| Change::OwnChallenge { name, values });
     Change::Account { .. }, 1 => ("[ab]", 0_u8..3)
@@ -161,7 +169,14 @@ fn keys(state: &State) -> Vec<Key> {
 type Indexes = (Vec<(DnsName, HostName)>, Vec<(Digest, HostName)>, Vec<(HostName, HostName)>);
 
 /// What the world sees of a host.
-type Seen = (HostName, Option<Ipv6Addr>, (Option<Ipv4Addr>, Option<Ipv6Addr>), Option<u32>, BTreeSet<String>, Via, bool, [Vec<String>; 3]);
+type Seen = (
+    HostName,
+    Option<Ipv6Addr>,
+    (Option<u32>, Via, bool),
+    BTreeSet<String>,
+    Option<(Option<Ipv4Addr>, Option<Ipv6Addr>)>,
+    [Vec<String>; 3],
+);
 
 /// Both indexes, as they follow from the hosts.
 fn derived(state: &State) -> Indexes {
@@ -188,9 +203,9 @@ fn seen(state: &State, zone: &DnsName) -> (Vec<Seen>, Vec<(DnsName, BTreeSet<Str
     let hosts = state.hosts().filter(|(name, _)| name.zone() == zone);
     let hosts = hosts.map(|(name, host)| {
         let Settings { ttl, via, wildcard, .. } = host.settings;
-        let router = host.router.map(|router| (router.v4, router.v6)).unwrap_or_default();
+        let router = host.router.map(|router| (router.v4, router.v6)).filter(|said| *said != (None, None));
         let texts = |key: &str| host.settings.edits().iter().filter(|edit| edit.key() == key).map(ToString::to_string).collect();
-        (name.clone(), state.home(name), router, ttl, host.challenge.clone(), via, wildcard, ["record", "caa", "alpn"].map(texts))
+        (name.clone(), state.home(name), (ttl, via, wildcard), host.challenge.clone(), router, ["record", "caa", "alpn"].map(texts))
     });
     let own = state.challenges.iter().filter(|(name, _)| name.within(zone).is_some());
     (hosts.collect(), own.map(|(name, values)| (name.clone(), BTreeSet::clone(values))).collect())
