@@ -12,6 +12,7 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod control;
+mod crowd;
 pub mod crypto;
 pub mod demo;
 pub mod dns;

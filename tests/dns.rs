@@ -411,14 +411,40 @@ async fn garbage_harms_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_client_cannot_hold_all_connections_nor_stop_udp() {
     let server = Server::on_loopback();
-    let held: Vec<TcpStream> = (0..200).map(|_| server.tcp()).collect();
-    let mut over = server.tcp();
-    assert!(is_closed(&mut over), "turned away at once");
+    let mut held: Vec<TcpStream> = (0..200).map(|_| server.tcp()).collect();
+    assert!(is_closed(&mut held[0]), "the oldest gave way");
+    let last = held.last_mut().expect("many");
+    last.write_all(&framed(&question(2))).expect("sent");
+    assert_eq!(read_framed(last)[..2], [0, 2], "a newcomer has its chance");
     assert_eq!(server.short("cloud.dyn.example.org AAAA"), [HOME]);
     let mut elsewhere = socket_from(Ipv4Addr::new(127, 0, 0, 9), server.addresses[0]);
     elsewhere.write_all(&framed(&question(3))).expect("sent");
     assert_eq!(read_framed(&mut elsewhere)[..2], [0, 3], "others are served");
     drop(held);
+}
+
+/// However busy they keep their connections: eight networks could else have all of them, for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_networks_cannot_keep_all_connections_from_the_others() {
+    let server = Server::on_loopback();
+    let from = |network: u8| socket_from(Ipv4Addr::new(127, 0, 1, network), server.addresses[0]);
+    let ask = |stream: &mut TcpStream, id: u16| stream.write_all(&framed(&question(id))).map(|()| is_served(stream, id));
+    let mut held: Vec<TcpStream> = (0..512_u16).map(|at| from((at % 8) as u8)).collect();
+    held.iter_mut().enumerate().for_each(|(at, stream)| assert!(ask(stream, at as u16).is_ok_and(|served| served)));
+    for newcomer in 100..120 {
+        assert!(ask(&mut from(newcomer), 1).is_ok_and(|served| served), "newcomer {newcomer}");
+    }
+    let left = held.iter_mut().filter_map(|stream| ask(stream, 9).ok()).filter(|served| *served).count();
+    assert!((480..512).contains(&left), "{left} of 512 are left");
+}
+
+/// Whether the answer to `id` comes.
+fn is_served(stream: &mut TcpStream, id: u16) -> bool {
+    let mut answer = [0; 4];
+    stream.read_exact(&mut answer).is_ok() && answer[2..] == id.to_be_bytes() && {
+        let mut rest = vec![0; usize::from(u16::from_be_bytes([answer[0], answer[1]])) - 2];
+        stream.read_exact(&mut rest).is_ok()
+    }
 }
 
 fn socket_from(from: Ipv4Addr, to: SocketAddr) -> TcpStream {

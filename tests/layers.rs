@@ -15,6 +15,7 @@ const ROOT: &[(&[&str], bool)] = &[
         &[
             "accounts",
             "certificate",
+            "crowd",
             "crypto",
             "listener",
             "netlink",

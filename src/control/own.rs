@@ -31,8 +31,9 @@ use tracing::debug;
 use super::Updates;
 use super::dyndns::Mending;
 use crate::certificate::{Shown, Tokens, is_challenge};
+use crate::crowd::{Crowd, Limits};
 use crate::crypto;
-use crate::gateway::{Crowd, Limits, OwnConnection, Protocol};
+use crate::gateway::{OwnConnection, Protocol};
 
 /// Visitors at once, of HTTPS and of plain HTTP each: an authority that asks in the clear must get through whoever holds connections of the other.
 /// Of one network there may be a quarter of them.

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::config::{Dns, Public};
+use crate::crowd::Crowd;
 use crate::listener::{self, BindError};
 use cookies::Jar;
 use counters::Counter;
@@ -131,7 +132,7 @@ pub async fn run(
     let udp = counted.map(|(socket, counter)| udp::Socket::new(socket, counter)).collect::<io::Result<Vec<_>>>()?;
     let mut threads = udp::Threads::start(by_thread(udp), &source, settings.rate_limit)?;
     let mut tasks = JoinSet::new();
-    let guests = tcp::Guests::default();
+    let guests = Crowd::new(tcp::GUESTS);
     for (listener, counter) in sockets.tcp.into_iter().zip(sockets.counters.of(Transport::Tcp)) {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         tasks.spawn(tcp::serve(listener, source.clone(), counter, guests.clone(), cancel.clone()));

@@ -3,22 +3,23 @@
 //! A client may send the next question before it has the answer to the last; answers come in the order of the questions. A
 //! stranger can hold a connection only for as long as the limits here say, and only so many of them.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fourward_core::answer::{Asker, TCP_LIMIT};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace};
 
 use super::counters::Counter;
 use super::{Source, now};
-use crate::listener::{accept, network_of};
+use crate::crowd::{Crowd, Limits};
+use crate::listener::accept;
 
 /// Nothing asked for so long: the client is done (RFC 7766 §6.2.3 has a few seconds).
 const IDLE: Duration = Duration::from_secs(10);
@@ -30,66 +31,45 @@ const MESSAGE: Duration = Duration::from_secs(5);
 const QUESTION_LIMIT: usize = 4096;
 
 /// All connections: half of the 1,024 descriptors that a process has where nobody raised the limit.
-const GUESTS: usize = 512;
+const ALL: usize = 512;
 
 /// The connections of one client; a resolver uses a handful, and nobody can take all of them.
-const GUESTS_PER_NETWORK: usize = 64;
+const OF_ONE: usize = 64;
 
-/// Who is connected, on all listeners together.
-#[derive(Clone, Default)]
-pub(super) struct Guests(Arc<Mutex<HashMap<IpAddr, usize>>>);
+/// Who may be connected, on all listeners together. All are alike, however long they have been there: whoever asks once in a while could else hold
+/// a place for ever, and many of them all places.
+pub(super) const GUESTS: Limits = Limits { undecided: ALL, of_one: 4 * OF_ONE };
 
-/// A place among the guests, until it is dropped.
-struct Place {
-    guests: Guests,
-    network: IpAddr,
-}
-
-/// Accepts for ever. Who comes when all places are taken is turned away: those who are inside end by themselves soon.
-pub(super) async fn serve(listener: TcpListener, source: Source, counter: Arc<Counter>, guests: Guests, cancel: CancellationToken) {
+/// Accepts until `cancel`, and comes back when all connections have ended. Who comes when all places are taken has that of the oldest of the greediest
+/// network.
+pub(super) async fn serve(listener: TcpListener, source: Source, counter: Arc<Counter>, guests: Crowd, cancel: CancellationToken) {
+    let mut conversations = JoinSet::new();
     loop {
-        let (stream, client) = accept(&listener).await;
+        let (stream, client) = tokio::select! {
+            () = cancel.cancelled() => break,
+            accepted = accept(&listener) => accepted,
+            Some(_) = conversations.join_next() => continue,
+        };
         // Else the second answer of a pipeline waits for the client's acknowledgement of the first.
         let _ = stream.set_nodelay(true);
-        let Some(place) = guests.enter(client) else {
+        let Some((place, guest)) = guests.admit(client.ip()) else {
             counter.turned_away();
             debug!(%client, "turned away: too many connections");
             continue;
         };
-        let (source, counter, cancel) = (source.clone(), Arc::clone(&counter), cancel.clone());
-        tokio::spawn(async move {
-            let _place = place;
+        let (source, counter, bell) = (source.clone(), Arc::clone(&counter), guest.bell());
+        conversations.spawn(async move {
+            let _inside = (place, guest);
             tokio::select! {
-                () = cancel.cancelled() => {}
+                () = bell.rung() => {
+                    counter.turned_away();
+                    debug!(%client, "gave way to another");
+                }
                 ended = converse(stream, client.ip(), &source, &counter) => trace!(%client, ?ended, "connection ended"),
             }
         });
     }
-}
-
-impl Guests {
-    fn enter(&self, client: SocketAddr) -> Option<Place> {
-        let network = network_of(client.ip());
-        let mut guests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = guests.get(&network).copied().unwrap_or(0);
-        if here >= GUESTS_PER_NETWORK || guests.values().sum::<usize>() >= GUESTS {
-            return None;
-        }
-        guests.insert(network, here + 1);
-        Some(Place { guests: self.clone(), network })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut guests = self.guests.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = guests.get(&self.network).map_or(0, |here| here.saturating_sub(1));
-        if left == 0 {
-            guests.remove(&self.network);
-        } else {
-            guests.insert(self.network, left);
-        }
-    }
+    conversations.shutdown().await;
 }
 
 /// Answers until the client ends, says nothing for too long, or sends what is no question.
@@ -139,32 +119,6 @@ mod tests {
 
     use super::super::Counter;
     use super::*;
-
-    fn client(text: &str) -> SocketAddr {
-        SocketAddr::new(text.parse().expect("an address"), 4711)
-    }
-
-    #[test]
-    fn one_network_cannot_take_all_places() {
-        let guests = Guests::default();
-        let inside: Vec<_> =
-            (0..GUESTS_PER_NETWORK).map(|at| guests.enter(client(&format!("2001:db8::{at:x}"))).expect("a place")).collect();
-        assert!(guests.enter(client("2001:db8::ffff")).is_none(), "the same network");
-        assert!(guests.enter(client("2001:db8:1::1")).is_some(), "another one");
-        drop(inside);
-        assert!(guests.enter(client("2001:db8::ffff")).is_some());
-        assert!(guests.0.lock().expect("no panic").is_empty(), "who is gone is forgotten");
-    }
-
-    #[test]
-    fn there_is_an_end_to_the_places() {
-        let guests = Guests::default();
-        let inside: Vec<_> =
-            (0..GUESTS).map(|at| guests.enter(client(&format!("192.0.{}.{}", at / 256, at % 256))).expect("a place")).collect();
-        assert!(guests.enter(client("198.51.100.1")).is_none());
-        drop(inside);
-        assert!(guests.enter(client("198.51.100.1")).is_some());
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_message_that_never_ends_is_cut() {

@@ -14,8 +14,8 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::crowd::{Bell, Crowd, Limits, Place, Undecided};
 use super::{Reason, Shared};
+use crate::crowd::{Bell, Crowd, Limits, Place, Undecided};
 
 /// So much of what a client says first stays in the kernel until it is understood: half a hello costs this process nothing. A socket
 /// need not hold the 64 KiB that a hello may have, so what is longer is read.

@@ -5,7 +5,6 @@
 //! TLS: bytes are passed on as they are.
 
 mod aliases;
-mod crowd;
 mod descriptors;
 mod dial;
 mod dials;
@@ -33,11 +32,12 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::{info, warn};
 
 use crate::config;
+use crate::crowd::{Crowd, Limits, Place};
 use crate::leases::Leases;
 use crate::listener::{self, BindError};
 use crate::resolver::Resolvers;
 use crate::store::Store;
-pub(crate) use crowd::{Crowd, Limits};
+
 pub use dials::Dials;
 pub use traffic::{Counts, Reason, Traffic};
 
@@ -76,7 +76,7 @@ pub struct OwnConnection {
 #[derive(Debug)]
 pub struct Held {
     _permit: OwnedSemaphorePermit,
-    _place: crowd::Place,
+    _place: Place,
     _open: traffic::Open,
 }
 
@@ -105,9 +105,9 @@ struct Shared {
     relays: Arc<relays::Relays>,
     pipes: pipes::Pool,
     aliases: aliases::Aliases,
-    crowd: crowd::Crowd,
+    crowd: Crowd,
     /// Those whose beginning is longer than the kernel holds.
-    long: crowd::Crowd,
+    long: Crowd,
 }
 
 /// Takes the sockets, all of them or none.
@@ -151,9 +151,9 @@ impl Gateway {
         let budget = descriptors::budget(config.connections);
         // Where there is room for fewer than configured, still nobody has all of it.
         let fits = |limit: usize| if budget.connections < config.connections { limit.min(budget.connections / 2).max(1) } else { limit };
-        let limits = crowd::Limits { undecided: fits(config.half_open), of_one: fits(config.per_network) };
+        let limits = Limits { undecided: fits(config.half_open), of_one: fits(config.per_network) };
         let config = config::Gateway { connections: budget.connections, ..config };
-        let (pipes, crowd) = (pipes::Pool::new(budget.pipes), crowd::Crowd::new(limits));
+        let (pipes, crowd) = (pipes::Pool::new(budget.pipes), Crowd::new(limits));
         let aliases = aliases::Aliases::new(resolvers, store.clone());
         Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), pipes, aliases, crowd, long: first::room() })
     }

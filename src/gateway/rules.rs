@@ -11,11 +11,11 @@ use fourward_core::link::Service;
 use fourward_core::name::{DnsName, HostName};
 use tracing::{debug, warn};
 
-use super::crowd::Undecided;
 use super::dial::{DialError, Dialer, Home};
 use super::refuse::{self, Alert};
 use super::relays::Seat;
 use super::{Protocol, Reason, Shared};
+use crate::crowd::Undecided;
 
 /// Where certificate authorities look (RFC 8555 §8.3): the home's business, also where all else is redirected.
 const ACME_CHALLENGE: &str = "/.well-known/acme-challenge/";

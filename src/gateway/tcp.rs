@@ -17,7 +17,6 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::crowd::{Bell, Undecided};
 use super::dial::Home;
 use super::first::{First, PEEKED, first};
 use super::refuse::{self, Alert};
@@ -25,6 +24,7 @@ use super::relays::{Place, Seat};
 use super::splice::Relay;
 use super::{Held, OwnConnection, Protocol, Reason, Shared};
 use crate::certificate::is_challenge;
+use crate::crowd::{Bell, Undecided};
 
 /// A connection, and what it counts for.
 pub(super) struct Visitor {

@@ -97,7 +97,7 @@ impl Crowd {
     }
 
     /// Whether the network of `client` has as many as it may.
-    pub(super) fn is_full(&self, client: IpAddr) -> bool {
+    pub(crate) fn is_full(&self, client: IpAddr) -> bool {
         self.lock().is_full(network_of(client), self.limits)
     }
 
@@ -107,7 +107,7 @@ impl Crowd {
     }
 
     /// The same for a connection that has a bell already, from another crowd.
-    pub(super) fn admit_with(&self, client: IpAddr, bell: Arc<Bell>) -> Option<(Place, Undecided)> {
+    pub(crate) fn admit_with(&self, client: IpAddr, bell: Arc<Bell>) -> Option<(Place, Undecided)> {
         let network = network_of(client);
         let mut inside = self.lock();
         if inside.is_full(network, self.limits) {
@@ -209,7 +209,7 @@ impl Bell {
     }
 
     /// Says that it is counted what becomes of the connection; whether it was not before.
-    pub(super) fn count(&self) -> bool {
+    pub(crate) fn count(&self) -> bool {
         !self.counted.swap(true, Ordering::Relaxed)
     }
 }
