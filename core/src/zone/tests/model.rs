@@ -21,7 +21,8 @@ struct Wish {
 }
 
 fn wish(label: &'static str) -> impl Strategy<Value = Wish> {
-    let owners = if label == "@" { vec!["@", "_t", "x._t", "y.x._t", "_d"] } else { vec!["@", "x", "y.x", "_t", "x._t", "a", "b.a", "gw"] };
+    let owners =
+        if label == "@" { vec!["@", "_t", "x._t", "y.x._t", "_d"] } else { vec!["@", "x", "y.x", "_t", "x._t", "a", "b.a", "gw", "zx"] };
     let record = (prop::sample::select(owners), prop::sample::select(vec!["TXT t", "MX 1 @", "SRV 0 0 1 @"]));
     let records = prop::collection::vec(record, 0..4);
     any::<[bool; 4]>()
