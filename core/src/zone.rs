@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::change::Serial;
-use crate::host::{Alpn, Caa, Host, HostRecord, RecordData, Reported, Via};
+use crate::host::{Alpn, Caa, Host, HostRecord, RecordData, RecordKind, Reported, Via};
 use crate::name::{APEX, DnsName, Form, HostName, form_of};
 use crate::state::State;
 use crate::wire::Type;
@@ -70,6 +70,13 @@ struct Owned<'a> {
     owner: Option<&'a DnsName>,
 }
 
+impl<'a> Owned<'a> {
+    fn of(self, kind: RecordKind) -> Records<'a> {
+        let Self { host, list, owner } = self;
+        Records { host, list, owner, kind }
+    }
+}
+
 /// Those of one type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Records<'a> {
@@ -77,7 +84,7 @@ pub struct Records<'a> {
     pub host: &'a HostName,
     list: &'a BTreeSet<HostRecord>,
     owner: Option<&'a DnsName>,
-    kind: Type,
+    kind: RecordKind,
 }
 
 impl<'a> Records<'a> {
@@ -335,10 +342,9 @@ impl Node<'_> {
             Type::A => Data::A(self.router.map_or(self.ipv4, |router| router.v4.as_slice())),
             Type::AAAA => Data::Aaaa(self.aaaa()),
             Type::TXT if self.challenge.is_some() => Data::Txt(self.challenge?),
-            Type::TXT | Type::SRV | Type::MX => {
-                let Owned { host, list, owner } = self.records?;
-                Data::Records(Records { host, list, owner, kind })
-            }
+            Type::TXT => Data::Records(self.records?.of(RecordKind::Txt)),
+            Type::SRV => Data::Records(self.records?.of(RecordKind::Srv)),
+            Type::MX => Data::Records(self.records?.of(RecordKind::Mx)),
             Type::CAA => Data::Caa(self.caa?),
             Type::HTTPS => Data::Https(self.alpn?),
             _ => return None,
@@ -363,8 +369,9 @@ impl Data<'_> {
             Self::Ns(_) => Type::NS,
             Self::A(_) => Type::A,
             Self::Aaaa(_) => Type::AAAA,
-            Self::Txt(_) => Type::TXT,
-            Self::Records(records) => records.kind,
+            Self::Txt(_) | Self::Records(Records { kind: RecordKind::Txt, .. }) => Type::TXT,
+            Self::Records(Records { kind: RecordKind::Srv, .. }) => Type::SRV,
+            Self::Records(Records { kind: RecordKind::Mx, .. }) => Type::MX,
             Self::Caa(_) => Type::CAA,
             Self::Https(_) => Type::HTTPS,
         }

@@ -16,6 +16,8 @@ const CLOUD: &[&[u8]] = &[b"cloud", b"dyn", b"example", b"org"];
 const APEX: &[&[u8]] = &[b"dyn", b"example", b"org"];
 const ABSENT: &[&[u8]] = &[b"absent", b"dyn", b"example", b"org"];
 const CHALLENGE: &[&[u8]] = &[b"_acme-challenge", b"cloud", b"dyn", b"example", b"org"];
+const AWAY: &[&[u8]] = &[b"away", b"dyn", b"example", b"org"];
+const SERVICE: &[&[u8]] = &[b"_x", b"_tcp", b"away", b"dyn", b"example", b"org"];
 const AWAY_TWIN: &[&[u8]] = &[b"away-ip6only", b"dyn", b"example", b"org"];
 const OFF_ZONE: &[&[u8]] = &[b"www", b"example", b"org"];
 
@@ -189,11 +191,14 @@ fn state_with(challenge: BTreeSet<String>) -> State {
     let host = |label: &str| HostName::parse(label, &params().zones).expect("a host");
     let join = JoinSecret { secret: Digest([1; 32]), expires: Timestamp::UNIX_EPOCH, spent_by: None };
     let add = |label: &str| Change::Add { host: host(label), edits: Vec::new(), join, update: Digest([2; 32]), reuse: false };
+    let mine = ["alpn=h3,h2", "caa=issue ca.org", "record=TXT x", "record+=MX 1 mail", "record+=_x._tcp SRV 0 5 5222 @"];
+    let mine = mine.iter().map(|edit| edit.parse().expect("an edit")).collect();
     let zone = params().zones[0].clone();
     let changes = [
         Change::Serve { zone, apex: Digest([0; 32]), at: Timestamp::UNIX_EPOCH },
         add("cloud"),
         add("away"),
+        Change::Set { host: host("away"), edits: mine },
         Change::Move { host: host("cloud"), address: "2001:db8:1::11".parse().expect("v6"), at: Timestamp::UNIX_EPOCH },
         Change::Challenge { host: host("cloud"), values: challenge },
     ];
@@ -262,6 +267,11 @@ fn every_name_of_the_zone_has_its_answer() {
         ("ANY", asking(CLOUD, Type::ANY), Rcode::NOERROR, 1, true, 2),
         ("SOA", asking(APEX, Type::SOA), Rcode::NOERROR, 1, true, 1),
         ("NS", asking(APEX, Type::NS), Rcode::NOERROR, 1, true, 2),
+        ("HTTPS", asking(AWAY, Type::HTTPS), Rcode::NOERROR, 1, true, 1),
+        ("CAA", asking(AWAY, Type::CAA), Rcode::NOERROR, 1, true, 1),
+        ("MX", asking(AWAY, Type::MX), Rcode::NOERROR, 1, true, 1),
+        ("SRV", asking(SERVICE, Type::SRV), Rcode::NOERROR, 1, true, 1),
+        ("on the way to a record", asking(&SERVICE[1..], Type::SRV), Rcode::NOERROR, 1, true, 0),
     ];
     check(table);
 }
@@ -497,7 +507,7 @@ fn a_changed_state_is_the_next_answer() {
 
 /// Messages that are nearly good: the interesting ones are near the edge.
 fn nearly_good() -> impl Strategy<Value = Vec<u8>> {
-    let names = prop::sample::select(vec![CLOUD, APEX, ABSENT, CHALLENGE, AWAY_TWIN, OFF_ZONE, &[]]);
+    let names = prop::sample::select(vec![CLOUD, APEX, ABSENT, CHALLENGE, AWAY, SERVICE, AWAY_TWIN, OFF_ZONE, &[]]);
     let edits = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
     (names, any::<u16>(), any::<Option<u16>>(), edits, any::<prop::sample::Index>(), any::<bool>()).prop_map(
         |(labels, kind, edns, edits, end, cut)| {

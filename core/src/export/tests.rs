@@ -212,6 +212,29 @@ fn a_tombstone_protects_the_name_and_stays_the_latest() {
     assert!(matches!(state.apply(&add, &policy()), Err(Refused::Tombstone { .. })));
 }
 
+#[test]
+fn followers_are_imported_in_any_order() {
+    let cloud = line(r#""host":"cloud","proven":{"address":"2001:db8:1::11","since":"2026-01-01T00:00:00Z"}"#);
+    let follower = |label: &str, end: &str| line(&format!(r#""host":"{label}","settings":["follows=cloud","suffix={end}"]"#));
+    let mut state = empty();
+    let serial = |state: &State| state.zone(&zone()).expect("served").serial;
+    for (one, homes, touched) in [(follower("box", "::22"), 0, 2), (cloud, 2, 3), (follower("cam", "::33"), 3, 2)] {
+        let before = serial(&state);
+        let change = Change::Import { entries: vec![parse(&one).expect("a line")], replace: false, reuse: false };
+        assert_eq!(state.apply(&change, &policy()).expect("imported").len(), touched, "{one}");
+        assert_eq!(serial(&state), before.next(), "one version");
+        assert_eq!(["box", "cloud", "cam"].into_iter().filter_map(|label| state.home(&host(label))).count(), homes);
+    }
+    assert_eq!(state.home(&host("box")), "2001:db8:1::22".parse().ok());
+    let chain = line(r#""host":"new","settings":["follows=box","suffix=::1"]"#);
+    let refused = import(&mut state, &[chain], false, false).expect_err("a chain").to_string();
+    assert!(refused.contains("follows cloud itself"), "{refused}");
+    let chain =
+        [line(r#""host":"a","settings":["follows=b","suffix=::1"]"#), line(r#""host":"b","settings":["follows=cloud","suffix=::1"]"#)];
+    let refused = import(&mut state, &chain, false, false).expect_err("a chain, the other way round").to_string();
+    assert!(refused.contains("followed by a.dyn.example.org"), "{refused}");
+}
+
 proptest! {
     #[test]
     fn no_line_makes_it_panic(line in "\\PC{0,200}") {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::{APEX, DnsName};
 
 pub use caa::Caa;
-pub use record::{HostRecord, RecordData, Target};
+pub use record::{HostRecord, RecordData, RecordKind, Target};
 pub use suffix::Suffix;
 
 /// Below this, resolvers ask more often than the lease could matter; above, a move is seen late.

@@ -1,3 +1,5 @@
+mod model;
+
 use jiff::Timestamp;
 
 use super::*;

@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 
 use super::token::{Token, quoted, tokens};
 use crate::name::DnsName;
-use crate::wire::Type;
 
 /// The longest string of a TXT record (RFC 1035 §3.3); a longer one is written as several, which is what readers make of them anyway.
 const STRING_LIMIT: usize = 255;
@@ -32,6 +31,17 @@ pub struct HostRecord {
     pub owner: Option<DnsName>,
     /// What it says.
     pub data: RecordData,
+}
+
+/// The types that a host's record may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// Text.
+    Txt,
+    /// Where a service is.
+    Srv,
+    /// Who takes mail.
+    Mx,
 }
 
 /// What a host's record says.
@@ -79,11 +89,11 @@ impl HostRecord {
 
 impl RecordData {
     /// Its type.
-    pub fn kind(&self) -> Type {
+    pub fn kind(&self) -> RecordKind {
         match self {
-            Self::Txt(_) => Type::TXT,
-            Self::Srv { .. } => Type::SRV,
-            Self::Mx { .. } => Type::MX,
+            Self::Txt(_) => RecordKind::Txt,
+            Self::Srv { .. } => RecordKind::Srv,
+            Self::Mx { .. } => RecordKind::Mx,
         }
     }
 
@@ -99,11 +109,11 @@ impl RecordData {
 }
 
 /// The types that may be set, and what to do instead for those that people try.
-fn type_of(word: &str) -> Option<Result<Type, &'static str>> {
+fn type_of(word: &str) -> Option<Result<RecordKind, &'static str>> {
     Some(match word.to_ascii_uppercase().as_str() {
-        "TXT" => Ok(Type::TXT),
-        "SRV" => Ok(Type::SRV),
-        "MX" => Ok(Type::MX),
+        "TXT" => Ok(RecordKind::Txt),
+        "SRV" => Ok(RecordKind::Srv),
+        "MX" => Ok(RecordKind::Mx),
         "A" => Err("the A of a host is the gateway's, which carries IPv4 home; for another machine, add a host"),
         "AAAA" => {
             Err("the AAAA of a host is where it lives: set it by address-from, or add another machine as a host of its own (follows=…)")
@@ -131,7 +141,7 @@ impl FromStr for HostRecord {
         // A name may be called like a type; a text may say one.
         let has_name = match (is_type(rest.first()), is_type(rest.get(1))) {
             (None, _) => true,
-            (Some(kind), second) => kind != Ok(Type::TXT) && second.is_some(),
+            (Some(kind), second) => kind != Ok(RecordKind::Txt) && second.is_some(),
         };
         let owner = match rest {
             [first, after @ ..] if has_name => {
@@ -151,14 +161,14 @@ impl FromStr for HostRecord {
         }
         let kind = is_type(Some(kind)).ok_or_else(expected)??;
         let data = match (kind, data) {
-            (Type::TXT, strings @ [_, ..]) => RecordData::Txt(txt(strings)?),
-            (Type::SRV, [priority, weight, port, name]) => {
+            (RecordKind::Txt, strings @ [_, ..]) => RecordData::Txt(txt(strings)?),
+            (RecordKind::Srv, [priority, weight, port, name]) => {
                 let target = target(name)?;
                 RecordData::Srv { priority: number(priority)?, weight: number(weight)?, port: number(port)?, target }
             }
-            (Type::MX, [preference, name]) => RecordData::Mx { preference: number(preference)?, exchange: target(name)? },
-            (Type::SRV, _) => return Err("expected SRV PRIORITY WEIGHT PORT TARGET, like SRV 0 5 5222 @ (the host itself)".into()),
-            (Type::MX, _) => return Err("expected MX PREFERENCE NAME, like MX 10 mail.example.org.".into()),
+            (RecordKind::Mx, [preference, name]) => RecordData::Mx { preference: number(preference)?, exchange: target(name)? },
+            (RecordKind::Srv, _) => return Err("expected SRV PRIORITY WEIGHT PORT TARGET, like SRV 0 5 5222 @ (the host itself)".into()),
+            (RecordKind::Mx, _) => return Err("expected MX PREFERENCE NAME, like MX 10 mail.example.org.".into()),
             _ => return Err("expected TXT and a text in quotes, like TXT \"v=spf1 -all\"".into()),
         };
         Ok(Self { owner, data })

@@ -147,22 +147,6 @@ fn many_followers_are_named_by_a_few() {
 }
 
 #[test]
-fn an_import_has_its_followers_in_any_order() {
-    let state = following();
-    let lines = crate::export::page(&state, None, 100, 1 << 20).expect("lines").lines;
-    let mut entries: Vec<_> = lines.iter().map(|line| crate::export::parse(line).expect(line)).collect();
-    entries.swap(1, 2);
-    let mut new = started();
-    for (at, entry) in entries.into_iter().enumerate() {
-        let touched = new.apply(&Change::Import { entries: vec![entry], replace: false, reuse: false }, &policy()).expect("imported");
-        // The last one is the leader: in one version all are there.
-        assert_eq!(touched.len(), if at == 2 { 4 } else { 2 }, "{touched:?}");
-        assert_eq!(homes(&new).iter().flatten().count(), if at == 2 { 3 } else { 0 });
-    }
-    assert_eq!(homes(&new), homes(&state));
-}
-
-#[test]
 fn a_record_may_not_stand_everywhere() {
     let state = with_cloud();
     for (label, text, expected) in [
