@@ -2,13 +2,16 @@
 //!
 //! The link answers with it when an agent asks, and control when the owner does. Who examines decides in core what follows.
 
+mod returned;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use fourward_core::facts::{BURST, Dial, HomeFacts, HostFacts, LinkStatus, SERVICES, short};
-use fourward_core::host::{AddressFrom, Host};
+use fourward_core::facts::{BURST, Connect, Dial, HomeFacts, HostFacts, LinkStatus, SERVICES, short};
+use fourward_core::host::Host;
 use fourward_core::link::{Protocol, Service};
 use fourward_core::name::HostName;
+use futures_util::future::join_all;
 
 use crate::leases::{Examined, Leases, Presence};
 use crate::probe;
@@ -24,18 +27,20 @@ const AGENT_PATIENCE: Duration = Duration::from_secs(5);
 pub fn host_facts(store: &Store, leases: &Leases, name: &HostName) -> Option<HostFacts> {
     let state = store.snapshot();
     let host = state.host(name)?;
-    let by_link = host.settings.address_from == AddressFrom::Link;
-    let lease = leases.lease(name).filter(|_| by_link);
-    let home = host.home();
+    // Of a follower, its leader knows where it is.
+    let (voucher, by) = state.voucher_of(name, host);
+    let by_link = by.by_link();
+    let lease = leases.lease(&voucher).filter(|_| by_link);
+    let home = state.home(name);
     Some(HostFacts {
         dual: name.dual(),
         twin: name.twin(),
-        address_from: host.settings.address_from,
+        address_from: Some(by.settings.address_from),
         address: home,
-        since: host.proven.filter(|_| by_link).map(|proven| proven.since),
-        before: host.before.filter(|_| by_link),
-        via: host.settings.via,
-        link: link_status(leases, name, host),
+        since: by.proven.filter(|_| by_link).map(|proven| proven.since),
+        before: by.before.filter(|_| by_link).and_then(|before| state.home_beside(name, before)),
+        via: Some(host.settings.via),
+        link: Some(link_status(leases, &voucher, by)),
         lease: lease.map(|lease| lease.until.saturating_duration_since(Instant::now()).as_secs()),
         forbidden: home.and_then(|home| store.policy().addresses.check(home).err()).map(|why| short(&why.to_string())),
         tls: host.settings.home_port.tls.unwrap_or(443),
@@ -55,21 +60,32 @@ pub fn link_status(leases: &Leases, name: &HostName, host: &Host) -> LinkStatus 
     }
 }
 
-/// Connects to the home that `facts` tell of, as often as makes a burst to its port for TLS and once to that for HTTP, and notes what came of it.
-/// Only to an address that may be dialled, and to what its agent offers (`presence`, if it is linked).
-pub async fn dial(mut facts: HostFacts, presence: Option<&Presence>) -> HostFacts {
+/// Connects to the home that `facts` tell of, as often as makes a burst to its port for TLS and once to that for HTTP, and notes what came of it,
+/// and whether it came back here. Only to an address that may be dialled, and to what its agent offers (`presence`, if it is linked).
+pub async fn dial(mut facts: HostFacts, leases: &Leases, presence: Option<&Presence>) -> HostFacts {
     let Some(address) = facts.address.filter(|_| facts.forbidden.is_none()) else { return facts };
     let offered = |port| presence.is_none_or(|presence| presence.services.contains(&Service { protocol: Protocol::Tcp, port }));
     let to = |port| SocketAddr::from((address, port));
     let mut dials = Vec::new();
     if offered(facts.tls) {
-        dials.push(Dial { port: facts.tls, outcome: probe::burst(to(facts.tls), BURST, PATIENCE).await });
+        let outcome = Some(probe::burst(to(facts.tls), BURST, PATIENCE).await);
+        dials.push(Dial { port: facts.tls, outcome, returned: false });
     }
     if facts.http != facts.tls && offered(facts.http) {
-        dials.push(Dial { port: facts.http, outcome: probe::connect(to(facts.http), PATIENCE).await });
+        let outcome = Some(probe::connect(to(facts.http), PATIENCE).await);
+        dials.push(Dial { port: facts.http, outcome, returned: false });
     }
-    facts.dials = dials;
+    let followed = dials.into_iter().map(async |dial| Dial { returned: returns(dial, &facts, to(dial.port), leases).await, ..dial });
+    facts.dials = join_all(followed).await;
     facts
+}
+
+async fn returns(dial: Dial, facts: &HostFacts, at: SocketAddr, leases: &Leases) -> bool {
+    match dial.outcome {
+        Some(Connect::Open) if dial.port == facts.tls => returned::by_tls(at, &facts.dual, &leases.returns).await,
+        Some(Connect::Open) => returned::by_http(at, &facts.dual, &leases.returns).await,
+        _ => false,
+    }
 }
 
 /// Asks the agent of `presence` what it knows of itself; `None` where it is too old, or does not answer.

@@ -20,6 +20,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
+use crate::probe::Returns;
+
 /// How long a second agent with the same key is remembered: it is turned away again at least so often.
 const CONFLICT: Duration = Duration::from_secs(60);
 
@@ -37,6 +39,8 @@ pub struct Leases {
     /// For metrics.
     echoes: AtomicU64,
     histories: Mutex<HashMap<HostName, History>>,
+    /// What the gateway sent home and meets again.
+    pub returns: Arc<Returns>,
 }
 
 /// What happened to a host since the start, in numbers, for metrics.
@@ -133,6 +137,7 @@ impl Leases {
             comings: watch::Sender::new(0),
             echoes: AtomicU64::new(0),
             histories: Mutex::default(),
+            returns: Arc::default(),
         }
     }
 

@@ -4,6 +4,9 @@
 //! (`Ip6InReceives`), and each that its own packet filter lets in (`Ip6InDelivers`): who knows that packets were sent can tell its own
 //! firewall from one before it. Every user may read the counters. Not seen is what a filter at the interface itself drops (XDP).
 
+mod returns;
+pub mod tls;
+
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -12,10 +15,12 @@ use std::time::Duration;
 use fourward_core::facts::{Burst, Connect, Listens};
 use futures_util::future::join_all;
 use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::listener;
+pub use returns::{Returns, Watch};
 
 /// Where the kernel counts.
 const COUNTERS: &str = "/proc/net/snmp6";
@@ -29,6 +34,17 @@ pub async fn connect(to: SocketAddr, patience: Duration) -> Connect {
         Ok(connected) => outcome(connected.map(drop)),
         Err(_) => Connect::Silent,
     }
+}
+
+/// Whether a byte comes back when `request` is sent to `to`. Until then this takes as long as it takes.
+pub async fn answers(to: SocketAddr, request: &str) -> bool {
+    let Ok(stream) = TcpStream::connect(to).await else { return false };
+    answered(stream, request).await
+}
+
+async fn answered(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> bool {
+    let sent = stream.write_all(request.as_bytes()).await.is_ok() && stream.flush().await.is_ok();
+    sent && stream.read(&mut [0]).await.is_ok_and(|count| count > 0)
 }
 
 /// What `result` of a connect means.

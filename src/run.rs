@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::agent::{Agent, Condition};
-use crate::certificate::{CertificateError, FilesError};
+use crate::certificate::CertificateError;
 use crate::cli::RunArgs;
 use crate::config::{self, AGENT_KEY, Config, ConfigError, Server};
 use crate::control::metrics::{self, Sources};
@@ -73,9 +73,6 @@ pub enum RunError {
     /// No randomness, or no key.
     #[error(transparent)]
     Crypto(#[from] KeyError),
-    /// A configured certificate cannot be used.
-    #[error(transparent)]
-    Files(#[from] FilesError),
     /// The self-signed certificate cannot be made.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -139,9 +136,9 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     let mut sources = Sources { control: Arc::clone(&control), dns: dns_sockets.as_ref().map(dns::Sockets::counters), gateway: None };
     let socket = ControlSocket::bind(&config.control_socket())?;
     if let (Some(dns), Some(sockets)) = (server.dns.as_ref(), dns_sockets) {
-        let params = dns::params(dns, &server.public);
-        settle_zones(&store, dns, &params).await?;
-        roles.start("dns", dns::run(sockets, params, store.watch(), roles.end_token()));
+        let settings = dns::settings(dns, &server.public);
+        settle_zones(&store, dns, &settings.params).await?;
+        roles.start("dns", dns::run(sockets, settings, store.watch(), identity.reset_key, roles.end_token()));
     }
     // Not before the zones are there: until then a command waits, and is not told that its zone is not served.
     let end = roles.end_token();

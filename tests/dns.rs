@@ -2,6 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail by a panic")]
 
+#[path = "dns/conformance.rs"]
+mod conformance;
+#[path = "dns/defence.rs"]
+mod defence;
+#[path = "dns/records.rs"]
+mod records;
+
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -10,8 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fourward::config::{Dns, Public};
-use fourward::dns::{self, DnsError};
+use fourward::dns::{self, Counters, DnsError};
 use fourward::listener::BindError;
+use fourward_core::answer::Transport;
 use fourward_core::change::Change;
 use fourward_core::host::{Digest, JoinSecret};
 use fourward_core::name::{DnsName, HostName};
@@ -24,6 +32,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 const ZONE: &str = "dyn.example.org";
+const OTHER: &str = "home.test";
 const HOME: &str = "2001:db8:1::11";
 
 /// Longer than any test takes, shorter than anybody's patience.
@@ -39,7 +48,7 @@ fn host(label: &str) -> HostName {
 
 fn settings(listen: &[&str]) -> Dns {
     let listen = listen.iter().map(|address| address.parse().expect("an address")).collect();
-    Dns { zones: vec![name(ZONE)], listen, ttl: 60, nameservers: vec![name("gw.dyn.example.org")] }
+    Dns { zones: vec![name(ZONE), name(OTHER)], listen, ttl: 60, nameservers: vec![name("gw.dyn.example.org")], rate_limit: 0 }
 }
 
 fn public() -> Public {
@@ -52,18 +61,24 @@ struct Server {
     addresses: Vec<SocketAddr>,
     states: watch::Sender<Arc<State>>,
     running: JoinHandle<Result<(), DnsError>>,
+    counters: Counters,
     _stop: DropGuard,
 }
 
 impl Server {
     fn start(listen: &[&str]) -> Self {
-        let dns = settings(listen);
+        Self::with(listen, 0)
+    }
+
+    fn with(listen: &[&str], rate_limit: u32) -> Self {
+        let dns = Dns { rate_limit, ..settings(listen) };
         let sockets = dns::bind(&dns, []).expect("free ports");
+        let counters = sockets.counters();
         let addresses = sockets.addresses().to_vec();
         let (states, watched) = watch::channel(Arc::new(State::default()));
         let cancel = CancellationToken::new();
-        let running = tokio::spawn(dns::run(sockets, dns::params(&dns, &public()), watched, cancel.clone()));
-        let server = Self { addresses, states, running, _stop: cancel.drop_guard() };
+        let running = tokio::spawn(dns::run(sockets, dns::settings(&dns, &public()), watched, [7; 32], cancel.clone()));
+        let server = Self { addresses, states, running, counters, _stop: cancel.drop_guard() };
         server.apply(&Change::Serve { zone: name(ZONE), apex: Digest([0; 32]), at: Timestamp::from_second(1_000).expect("a time") });
         let join = JoinSecret { secret: Digest([1; 32]), expires: Timestamp::UNIX_EPOCH, spent_by: None };
         for label in ["cloud", "away"] {
@@ -84,6 +99,11 @@ impl Server {
     fn move_to(&self, address: &str) {
         let address = address.parse().expect("v6");
         self.apply(&Change::Move { host: host("cloud"), address, at: Timestamp::UNIX_EPOCH });
+    }
+
+    fn set(&self, label: &str, edits: &[&str]) {
+        let edits = edits.iter().map(|edit| edit.parse().expect("an edit")).collect();
+        self.apply(&Change::Set { host: host(label), edits });
     }
 
     fn challenge(&self, values: impl IntoIterator<Item = String>) {
@@ -111,6 +131,11 @@ impl Server {
         let mut lines: Vec<String> = self.dig(&format!("+short {arguments}")).lines().map(str::to_owned).collect();
         lines.sort();
         lines
+    }
+
+    /// Answers that were held back or cut.
+    fn limited(&self) -> u64 {
+        self.counters.sums(Transport::Udp).limited
     }
 
     fn udp(&self) -> UdpSocket {

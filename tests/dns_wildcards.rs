@@ -1,4 +1,4 @@
-//! Wildcards as nsd has them, which knows only the records: what it answers, we answer (Debian: nsd, dnsutils).
+//! Wildcards, hosts' own records and followers as nsd has them, which knows only the records: what it answers, we answer (Debian: nsd, dnsutils).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by a panic")]
 
@@ -24,6 +24,30 @@ const ZONE: &str = "dyn.example.org";
 
 /// nsd starts in well under a second; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+const OF_THE_ZONE: [&str; 6] = [
+    "wildcard=on",
+    "record=MX 10 mail.example.org.",
+    "record+=MX 20 @",
+    "record+=_dmarc TXT \"v=DMARC1; p=none\"",
+    "record+=s._domainkey TXT \"v=DKIM1; p=\" AAAA",
+    "caa=issue letsencrypt.org",
+];
+
+const OF_CLOUD: [&str; 12] = [
+    "wildcard=on",
+    "alpn=h2,http/1.1",
+    "caa=issue letsencrypt.org; accounturi=https://acme.test/acct/1; validationmethods=dns-01",
+    "caa+=128 issuewild ;",
+    "record=TXT \"v=spf1 -all\"",
+    r#"record+=TXT "say \"hi\" \255\\""#,
+    "record+=MX 0 .",
+    "record+=_xmpp-client._tcp SRV 0 5 5222 @",
+    "record+=_imap._tcp SRV 0 0 0 .",
+    "record+=mail MX 10 in.mail.cloud.dyn.example.org.",
+    "record+=mail MX 20 xmail",
+    "record+=deep.er TXT x",
+];
 
 /// What the hosts of [`state`] come to, as records.
 const RECORDS: &str = "\
@@ -52,9 +76,29 @@ by-gw-ip6only AAAA 2001:db8:3::11
 nas A 192.0.2.11
 nas AAAA 2001:db8:4::11
 nas-ip6only AAAA 2001:db8:4::11
+box A 192.0.2.11
+box AAAA 2001:db8:4::22
+box-ip6only AAAA 2001:db8:4::22
+@ MX 10 mail.example.org.
+@ MX 20 dyn.example.org.
+@ CAA 0 issue \"letsencrypt.org\"
+_dmarc TXT \"v=DMARC1; p=none\"
+s._domainkey TXT \"v=DKIM1; p=\" \"AAAA\"
+cloud TXT \"v=spf1 -all\"
+cloud TXT \"say \\\"hi\\\" \\255\\\\\"
+cloud MX 0 .
+cloud CAA 0 issue \"letsencrypt.org; accounturi=https://acme.test/acct/1; validationmethods=dns-01\"
+cloud CAA 128 issuewild \";\"
+cloud HTTPS 1 . alpn=h2,http/1.1
+*.cloud HTTPS 1 . alpn=h2,http/1.1
+_xmpp-client._tcp.cloud SRV 0 5 5222 cloud.dyn.example.org.
+_imap._tcp.cloud SRV 0 0 0 .
+mail.cloud MX 10 in.mail.cloud.dyn.example.org.
+mail.cloud MX 20 xmail.cloud.dyn.example.org.
+deep.er.cloud TXT x
 ";
 
-const NAMES: [&str; 30] = [
+const NAMES: [&str; 51] = [
     "",
     "*",
     "www",
@@ -85,7 +129,30 @@ const NAMES: [&str; 30] = [
     "nas",
     "x.nas",
     "*.nas",
+    "box",
+    "box-ip6only",
+    "_dmarc",
+    "x._dmarc",
+    "_domainkey",
+    "s._domainkey",
+    "x._domainkey",
+    "S._DomainKey",
+    "_dmarc.nas",
+    "_tcp.cloud",
+    "_xmpp-client._tcp.cloud",
+    "_imap._tcp.cloud",
+    "x._tcp.cloud",
+    "*._tcp.cloud",
+    "_udp.cloud",
+    "mail.cloud",
+    "in.mail.cloud",
+    "er.cloud",
+    "deep.er.cloud",
+    "x.er.cloud",
+    "x.deep.er.cloud",
 ];
+
+const KINDS: [&str; 8] = ["A", "AAAA", "TXT", "MX", "SRV", "CAA", "HTTPS", "NS"];
 
 fn name(text: &str) -> DnsName {
     text.parse().expect("a name")
@@ -102,8 +169,8 @@ fn state() -> State {
     apply(Change::Serve { zone: name(ZONE), apex: Digest([0; 32]), at });
     let join = JoinSecret { secret: Digest([1; 32]), expires: at, spent_by: None };
     for (label, settings, address) in [
-        ("@", &["wildcard=on"][..], "2001:db8:2::11"),
-        ("cloud", &["wildcard=on"], "2001:db8:1::11"),
+        ("@", &OF_THE_ZONE[..], "2001:db8:2::11"),
+        ("cloud", &OF_CLOUD[..], "2001:db8:1::11"),
         ("by-gw", &["wildcard=on", "via=gateway"], "2001:db8:3::11"),
         ("nas", &[], "2001:db8:4::11"),
     ] {
@@ -111,6 +178,8 @@ fn state() -> State {
         apply(Change::Add { host: host(label), edits, join, update: Digest([2; 32]), reuse: false });
         apply(Change::Move { host: host(label), address: address.parse().expect("v6"), at });
     }
+    let edits = ["follows=nas", "suffix=::22"].map(|edit| edit.parse().expect("an edit")).to_vec();
+    apply(Change::Add { host: host("box"), edits, join, update: Digest([2; 32]), reuse: false });
     apply(Change::Challenge { host: host("cloud"), values: ["token".to_owned()].into() });
     state
 }
@@ -136,7 +205,7 @@ impl Nsd {
         nsd.args(["-d", "-c"]).arg(folder.join("nsd.conf")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let nsd = Self(nsd.spawn().expect("nsd is in Debian's nsd"), SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let since = Instant::now();
-        while !dig(nsd.1, ZONE, "SOA").contains("NOERROR") {
+        while !dig(nsd.1, ZONE, &["SOA"]).iter().any(|said| said.contains("NOERROR")) {
             assert!(since.elapsed() < PATIENCE, "nsd does not answer");
         }
         nsd
@@ -150,12 +219,17 @@ impl Drop for Nsd {
     }
 }
 
-/// The status, the flag AA and the records of the answer and the authority section, sorted and without what each server may choose.
-fn dig(server: SocketAddr, name: &str, kind: &str) -> String {
+/// For each of `kinds`, in their order: the status, the flag AA and the records of the answer, sorted and without what each server may choose.
+fn dig(server: SocketAddr, name: &str, kinds: &[&str]) -> Vec<String> {
     let port = format!("-p{}", server.port());
-    let arguments = ["+norec", "+nocookie", "+tries=1", "+time=2", "+noall", "+comments", "+answer", "@127.0.0.1", &port, "-q", name, kind];
-    let output = Command::new("dig").args(arguments).output().expect("dig is in dnsutils");
+    let common = ["+norec", "+nocookie", "+tries=1", "+time=2", "+noall", "+comments", "+answer", "@127.0.0.1", &port];
+    let questions = kinds.iter().flat_map(|kind| common.iter().copied().chain(["-q", name, kind]));
+    let output = Command::new("dig").args(questions).output().expect("dig is in dnsutils");
     let text = String::from_utf8(output.stdout).expect("text");
+    text.split(";; Got answer:").skip(1).map(said).collect()
+}
+
+fn said(text: &str) -> String {
     let status = text.split("status: ").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or("none");
     let aa = text.lines().any(|line| line.starts_with(";; flags:") && line.contains(" aa"));
     let mut records: Vec<&str> = text.lines().filter(|line| !line.starts_with(';') && !line.is_empty()).collect();
@@ -172,6 +246,7 @@ async fn every_name_is_answered_as_nsd_does_with_the_same_records() {
         listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
         ttl: 60,
         nameservers: vec![name("gw.dyn.example.org")],
+        rate_limit: 0,
     };
     let public = Public {
         ipv4: vec![Ipv4Addr::new(192, 0, 2, 11)],
@@ -183,11 +258,10 @@ async fn every_name_is_answered_as_nsd_does_with_the_same_records() {
     let (_states, watched) = watch::channel(Arc::new(state()));
     let cancel = CancellationToken::new();
     let _stop = cancel.clone().drop_guard();
-    tokio::spawn(dns::run(sockets, dns::params(&settings, &public), watched, cancel));
+    tokio::spawn(dns::run(sockets, dns::settings(&settings, &public), watched, [7; 32], cancel));
     for left in NAMES {
         let name = if left.is_empty() { ZONE.to_owned() } else { format!("{left}.{ZONE}") };
-        for kind in ["A", "AAAA", "TXT", "MX", "NS"] {
-            assert_eq!(dig(ours, &name, kind), dig(nsd.1, &name, kind), "{name} {kind}");
-        }
+        let (ours, nsds) = (dig(ours, &name, &KINDS), dig(nsd.1, &name, &KINDS));
+        assert_eq!((ours.len(), &ours), (KINDS.len(), &nsds), "{name}");
     }
 }

@@ -3,9 +3,14 @@
 //! Bytes in, bytes out, nothing allocated on the way. AXFR and IXFR are refused, NOTIFY and UPDATE not implemented, as long as
 //! this server has no secondaries and no keys; the sockets are the root package's.
 
-use crate::name::DnsName;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::cookie::{ClientCookie, Secrets, ServerCookie};
+use crate::host::{Alpn, Caa, RecordData, Target};
+use crate::name::{APEX, DnsName, HostName};
 use crate::state::State;
-use crate::wire::{CLASS_IN, Full, HEADER, OPT_SIZE, Query, Question, Rcode, Suffix, Type, Writer};
+use crate::wire::{CLASS_IN, ExtendedError, Full, HEADER, Opt, Query, Question, Rcode, Suffix, TRUNCATED, Type, Writer};
 use crate::zone::{Data, Node, Rrset, Soa, ZoneParams, ZoneView};
 
 /// What fits a packet everywhere, so that no answer is ever fragmented: IPv6's least MTU, 1280, less the headers.
@@ -20,6 +25,12 @@ pub const TCP_LIMIT: usize = 65_535;
 /// The longest string in a TXT record (RFC 1035 §3.3); a longer value is several of them.
 const STRING_LIMIT: usize = 255;
 
+/// Of the only HTTPS record that a host has: 0 would make it an alias (RFC 9460 §2.4.1).
+const SERVICE_PRIORITY: u16 = 1;
+
+/// The parameter of an HTTPS record that says the protocols (RFC 9460 §14.3.2).
+const PARAMETER_ALPN: u16 = 1;
+
 /// How a message came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -29,23 +40,86 @@ pub enum Transport {
     Tcp,
 }
 
-/// Writes the answer to `message` into `out` and returns its length. `None`: say nothing. `out` should have [`UDP_LIMIT`] or
-/// [`TCP_LIMIT`] bytes; what does not fit a shorter one is treated as what does not fit the transport.
-pub fn answer(message: &[u8], transport: Transport, state: &State, params: &ZoneParams, out: &mut [u8]) -> Option<usize> {
+/// Who asks, as far as an answer depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// How the message came.
+    pub transport: Transport,
+    /// Where from.
+    pub address: IpAddr,
+    /// Now, in seconds since 1970.
+    pub now: u32,
+    /// What cookies are made with; without it there are none.
+    pub secrets: Option<&'a Secrets>,
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its bytes.
+    pub length: usize,
+    /// Whether the client showed by a cookie of ours that it is where it seems to be.
+    pub known: bool,
+    /// What it is about.
+    pub kind: Kind,
+    flags: u16,
+    /// Where its question ends, and how long its OPT record is, which stands last.
+    question: usize,
+    opt: usize,
+}
+
+/// What an answer is about: one account each for those who are told too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The one name that was asked for.
+    OfName,
+    /// Names that have not, or are not, what was asked for; and those that only a wildcard has, of which there is no end.
+    Absent,
+    /// No name.
+    Fault,
+}
+
+impl Answer {
+    /// Makes `message`, of this answer, one that says only to come again by TCP. Returns its new length.
+    pub fn cut(self, message: &mut [u8]) -> usize {
+        let (opt, question) = (self.length.saturating_sub(self.opt), self.question);
+        let Some(length) = question.checked_add(self.opt).filter(|length| *length <= self.length && self.length <= message.len()) else {
+            return 0;
+        };
+        message.copy_within(opt..self.length, question);
+        let mut writer = Writer::new(message, length);
+        writer.patch(2, self.flags | TRUNCATED);
+        [0, 0, u16::from(self.opt > 0)].into_iter().zip((6..).step_by(2)).for_each(|(count, place)| writer.patch(place, count));
+        length
+    }
+}
+
+/// Writes the answer to `message` into `out`. `None`: say nothing. `out` should have [`UDP_LIMIT`] or [`TCP_LIMIT`] bytes; what does not
+/// fit a shorter one is treated as what does not fit the transport.
+pub fn answer(message: &[u8], asker: &Asker<'_>, state: &State, params: &ZoneParams, out: &mut [u8]) -> Option<Answer> {
     let query = Query::parse(message)?;
-    let limit = match (transport, query.edns) {
+    let limit = match (asker.transport, query.edns) {
         (Transport::Tcp, _) => TCP_LIMIT,
         (Transport::Udp, None) => PLAIN_LIMIT,
         (Transport::Udp, Some(edns)) => usize::from(edns.size).clamp(PLAIN_LIMIT, UDP_LIMIT),
     };
     let verdict = judge(&query, state, params);
-    write(&query, &verdict, Writer::new(out, limit)).ok()
+    let cookies = query.edns.and_then(|edns| edns.cookie).zip(asker.secrets);
+    let known = cookies.is_some_and(|((client, server), secrets)| secrets.know(server, client, asker.address, asker.now));
+    let cookie = cookies.map(|((client, _), secrets)| (client, secrets.make(client, asker.address, asker.now)));
+    let kind = match &verdict {
+        Verdict::Fault(..) => Kind::Fault,
+        Verdict::Positive(_, _, place) if place.exact => Kind::OfName,
+        Verdict::Positive(..) | Verdict::Negative(..) => Kind::Absent,
+    };
+    let written = write(&query, &verdict, cookie, Writer::new(out, limit)).ok()?;
+    Some(Answer { known, kind, ..written })
 }
 
 /// What is to be said.
 enum Verdict<'a> {
     /// Nothing about any name, and why.
-    Fault(Rcode),
+    Fault(Rcode, Option<ExtendedError>),
     /// There is no such name, or nothing of that type.
     Negative(Rcode, Place<'a>),
     /// The records.
@@ -56,27 +130,36 @@ enum Verdict<'a> {
 struct Place<'a> {
     zone: ZoneView<'a>,
     at: u16,
+    /// Whether the name is there itself, and not by a wildcard.
+    exact: bool,
 }
 
 fn judge<'a>(query: &Query<'_>, state: &'a State, params: &'a ZoneParams) -> Verdict<'a> {
     if query.opcode() != 0 {
-        return Verdict::Fault(Rcode::NOTIMP);
+        return Verdict::Fault(Rcode::NOTIMP, Some(ExtendedError::NOT_SUPPORTED));
     }
-    let Some(question) = query.question.filter(|_| query.sound) else { return Verdict::Fault(Rcode::FORMERR) };
+    if query.is_for_a_cookie() {
+        return Verdict::Fault(Rcode::NOERROR, None);
+    }
+    let Some(question) = query.question.filter(|_| query.sound) else { return Verdict::Fault(Rcode::FORMERR, None) };
     if query.edns.is_some_and(|edns| edns.version > 0) {
-        return Verdict::Fault(Rcode::BADVERS);
+        return Verdict::Fault(Rcode::BADVERS, None);
     }
-    if let Some(fault) = fault_of(&question) {
-        return Verdict::Fault(fault);
+    if let Some((fault, why)) = fault_of(&question) {
+        return Verdict::Fault(fault, why);
     }
     let mut left_of_zones = params.zones.iter().filter_map(|zone| Some((zone, question.name.left_of(zone)?)));
-    let Some((zone, (labels, bytes))) = left_of_zones.next() else { return Verdict::Fault(Rcode::REFUSED) };
-    let (Some(zone), Ok(at)) = (ZoneView::new(zone, state, params), u16::try_from(bytes.saturating_add(HEADER))) else {
-        return Verdict::Fault(Rcode::SERVFAIL);
+    let Some((zone, (labels, bytes))) = left_of_zones.next() else {
+        return Verdict::Fault(Rcode::REFUSED, Some(ExtendedError::NOT_AUTHORITATIVE));
     };
-    let place = Place { zone, at };
-    let node = question.name.text(labels, &mut [0; _]).and_then(|left| zone.find(left));
-    match node {
+    let (Some(zone), Ok(at)) = (ZoneView::new(zone, state, params), u16::try_from(bytes.saturating_add(HEADER))) else {
+        return Verdict::Fault(Rcode::SERVFAIL, Some(ExtendedError::NOT_READY));
+    };
+    let mut buffer = [0; _];
+    let left = question.name.text(labels, &mut buffer);
+    let itself = left.and_then(|left| zone.node(left));
+    let place = Place { zone, at, exact: itself.is_some() };
+    match itself.or_else(|| zone.by_wildcard(left?)) {
         None => Verdict::Negative(Rcode::NXDOMAIN, place),
         Some(node) if node.rrset(question.kind).is_some() => Verdict::Positive(node, question.kind, place),
         Some(_) => Verdict::Negative(Rcode::NOERROR, place),
@@ -84,13 +167,13 @@ fn judge<'a>(query: &Query<'_>, state: &'a State, params: &'a ZoneParams) -> Ver
 }
 
 /// What no name server answers, or not this one.
-fn fault_of(question: &Question<'_>) -> Option<Rcode> {
+fn fault_of(question: &Question<'_>) -> Option<(Rcode, Option<ExtendedError>)> {
     match question.kind {
         // They stand beside a question, or in an answer, and cannot be asked for (RFC 6891 §6.1.1, RFC 8945 §4.2, RFC 9824 §3.4).
-        Type::OPT | Type::TSIG | Type::NXNAME => Some(Rcode::FORMERR),
-        Type::TKEY | Type::MAILA | Type::MAILB => Some(Rcode::NOTIMP),
-        Type::AXFR | Type::IXFR => Some(Rcode::REFUSED),
-        _ if question.class != CLASS_IN => Some(Rcode::REFUSED),
+        Type::OPT | Type::TSIG | Type::NXNAME => Some((Rcode::FORMERR, None)),
+        Type::TKEY | Type::MAILA | Type::MAILB => Some((Rcode::NOTIMP, Some(ExtendedError::NOT_SUPPORTED))),
+        Type::AXFR | Type::IXFR => Some((Rcode::REFUSED, Some(ExtendedError::PROHIBITED))),
+        _ if question.class != CLASS_IN => Some((Rcode::REFUSED, Some(ExtendedError::NOT_SUPPORTED))),
         _ => None,
     }
 }
@@ -103,13 +186,24 @@ struct Counts {
     additional: u16,
 }
 
-fn write(query: &Query<'_>, verdict: &Verdict<'_>, mut writer: Writer<'_>) -> Result<usize, Full> {
+fn write(
+    query: &Query<'_>,
+    verdict: &Verdict<'_>,
+    cookie: Option<(&ClientCookie, ServerCookie)>,
+    mut writer: Writer<'_>,
+) -> Result<Answer, Full> {
+    let (rcode, error, authoritative) = match verdict {
+        Verdict::Fault(rcode, error) => (*rcode, *error, false),
+        Verdict::Negative(rcode, _) => (*rcode, None, true),
+        Verdict::Positive(..) => (Rcode::NOERROR, None, true),
+    };
+    let opt = query.edns.map(|edns| Opt { size: UDP_LIMIT as u16, rcode, dnssec_ok: edns.dnssec_ok, cookie, error });
     writer.bytes(&[0; HEADER])?;
     if let Some(question) = &query.question {
         writer.bytes(question.wire)?;
     }
     let end_of_question = writer.len();
-    let opt_size = if query.edns.is_some() { OPT_SIZE } else { 0 };
+    let opt_size = opt.as_ref().map_or(0, Opt::len);
     writer.reserve(opt_size)?;
     let (mut counts, truncated) = match sections(verdict, &mut writer) {
         Ok(counts) => (counts, false),
@@ -119,13 +213,8 @@ fn write(query: &Query<'_>, verdict: &Verdict<'_>, mut writer: Writer<'_>) -> Re
         }
     };
     writer.release(opt_size);
-    let (rcode, authoritative) = match verdict {
-        Verdict::Fault(rcode) => (*rcode, false),
-        Verdict::Negative(rcode, _) => (*rcode, true),
-        Verdict::Positive(..) => (Rcode::NOERROR, true),
-    };
-    if let Some(edns) = query.edns {
-        writer.opt(UDP_LIMIT as u16, rcode, edns.dnssec_ok)?;
+    if let Some(opt) = &opt {
+        writer.opt(opt)?;
         counts.additional = counts.additional.saturating_add(1);
     }
     let questions = u16::from(query.question.is_some());
@@ -134,12 +223,14 @@ fn write(query: &Query<'_>, verdict: &Verdict<'_>, mut writer: Writer<'_>) -> Re
     for (value, place) in header.into_iter().zip((0..HEADER).step_by(2)) {
         writer.patch(place, value);
     }
-    Ok(writer.len())
+    let opt = opt.as_ref().map_or(0, Opt::len);
+    // What it is about is the caller's.
+    Ok(Answer { length: writer.len(), known: false, kind: Kind::Fault, flags, question: end_of_question, opt })
 }
 
 fn sections(verdict: &Verdict<'_>, writer: &mut Writer<'_>) -> Result<Counts, Full> {
     match verdict {
-        Verdict::Fault(_) => Ok(Counts::default()),
+        Verdict::Fault(..) => Ok(Counts::default()),
         Verdict::Negative(_, place) => {
             let authority = records(writer, Owner::At(place.at), &place.zone.negative(), place)?;
             Ok(Counts { authority, ..Counts::default() })
@@ -194,6 +285,9 @@ fn records(writer: &mut Writer<'_>, owner: Owner<'_>, set: &Rrset<'_>, place: &P
         Data::A(addresses) => addresses.iter().try_for_each(|address| one(&|writer| writer.bytes(&address.octets())))?,
         Data::Aaaa(addresses) => addresses.iter().try_for_each(|address| one(&|writer| writer.bytes(&address.octets())))?,
         Data::Txt(values) => values.iter().try_for_each(|value| one(&|writer| strings(writer, value)))?,
+        Data::Records(records) => records.iter().try_for_each(|data| one(&|writer| host_record(writer, data, records.host)))?,
+        Data::Caa(values) => values.iter().try_for_each(|caa| one(&|writer| authorities(writer, caa)))?,
+        Data::Https(protocols) => one(&|writer| https(writer, protocols))?,
     }
     Ok(count)
 }
@@ -225,6 +319,54 @@ fn start_of_authority(writer: &mut Writer<'_>, soa: &Soa<'_>, zone: Suffix<'_>) 
     writer.counted(b"hostmaster")?;
     writer.pointer(zone.at)?;
     [soa.serial.0, Soa::REFRESH, Soa::RETRY, Soa::EXPIRE, Soa::MINIMUM].into_iter().try_for_each(|number| writer.u32(number))
+}
+
+fn host_record(writer: &mut Writer<'_>, data: &RecordData, host: &HostName) -> Result<(), Full> {
+    match data {
+        RecordData::Txt(strings) => writer.bytes(strings),
+        RecordData::Srv { priority, weight, port, target: name } => {
+            [priority, weight, port].into_iter().try_for_each(|number| writer.u16(*number))?;
+            target(writer, name, host)
+        }
+        RecordData::Mx { preference, exchange } => {
+            writer.u16(*preference)?;
+            target(writer, exchange, host)
+        }
+    }
+}
+
+/// A name in a record, whole: in SRV it must not be compressed (RFC 2782).
+fn target(writer: &mut Writer<'_>, target: &Target, host: &HostName) -> Result<(), Full> {
+    match target {
+        Target::Nowhere => {}
+        Target::Name(name) => writer.labels(name.as_str())?,
+        Target::Host(below) => {
+            let label = Some(host.label()).filter(|label| *label != APEX);
+            let parts = [below.as_ref().map(DnsName::as_str), label, Some(host.zone().as_str())];
+            parts.into_iter().flatten().try_for_each(|part| writer.labels(part))?;
+        }
+    }
+    writer.bytes(&[0])
+}
+
+/// RFC 8659 §4.1.
+fn authorities(writer: &mut Writer<'_>, caa: &Caa) -> Result<(), Full> {
+    writer.bytes(&[caa.flags()])?;
+    writer.counted(caa.tag.word().as_bytes())?;
+    writer.bytes(caa.value.as_bytes())
+}
+
+/// The service is at this very name, and speaks `protocols` (RFC 9460 §2.2, §7.1). No hints: an address that is said twice is once wrong.
+fn https(writer: &mut Writer<'_>, protocols: &BTreeSet<Alpn>) -> Result<(), Full> {
+    writer.u16(SERVICE_PRIORITY)?;
+    writer.bytes(&[0])?;
+    writer.u16(PARAMETER_ALPN)?;
+    let length_at = writer.len();
+    writer.u16(0)?;
+    let start = writer.len();
+    protocols.iter().try_for_each(|protocol| writer.counted(protocol.word().as_bytes()))?;
+    writer.patch(length_at, u16::try_from(writer.len().saturating_sub(start)).map_err(|_| Full)?);
+    Ok(())
 }
 
 fn strings(writer: &mut Writer<'_>, value: &str) -> Result<(), Full> {

@@ -26,6 +26,9 @@ pub const PAGE_LINES: usize = 1_000;
 /// …and no more once they have so many bytes.
 pub const PAGE_BYTES: usize = 1 << 20;
 
+/// How the refusal of a request begins that is none of the server's version.
+pub const NOT_UNDERSTOOD: &str = "not a request of this version";
+
 /// How far an export has come: the name that was the last of its page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -153,6 +156,9 @@ pub struct Checked {
     pub host: Option<HostFacts>,
     /// What the agent knows; absent where there is no link to ask it by, or it is too old.
     pub home: Option<HomeFacts>,
+    /// The certificate of the server's own name, which only the server knows of.
+    #[serde(default)]
+    pub certificate: Option<CertificateStatus>,
 }
 
 /// The two names of a host.
@@ -205,6 +211,9 @@ pub struct HostEntry {
     pub address: Option<Ipv6Addr>,
     /// Who is the authority on it.
     pub address_from: AddressFrom,
+    /// The host in the same zone whose network it is in instead, by its label.
+    #[serde(default)]
+    pub follows: Option<Box<str>>,
     /// The last echo, or when the address was first proven if no lease runs.
     pub proven_at: Option<Timestamp>,
     /// When the lease ends unless it is renewed.

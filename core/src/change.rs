@@ -351,6 +351,57 @@ pub enum Refused {
     /// `address-from=static` with nothing to publish, or the other way round.
     #[error("{0}: address-from=static and address=… go together: give both or neither")]
     StaticAddress(HostName),
+    /// Whom it follows is not known here.
+    #[error("{host} follows {leader}, and there is no such host in {}: `fourward host list` shows those that are", host.zone())]
+    NoLeader {
+        /// The follower.
+        host: HostName,
+        /// Whom it follows, as given.
+        leader: String,
+    },
+    /// One of the two settings of a follower.
+    #[error("{0}: follows=HOST and suffix=… go together: give both or neither")]
+    HalfFollower(HostName),
+    /// A follower's address is its leader's affair.
+    #[error(
+        "{0}: a follower's address comes from the host that it follows: leave address and address-from out, or take follows and suffix back"
+    )]
+    FollowerElsewhere(HostName),
+    /// A circle.
+    #[error("{0} cannot follow itself; follows= names the host whose network it is in")]
+    FollowsItself(HostName),
+    /// A chain.
+    #[error("{leader} follows {other} itself; follow {other} directly: both are in the same network")]
+    LeaderFollows {
+        /// Whom it follows.
+        leader: HostName,
+        /// Whom that one follows.
+        other: String,
+    },
+    /// A chain, from its other end.
+    #[error("{host} is followed by {followers}: it cannot follow another host itself; let them follow that one first")]
+    Leads {
+        /// The host.
+        host: HostName,
+        /// Who follows it.
+        followers: String,
+    },
+    /// Somebody would be left behind.
+    #[error("{host} is followed by {followers}: remove them first, or let them follow another host (follows=…)")]
+    Followed {
+        /// The host.
+        host: HostName,
+        /// Who follows it.
+        followers: String,
+    },
+    /// A record may not stand where it would.
+    #[error("record={record}: {reason}")]
+    Record {
+        /// The record.
+        record: String,
+        /// Why not.
+        reason: String,
+    },
     /// An alias is for a name of the user's own.
     #[error("alias {alias} is in {zone}, which is served here: an alias is a name in another domain that leads to the host by CNAME")]
     AliasInZone {
@@ -402,7 +453,9 @@ pub enum Refused {
     #[error("{0} is no address that anybody could be reached at")]
     NoAddress(std::net::IpAddr),
     /// The address has another authority.
-    #[error("the address of {0} is set by its owner (address-from=static) or by updates (address-from=update), not by its agent")]
+    #[error(
+        "the address of {0} is set by its owner (address-from=static), by updates (address-from=update) or by whom it follows (follows=…), not by its agent"
+    )]
     NotByLink(HostName),
     /// The secrets are there already; new ones would lock every agent out.
     #[error("this server has an identity already")]

@@ -7,6 +7,7 @@
 mod answers;
 mod home;
 mod names;
+mod own;
 mod paths;
 mod seen;
 
@@ -15,7 +16,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::name::DnsName;
-pub use seen::{Answers, Asked, Certificate, Gateway, Held, NameServer, Names, Parent, Path, Referral, Resolved, Said, Seen, Tls, View};
+pub use seen::{
+    Answers, Asked, Certificate, Gateway, Held, NameServer, Names, OwnName, Parent, Path, Referral, Resolved, Said, Seen, Tls, View,
+};
 
 /// What is examined. The words are for programs and do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,6 +50,7 @@ pub enum Id {
     SameServer,
     Certificate,
     Http,
+    OwnCertificate,
 }
 
 impl fmt::Display for Id {
@@ -106,6 +110,12 @@ const NO_NAMES: [Id; 5] = [Id::Ports, Id::Server, Id::ZoneDelegation, Id::ZoneGl
 
 /// The home is away then.
 const NO_HOME: [Id; 6] = [Id::Ports, Id::Server, Id::FirewallProviderLink, Id::Link, Id::Lease, Id::Loop];
+
+/// Why something is not judged that the other end put in a word unknown here.
+const LATER: &str = "the other end is of a later version, and says what this one does not know: update the fourward that you run this with";
+
+/// What to do where who runs and who asks are of different versions: mostly one was updated under the other.
+const RESTART: &str = "`systemctl restart fourward`, so that what runs is what is installed; if this stays, `systemctl cat fourward` has the program to run this with";
 
 /// The findings so far.
 struct Judge<'a> {

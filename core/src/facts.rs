@@ -1,12 +1,15 @@
 //! What the two ends of a link know and find out for an examination (`fourward check`).
 //!
 //! They travel over the control sockets and the link, so each text and list in them is short, and every field may be missing in what an
-//! older version sends. What follows from them is `check`'s to judge.
+//! older version sends. A word that a later one adds is `None` here, and left out where the facts are sent on. What follows from them is
+//! `check`'s to judge.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use crate::host::{AddressFrom, Via};
 use crate::name::DnsName;
@@ -64,7 +67,11 @@ pub struct Dial {
     /// The port.
     pub port: u16,
     /// The best that came of them.
-    pub outcome: Connect,
+    #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Connect>,
+    /// Whether what was sent there came back to the gateway.
+    #[serde(default)]
+    pub returned: bool,
 }
 
 /// What the gateway knows of a host, and how it finds the home.
@@ -76,7 +83,8 @@ pub struct HostFacts {
     /// The name with the AAAA alone.
     pub twin: DnsName,
     /// Who is the authority on the address.
-    pub address_from: AddressFrom,
+    #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
+    pub address_from: Option<AddressFrom>,
     /// The home address, if it is known.
     pub address: Option<Ipv6Addr>,
     /// Since when it is that one.
@@ -86,9 +94,11 @@ pub struct HostFacts {
     #[serde(default)]
     pub before: Option<Ipv6Addr>,
     /// Where the AAAA leads.
-    pub via: Via,
+    #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
     /// How the link is.
-    pub link: LinkStatus,
+    #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkStatus>,
     /// For how many seconds the address still counts as proven.
     #[serde(default)]
     pub lease: Option<u64>,
@@ -126,7 +136,8 @@ pub struct Own {
     /// Its TCP port.
     pub port: u16,
     /// Whether it can be reached.
-    pub listens: Listens,
+    #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
+    pub listens: Option<Listens>,
 }
 
 /// Packets that came to a machine and were not let in, while others were sent to it on purpose.
@@ -172,6 +183,17 @@ pub struct HomeFacts {
     pub burst: Option<Burst>,
 }
 
+/// What stands there, or `None` for what only a later version knows.
+fn known<'de, D: Deserializer<'de>, T: DeserializeOwned>(stands_there: D) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(stands_there)?).ok())
+}
+
+/// Those of a list that this version knows.
+pub(crate) fn known_ones<'de, D: Deserializer<'de>, T: DeserializeOwned>(list: D) -> Result<Vec<T>, D::Error> {
+    let all = Vec::<Value>::deserialize(list)?;
+    Ok(all.into_iter().filter_map(|one| serde_json::from_value(one).ok()).collect())
+}
+
 /// `text`, no longer than what is taken from another machine, and without what moves a terminal's cursor.
 pub fn short(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(TEXT_LIMIT).collect()
@@ -193,6 +215,82 @@ mod tests {
     fn what_an_older_version_leaves_out_is_absent() {
         let facts: HomeFacts = serde_json::from_str(r#"{"version":"1","claim":null,"linked":false,"later":1}"#).expect("facts");
         assert_eq!(facts, HomeFacts { version: "1".into(), ..HomeFacts::default() });
+    }
+
+    const LATER: &str = "word-of-a-later-version";
+
+    fn host() -> HostFacts {
+        HostFacts {
+            dual: "cloud.dyn.example.org".parse().expect("name"),
+            twin: "cloud-ip6only.dyn.example.org".parse().expect("name"),
+            address_from: Some(AddressFrom::Update),
+            address: "2001:db8::1".parse().ok(),
+            since: Some(Timestamp::UNIX_EPOCH),
+            before: "2001:db8::2".parse().ok(),
+            via: Some(Via::Gateway),
+            link: Some(LinkStatus::Conflict),
+            lease: Some(1),
+            forbidden: Some("no".into()),
+            tls: 443,
+            http: 80,
+            dials: vec![Dial { port: 443, outcome: Some(Connect::Refused), returned: false }],
+        }
+    }
+
+    fn home() -> HomeFacts {
+        HomeFacts {
+            version: "1".into(),
+            claim: "2001:db8::1".parse().ok(),
+            stable_privacy: Some(true),
+            linked: true,
+            trouble: Some("none".into()),
+            services: vec![
+                Own { port: 443, listens: Some(Listens::No) },
+                Own { port: 80, listens: Some(Listens::Elsewhere([127, 0, 0, 1].into())) },
+            ],
+            burst: Some(Burst { sent: 1, kept_out: 2, before: 3 }),
+        }
+    }
+
+    /// Puts `other` in the place of each text of `facts` that is one of a closed set, one at a time, has it read and sent on, and tells how many
+    /// there were.
+    fn each_word<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(facts: &T, other: &Value) -> usize {
+        // What people, names, addresses and times are written as.
+        const FREE: [&str; 9] = ["dual", "twin", "address", "since", "before", "forbidden", "version", "claim", "trouble"];
+        fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+            match value {
+                Value::Object(fields) if at.ends_with("/listens") => found.extend(fields.keys().map(|_| at.to_owned())),
+                Value::Object(fields) => fields
+                    .iter()
+                    .filter(|(key, _)| !FREE.contains(&key.as_str()))
+                    .for_each(|(key, value)| places(value, &format!("{at}/{key}"), found)),
+                Value::Array(items) => (0..).zip(items).for_each(|(index, item): (usize, _)| places(item, &format!("{at}/{index}"), found)),
+                Value::String(_) => found.push(at.to_owned()),
+                _ => {}
+            }
+        }
+        let whole = serde_json::to_value(facts).expect("JSON");
+        assert_eq!(&serde_json::from_value::<T>(whole.clone()).expect("facts"), facts);
+        let mut found = Vec::new();
+        places(&whole, "", &mut found);
+        for at in &found {
+            let mut later = whole.clone();
+            *later.pointer_mut(at).expect("there") = other.clone();
+            let read: T = serde_json::from_value(later).unwrap_or_else(|error| panic!("{at}: {error}"));
+            let mut without = whole.clone();
+            let (parent, key) = at.rsplit_once('/').expect("a field");
+            without.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object").remove(key);
+            assert_eq!(serde_json::to_value(&read).expect("JSON"), without, "{at}: all else is as it was, and the word is not sent on");
+        }
+        found.len()
+    }
+
+    #[test]
+    fn a_word_of_a_later_version_is_unknown_and_all_else_is_read() {
+        for other in [Value::from(LATER), serde_json::json!({ LATER: 1 })] {
+            assert_eq!(each_word(&host(), &other), 4);
+            assert_eq!(each_word(&home(), &other), 2);
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
 pub(crate) use settings::ALIAS_LIMIT;
-pub use settings::{AddressFrom, Carrier, Edit, EditError, HomePort, Settings, Via};
+pub use settings::{AddressFrom, Alpn, Caa, Carrier, Edit, EditError, HomePort, HostRecord, RecordData, Settings, Suffix, Target, Via};
 
 /// A SHA-256 digest of a secret or of a public key: 32 bytes, hexadecimal in text.
 ///
@@ -99,7 +99,13 @@ pub struct Host {
 }
 
 impl Host {
-    /// The home address: what is published and dialled, if anything is.
+    /// Whether its own link says where it is.
+    pub fn by_link(&self) -> bool {
+        self.settings.address_from == AddressFrom::Link && self.settings.follows.is_none()
+    }
+
+    /// The home address that it has by itself. A follower's comes from its leader: [`crate::state::State::home`] is what is published and
+    /// dialled.
     pub fn home(&self) -> Option<Ipv6Addr> {
         match self.settings.address_from {
             AddressFrom::Static => self.settings.address,

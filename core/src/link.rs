@@ -1,8 +1,8 @@
 //! The messages of the link (ALPN `fourward/1`), and services as an agent offers them.
 //!
 //! One bidirectional stream carries them, each a line of JSON behind its length (two bytes, network order): few and small, so that
-//! being readable and growing by fields counts for more than bytes. Unknown fields are ignored; unknown messages are an error, so
-//! that each end says first what it can do beyond the first version (`can`), and is sent nothing else.
+//! being readable and growing by fields counts for more than bytes. What only a later version knows is ignored: fields, messages, words. What
+//! is ignored is not answered, so each end says first what it can do beyond the first version (`can`), and is asked nothing else.
 //! The QUIC connection is the root package's.
 
 use std::fmt;
@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::facts::{HomeFacts, HostFacts};
+use crate::facts::{HomeFacts, HostFacts, known_ones};
 use crate::host::Digest;
 use crate::name::DnsName;
 
@@ -39,6 +39,7 @@ pub enum FromAgent {
         /// A random number of this run of the agent.
         instance: u64,
         /// What the gateway may open at home.
+        #[serde(deserialize_with = "known_ones")]
         services: Vec<Service>,
         /// What it can do beyond the first version.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -64,6 +65,9 @@ pub enum FromAgent {
     Examined(Box<HomeFacts>),
     /// The agent ends on purpose: its lease ends with it.
     Goodbye,
+    /// What only a later version says. Never sent.
+    #[serde(other, skip_serializing)]
+    Unknown,
 }
 
 /// What a gateway says.
@@ -92,7 +96,7 @@ pub enum FromGateway {
         /// Random.
         nonce: u64,
     },
-    /// The address is published.
+    /// The address is proven. It is published where the link is the authority on it.
     Proven {
         /// The home address.
         address: Ipv6Addr,
@@ -122,6 +126,9 @@ pub enum FromGateway {
         /// Whether it makes sense to come again later without a change by hand.
         again: bool,
     },
+    /// What only a later version says. Never sent.
+    #[serde(other, skip_serializing)]
+    Unknown,
 }
 
 /// Why bytes are no message.
@@ -253,12 +260,20 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_later_versions_are_ignored_and_messages_are_not() {
+    fn what_later_versions_add_is_ignored() {
         assert!(decode::<FromGateway>(br#"{"say":"nonce","nonce":7,"colour":"red"}"#).is_ok());
         assert!(decode::<FromAgent>(br#"{"say":"hello","version":"0","instance":7,"services":[]}"#).is_ok(), "an agent of before");
         assert!(decode::<FromGateway>(br#"{"say":"welcome","dual":"a.b","epoch":1}"#).is_ok(), "a gateway of before");
-        assert!(decode::<FromGateway>(br#"{"say":"dance"}"#).is_err());
-        assert!(decode::<FromGateway>(b"\0\xff").is_err());
+        let dance = br#"{"say":"dance","with":["whom",{"you":"like"}]}"#;
+        assert_eq!(decode::<FromGateway>(dance).expect("a message"), FromGateway::Unknown);
+        assert_eq!(decode::<FromAgent>(dance).expect("a message"), FromAgent::Unknown);
+        assert!(encode(&FromGateway::Unknown).is_err() && encode(&FromAgent::Unknown).is_err(), "it is never sent");
+        let hello = br#"{"say":"hello","version":"9","instance":7,"services":["sctp/9","tcp/443",{"quic":443}]}"#;
+        let Ok(FromAgent::Hello { services, .. }) = decode(hello) else { panic!("no hello") };
+        assert_eq!(services, ["tcp/443".parse().expect("a service")]);
+        for none in [&b"\0\xff"[..], b"{}", br#"{"say":"nonce"}"#, br#"{"say":"nonce","nonce":"x"}"#] {
+            assert!(decode::<FromGateway>(none).is_err(), "{none:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -244,6 +245,12 @@ impl PartialEq for dyn HostKey + '_ {
 }
 
 impl Eq for dyn HostKey + '_ {}
+
+impl Hash for dyn HostKey + '_ {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
+}
 
 impl PartialOrd for dyn HostKey + '_ {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {

@@ -78,12 +78,13 @@ fn wildcard(state: &State, own: &[DnsName], name: &DnsName) -> Option<HostName> 
         return None;
     }
     let (label, below) = if state.host_by(zone, top).is_some() { (top, below) } else { (APEX, left) };
-    state.host_by(zone, label).filter(|host| host.settings.wildcard)?;
+    let settings = &state.host_by(zone, label).filter(|host| host.settings.wildcard)?.settings;
     let host = HostName::new(label, zone.clone()).ok()?;
     let dual = host.dual();
-    // What is on the way to an own name exists, and ends the wildcard's reach.
+    // What is on the way to an own name or a record exists, and ends the wildcard's reach.
     let first = |left: &str| left.rsplit('.').next().map(str::to_owned);
-    let hidden = own.iter().filter_map(|own| own.within(&dual)).any(|own| own.is_empty() || first(own) == first(below));
+    let records = settings.record.iter().filter_map(|record| record.owner.as_ref()).map(DnsName::as_str);
+    let hidden = own.iter().filter_map(|own| own.within(&dual)).chain(records).any(|name| name.is_empty() || first(name) == first(below));
     (!below.is_empty() && !hidden).then_some(host)
 }
 
@@ -214,6 +215,15 @@ mod tests {
             assert_eq!(with(hosts, own, text), Target::Unknown, "{text}");
         }
         assert_eq!(with(hosts, own, "deep.a.cloud.z.org"), Target::Own);
+    }
+
+    #[test]
+    fn a_record_ends_a_wildcards_reach() {
+        let hosts: &[(&str, &[&str])] = &[("cloud", &["wildcard=on", "record=MX 1 @", "record+=deep.mail TXT x"])];
+        assert_eq!(with(hosts, &[], "www.cloud.z.org"), host("cloud", "z.org"));
+        for text in ["mail.cloud.z.org", "deep.mail.cloud.z.org", "x.mail.cloud.z.org"] {
+            assert_eq!(with(hosts, &[], text), Target::Unknown, "{text}: DNS has no address there");
+        }
     }
 
     #[test]

@@ -5,20 +5,25 @@
 //! the original, so that a snapshot costs nothing and a change O(log n). The disk is the store's.
 
 mod bulk;
+mod follow;
 mod own;
 mod update;
+mod visible;
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use rpds::RedBlackTreeMapSync as OrdMap;
+use rpds::{RedBlackTreeMapSync as OrdMap, RedBlackTreeSetSync as OrdSet};
 
 use crate::change::{Account, Certificate, Change, Identity, Key, Record, Refused, Serial, Zone};
-use crate::host::{AddressFrom, Credentials, Digest, Edit, Host, Proven, Settings, Via};
+use crate::host::{AddressFrom, Credentials, Digest, Edit, Host, Proven, RecordData, Settings, Target};
+use crate::index::Index;
 use crate::name::{APEX, DnsName, HostKey, HostName};
 use crate::policy::Policy;
+
+pub use follow::{Proof, Whereabouts};
 
 /// All that must survive. A clone is a snapshot.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,10 +35,14 @@ pub struct State {
     accounts: OrdMap<String, Arc<Account>>,
     certificates: OrdMap<DnsName, Arc<Certificate>>,
     identity: Option<Arc<Identity>>,
+    /// Derived from `hosts`, which has their order: the way of a query to its host.
+    by_name: Index<HostName, Arc<Host>>,
     /// Derived from `hosts`: whose alias a name is.
     aliases: OrdMap<DnsName, HostName>,
     /// Derived from `hosts`: whose agent has a key.
     agents: OrdMap<Digest, HostName>,
+    /// Derived from `hosts`: who follows a host.
+    followers: OrdMap<HostName, OrdSet<HostName>>,
 }
 
 impl State {
@@ -54,7 +63,12 @@ impl State {
 
     /// The host with `label` (lower-case, `@` at the apex) in `zone`, for those who have no whole name at hand.
     pub fn host_by(&self, zone: &DnsName, label: &str) -> Option<&Arc<Host>> {
-        self.hosts.get(&(zone, label) as &dyn HostKey)
+        self.named_host_by(zone, label).map(|(_, host)| host)
+    }
+
+    /// Like [`State::host_by`], with the host's whole name.
+    pub fn named_host_by(&self, zone: &DnsName, label: &str) -> Option<(&HostName, &Arc<Host>)> {
+        self.by_name.get_key_value(&(zone, label) as &dyn HostKey)
     }
 
     /// All hosts, by zone and label.
@@ -122,11 +136,13 @@ impl State {
             }
             Change::Set { host, edits } => {
                 let new = self.edited(host, self.known(host)?, edits, policy)?;
+                self.check_leader(host, &new)?;
                 Ok(self.publish(host, Some(new)))
             }
             Change::Import { entries, replace, reuse } => self.import(entries, bulk::Consent { replace: *replace, reuse: *reuse }, policy),
             Change::Remove { host, at } => {
                 self.known(host)?;
+                self.check_unfollowed(host)?;
                 let mut touched = self.publish(host, None);
                 self.tombstones.insert_mut(host.clone(), *at);
                 touched.push(Key::Tombstone(host.clone()));
@@ -184,6 +200,7 @@ impl State {
         let settings = Settings::default();
         let blank = Host { settings, credentials, proven: None, before: None, updated: None, router: None, challenge: BTreeSet::new() };
         let new = self.edited(host, &blank, edits, policy)?;
+        self.check_leader(host, &new)?;
         let mut touched = self.publish(host, Some(new));
         if self.tombstones.remove_mut(host) {
             touched.push(Key::Tombstone(host.clone()));
@@ -232,7 +249,7 @@ impl State {
 
     fn move_to(&mut self, host: &HostName, address: Ipv6Addr, at: Timestamp, policy: &Policy) -> Result<Vec<Key>, Refused> {
         let old = self.known(host)?;
-        if old.settings.address_from != AddressFrom::Link {
+        if !old.by_link() {
             return Err(Refused::NotByLink(host.clone()));
         }
         policy.addresses.check(address)?;
@@ -282,6 +299,8 @@ impl State {
         for alias in &new.settings.alias {
             self.check_alias(name, alias, policy)?;
         }
+        self.check_following(name, &mut new)?;
+        check_records(name, &new.settings, policy)?;
         Ok(new)
     }
 
@@ -305,8 +324,11 @@ impl State {
         if old.map(Arc::as_ref) == new.as_ref() {
             return Vec::new();
         }
+        let shows = old.map(|host| self.visible(name, host)) != new.as_ref().map(|host| self.visible(name, host));
+        let (was, is) = (old.and_then(|host| host.home()), new.as_ref().and_then(Host::home));
         let mut touched = vec![Key::Host(name.clone())];
-        if let Some(zone) = zone.filter(|_| old.map(|host| visible(host)) != new.as_ref().map(visible)) {
+        touched.extend(self.carried_along(name, was, is));
+        if let Some(zone) = zone.filter(|_| shows) {
             self.zones.insert_mut(name.zone().clone(), Zone { serial: zone.serial.next(), ..zone });
             touched.push(Key::Zone(name.zone().clone()));
         }
@@ -324,11 +346,14 @@ impl State {
         if let Some(key) = host.credentials.agent {
             self.agents.insert_mut(key, name.clone());
         }
+        self.by_name.insert(name.clone(), Arc::clone(&host));
+        self.note_follower(name, &host);
         self.hosts.insert_mut(name.clone(), host);
     }
 
     fn forget(&mut self, name: &HostName) {
         let Some(host) = self.hosts.get(name).cloned() else { return };
+        self.by_name.remove(name);
         self.hosts.remove_mut(name);
         for alias in &host.settings.alias {
             self.aliases.remove_mut(alias);
@@ -336,6 +361,7 @@ impl State {
         if let Some(key) = host.credentials.agent {
             self.agents.remove_mut(&key);
         }
+        self.forget_follower(name, &host);
     }
 }
 
@@ -344,21 +370,29 @@ fn network(address: Ipv6Addr) -> u128 {
     address.to_bits() >> 64
 }
 
-/// What of a host shows in its zone.
-#[derive(PartialEq)]
-struct Visible<'a> {
-    home: Option<Ipv6Addr>,
-    router: (Option<Ipv4Addr>, Option<Ipv6Addr>),
-    ttl: Option<u32>,
-    via: Via,
-    wildcard: bool,
-    challenge: &'a BTreeSet<String>,
-}
-
-fn visible(host: &Host) -> Visible<'_> {
-    let router = host.router.map(|router| (router.v4, router.v6)).unwrap_or_default();
-    let Settings { ttl, via, wildcard, .. } = host.settings;
-    Visible { home: host.home(), router, ttl, via, wildcard, challenge: &host.challenge }
+/// Whether the records of `host` may stand where they would.
+fn check_records(host: &HostName, settings: &Settings, policy: &Policy) -> Result<(), Refused> {
+    for record in &settings.record {
+        let refuse = |reason: String| Refused::Record { record: record.to_string(), reason };
+        let place = |below: &DnsName| host.dual().child(below.as_str()).map_err(|error| refuse(error.to_string()));
+        if let RecordData::Srv { target: Target::Host(Some(below)), .. } | RecordData::Mx { exchange: Target::Host(Some(below)), .. } =
+            &record.data
+        {
+            place(below)?;
+        }
+        let Some(owner) = &record.owner else { continue };
+        let name = place(owner)?;
+        // Every other name beside the apex is some host's, now or one day.
+        if host.label() == APEX && owner.labels().next_back().is_some_and(|label| !label.starts_with('_')) {
+            return Err(refuse(format!(
+                "{name} would be a host's: at the zone itself, a record's name ends in a part with an underscore, like _dmarc"
+            )));
+        }
+        if policy.own_names.contains(&name) {
+            return Err(Refused::OwnName(name));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -5,21 +5,23 @@
 //! has a default, what changes its meaning gets a new version. Fields that are unknown here are refused: writing the
 //! record back would lose them. Files and transactions are the store's.
 
+mod settings;
+
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::change;
 use crate::change::{Key, Record, Serial};
-use crate::host::{self, AddressFrom, Carrier, Digest, Via};
+use crate::host::{self, Digest};
 use crate::name::{DnsName, HostName};
+use settings::Settings;
 
 /// Stands before the JSON of every value of this version.
 const V1: &[u8] = b"v1 ";
@@ -216,46 +218,6 @@ struct Host {
     challenge: BTreeSet<String>,
 }
 
-#[derive(Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-struct Settings {
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    alias: BTreeSet<DnsName>,
-    address_from: AddressFrom,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<Ipv6Addr>,
-    carrier: Carrier,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ttl: Option<u32>,
-    #[serde(skip_serializing_if = "is_default")]
-    via: Via,
-    #[serde(skip_serializing_if = "is_default")]
-    home_port: HomePort,
-    #[serde(skip_serializing_if = "is_default")]
-    wildcard: bool,
-    #[serde(skip_serializing_if = "is_default")]
-    redirect: bool,
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    allow: BTreeSet<IpNet>,
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    deny: BTreeSet<IpNet>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_connections: Option<u32>,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-struct HomePort {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tls: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    http: Option<u16>,
-}
-
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Join {
@@ -373,26 +335,6 @@ impl From<Host> for host::Host {
             router: host.router.map(|Reported { v4, v6, at }| host::Reported { v4, v6, at }),
             challenge: host.challenge,
         }
-    }
-}
-
-impl From<host::Settings> for Settings {
-    fn from(settings: host::Settings) -> Self {
-        let host::Settings { alias, address_from, address, carrier, ttl, via, home_port, wildcard, redirect, allow, deny, max_connections } =
-            settings;
-        let host::HomePort { tls, http } = home_port;
-        let home_port = HomePort { tls, http };
-        Self { alias, address_from, address, carrier, ttl, via, home_port, wildcard, redirect, allow, deny, max_connections }
-    }
-}
-
-impl From<Settings> for host::Settings {
-    fn from(settings: Settings) -> Self {
-        let Settings { alias, address_from, address, carrier, ttl, via, home_port, wildcard, redirect, allow, deny, max_connections } =
-            settings;
-        let HomePort { tls, http } = home_port;
-        let home_port = host::HomePort { tls, http };
-        Self { alias, address_from, address, carrier, ttl, via, home_port, wildcard, redirect, allow, deny, max_connections }
     }
 }
 

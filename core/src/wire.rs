@@ -6,10 +6,11 @@
 
 mod writer;
 
+use crate::cookie::ClientCookie;
 use crate::name::DnsName;
 use crate::reader::Reader;
 
-pub use writer::{Full, Suffix, Writer};
+pub use writer::{Full, Opt, Suffix, Writer};
 
 /// Every message begins with so much (RFC 1035 §4.1.1); what is shorter has not even an ID to answer to.
 pub const HEADER: usize = 12;
@@ -23,8 +24,17 @@ pub const OPT_SIZE: usize = 11;
 /// The header's flag of a response, which is never answered: two servers would talk for ever.
 pub(crate) const RESPONSE: u16 = 0x8000;
 
+/// The header's flag of an answer that is whole by TCP only.
+pub(crate) const TRUNCATED: u16 = 0x0200;
+
 /// The header's flag by which a client asks for recursion.
 pub(crate) const RECURSION_DESIRED: u16 = 0x0100;
+
+/// The option that carries cookies (RFC 7873 §4).
+const COOKIE: u16 = 10;
+
+/// The option that says more than a code (RFC 8914 §2).
+const EXTENDED_ERROR: u16 = 15;
 
 /// The DO bit of an OPT record's flags (RFC 3225).
 const DNSSEC_OK: u32 = 0x8000;
@@ -39,9 +49,12 @@ impl Type {
     pub const NS: Self = Self(2);
     pub const CNAME: Self = Self(5);
     pub const SOA: Self = Self(6);
+    pub const MX: Self = Self(15);
     pub const TXT: Self = Self(16);
     pub const AAAA: Self = Self(28);
+    pub const SRV: Self = Self(33);
     pub const OPT: Self = Self(41);
+    pub const HTTPS: Self = Self(65);
     pub const NXNAME: Self = Self(128);
     pub const TKEY: Self = Self(249);
     pub const TSIG: Self = Self(250);
@@ -50,6 +63,7 @@ impl Type {
     pub const MAILB: Self = Self(253);
     pub const MAILA: Self = Self(254);
     pub const ANY: Self = Self(255);
+    pub const CAA: Self = Self(257);
 }
 
 /// The Internet's class, the only one that is served.
@@ -70,6 +84,18 @@ impl Rcode {
     pub const BADVERS: Self = Self(16);
 }
 
+/// Why, where a code alone leaves it open (RFC 8914 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtendedError(pub u16);
+
+#[allow(missing_docs, reason = "the registry's own names")]
+impl ExtendedError {
+    pub const NOT_READY: Self = Self(14);
+    pub const PROHIBITED: Self = Self(18);
+    pub const NOT_AUTHORITATIVE: Self = Self(20);
+    pub const NOT_SUPPORTED: Self = Self(21);
+}
+
 /// A query, as far as it could be read.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
@@ -79,9 +105,11 @@ pub struct Query<'a> {
     /// The question, if there is exactly one and it is whole.
     pub question: Option<Question<'a>>,
     /// The OPT record, if there is one and it is whole.
-    pub edns: Option<Edns>,
+    pub edns: Option<Edns<'a>>,
     /// Whether the whole message is as a query should be; if not, the answer is FORMERR.
     pub sound: bool,
+    /// Whether it has an OPT record and nothing else.
+    bare: bool,
 }
 
 /// What is asked.
@@ -99,13 +127,15 @@ pub struct Question<'a> {
 
 /// What an OPT record says (RFC 6891 §6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Edns {
+pub struct Edns<'a> {
     /// The largest UDP message that the client takes.
     pub size: u16,
     /// 0, or something that does not exist yet.
     pub version: u8,
     /// Whether the client wants DNSSEC records.
     pub dnssec_ok: bool,
+    /// The client's cookie, and the server's that it has, if any (RFC 7873 §4).
+    pub cookie: Option<(&'a ClientCookie, &'a [u8])>,
 }
 
 /// A whole name on the wire, not compressed, root included. Its labels may hold any byte.
@@ -113,15 +143,16 @@ pub struct Edns {
 pub struct Name<'a>(&'a [u8]);
 
 impl<'a> Query<'a> {
-    /// Takes `message` apart. `None` where silence is the answer: no whole header, or a response.
+    /// Takes `message` apart. `None` where silence is the answer: no whole header, a response, or what is some other
+    /// protocol's: an answer to that could go round for ever (CVE-2024-2169).
     pub fn parse(message: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(message);
         let (id, flags) = (reader.u16()?, reader.u16()?);
         let counts = Counts { questions: reader.u16()?, answers: reader.u16()?, authority: reader.u16()?, additional: reader.u16()? };
-        if flags & RESPONSE != 0 {
+        if flags & RESPONSE != 0 || !counts.are_of_dns(reader.0.len()) {
             return None;
         }
-        let mut query = Self { id, flags, question: None, edns: None, sound: false };
+        let mut query = Self { id, flags, question: None, edns: None, sound: false, bare: false };
         query.sound = query.body(&mut reader, counts).is_some();
         Some(query)
     }
@@ -135,7 +166,13 @@ impl<'a> Query<'a> {
     /// are between resolvers, and an authoritative answer leaves them clear (RFC 4035 §3.1.6).
     pub fn answer_flags(&self, authoritative: bool, truncated: bool, rcode: Rcode) -> u16 {
         let kept = self.flags & (0x7800 | RECURSION_DESIRED);
-        RESPONSE | kept | u16::from(authoritative) << 10 | u16::from(truncated) << 9 | (rcode.0 & 0xF)
+        let truncated = if truncated { TRUNCATED } else { 0 };
+        RESPONSE | kept | u16::from(authoritative) << 10 | truncated | (rcode.0 & 0xF)
+    }
+
+    /// Whether it asks for nothing but a cookie (RFC 7873 §5.4).
+    pub fn is_for_a_cookie(&self) -> bool {
+        self.bare && self.edns.is_some_and(|edns| edns.cookie.is_some())
     }
 
     /// Reads what follows the header, keeping what it finds. `None` if it is not as a query should be.
@@ -155,6 +192,8 @@ impl<'a> Query<'a> {
                 options = options.saturating_add(1);
             }
         }
+        let none = counts.questions == 0 && counts.answers == 0 && counts.authority == 0;
+        self.bare = none && counts.additional == 1 && options == 1 && reader.0.is_empty();
         let kind = self.question?.kind;
         // IXFR tells in the authority section which version the client has (RFC 1995 §3); nothing else has records there.
         // Bytes after the last record are counted nowhere and mean nothing; whoever sends them is not understood.
@@ -169,6 +208,16 @@ struct Counts {
     answers: u16,
     authority: u16,
     additional: u16,
+}
+
+impl Counts {
+    /// Whether so many bytes can hold so much, or could before they were cut. The least question is a root, a type and a class; the least
+    /// record has a TTL and a length too.
+    fn are_of_dns(self, bytes: usize) -> bool {
+        let records = [self.answers, self.authority, self.additional].map(u64::from);
+        let least = u64::from(self.questions).saturating_mul(5).saturating_add(records.iter().sum::<u64>().saturating_mul(11));
+        least <= bytes as u64 || self.questions <= 1 && records.iter().all(|count| *count <= 1)
+    }
 }
 
 impl<'a> Name<'a> {
@@ -218,18 +267,29 @@ struct Record<'a> {
     data: &'a [u8],
 }
 
-impl Record<'_> {
+impl<'a> Record<'a> {
     /// What it says as an OPT record; `None` if it is a broken one.
-    fn edns(&self) -> Option<Edns> {
+    fn edns(&self) -> Option<Edns<'a>> {
         let mut options = Reader(self.data);
+        let mut cookie = None;
         while !options.0.is_empty() {
-            options.u16()?;
+            let code = options.u16()?;
             let length = options.u16()?;
-            options.take(length.into())?;
+            let option = options.take(length.into())?;
+            // Of several the first counts (RFC 7873 §5.2).
+            if code == COOKIE && cookie.is_none() {
+                cookie = Some(cookies(option)?);
+            }
         }
         let [_, version, ..] = self.ttl.to_be_bytes();
-        self.of_root.then_some(Edns { size: self.class, version, dnssec_ok: self.ttl & DNSSEC_OK != 0 })
+        self.of_root.then_some(Edns { size: self.class, version, dnssec_ok: self.ttl & DNSSEC_OK != 0, cookie })
     }
+}
+
+/// The parts of a COOKIE option; `None` if it is of no length that one can have (RFC 7873 §5.2.2).
+fn cookies(option: &[u8]) -> Option<(&ClientCookie, &[u8])> {
+    let (client, server) = option.split_first_chunk()?;
+    matches!(server.len(), 0 | 8..=32).then_some((client, server))
 }
 
 /// A name without compression: the first name of a message has nothing to point to.

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::change::Serial;
-use crate::host::{Host, Reported, Via};
-use crate::name::{APEX, DnsName, Form, form_of};
+use crate::host::{Alpn, Caa, Host, HostRecord, RecordData, Reported, Via};
+use crate::name::{APEX, DnsName, Form, HostName, form_of};
 use crate::state::State;
 use crate::wire::Type;
 
@@ -56,7 +56,36 @@ pub struct Node<'a> {
     home: Option<Ipv6Addr>,
     router: Option<&'a Reported>,
     challenge: Option<&'a BTreeSet<String>>,
+    records: Option<Owned<'a>>,
+    caa: Option<&'a BTreeSet<Caa>>,
+    alpn: Option<&'a BTreeSet<Alpn>>,
     ttl: u32,
+}
+
+/// The records that a host's owner set at one name.
+#[derive(Clone, Copy, Debug)]
+struct Owned<'a> {
+    host: &'a HostName,
+    list: &'a BTreeSet<HostRecord>,
+    owner: Option<&'a DnsName>,
+}
+
+/// Those of one type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Records<'a> {
+    /// Whose they are: names in them are relative to it.
+    pub host: &'a HostName,
+    list: &'a BTreeSet<HostRecord>,
+    owner: Option<&'a DnsName>,
+    kind: Type,
+}
+
+impl<'a> Records<'a> {
+    /// What they say.
+    pub fn iter(self) -> impl Iterator<Item = &'a RecordData> {
+        let fits = move |record: &&HostRecord| record.owner.as_ref() == self.owner && record.data.kind() == self.kind;
+        self.list.iter().filter(fits).map(|record| &record.data)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +117,12 @@ pub enum Data<'n> {
     Aaaa(&'n [Ipv6Addr]),
     /// Values of an ACME challenge.
     Txt(&'n BTreeSet<String>),
+    /// What a host's owner set.
+    Records(Records<'n>),
+    /// Who may issue certificates.
+    Caa(&'n BTreeSet<Caa>),
+    /// What a host speaks, at its own name.
+    Https(&'n BTreeSet<Alpn>),
 }
 
 /// Start of authority (RFC 1035 §3.3.13); the responsible mailbox is hostmaster at the zone.
@@ -137,9 +172,11 @@ impl<'a> ZoneView<'a> {
     /// What is answered for the name with `left` in front of the zone: what is there, or what a wildcard puts there (RFC 4592 §3.3.1).
     /// `None`: no such name.
     pub fn find(&self, left: &str) -> Option<Node<'a>> {
-        if let Some(node) = self.node(left) {
-            return Some(node);
-        }
+        self.node(left).or_else(|| self.by_wildcard(left))
+    }
+
+    /// What a wildcard puts at the name with `left` in front of the zone, where nothing else is.
+    pub fn by_wildcard(&self, left: &str) -> Option<Node<'a>> {
         // Up to the nearest name that exists, the closest encloser: a wildcard further up does not reach below it.
         let mut above = left;
         while !above.is_empty() {
@@ -166,7 +203,7 @@ impl<'a> ZoneView<'a> {
         }
         // A name with nothing of its own exists if another one is below it (RFC 8020).
         let above_own = || own?.strip_suffix(left)?.ends_with('.').then(Node::default);
-        self.node_of_host(left).or_else(above_own)
+        self.node_of_host(left).or_else(|| self.below_host(left)).or_else(above_own)
     }
 
     /// What `name` has, if it is in this zone.
@@ -183,7 +220,7 @@ impl<'a> ZoneView<'a> {
     fn wildcard(&self, above: &str) -> Option<Node<'a>> {
         let label = if above.is_empty() { APEX } else { above };
         let host = self.host(label).filter(|host| host.settings.wildcard)?;
-        (self.params.own_name.within(self.name) != Some(above)).then(|| self.dual(host))
+        (self.params.own_name.within(self.name) != Some(above)).then(|| self.everyones(host))
     }
 
     fn own(&self, left: &str) -> Node<'a> {
@@ -201,13 +238,13 @@ impl<'a> ZoneView<'a> {
     fn node_of_host(&self, left: &str) -> Option<Node<'a>> {
         match form_of(left) {
             Form::Apex => {
-                let host = self.host(APEX).map(|host| self.dual(host)).unwrap_or_default();
+                let host = self.dual(APEX).unwrap_or_default();
                 Some(Node { apex: Some(self.apex()), ..host })
             }
-            Form::Dual(label) => self.host(label).map(|host| self.dual(host)),
+            Form::Dual(label) => self.dual(label),
             Form::Twin(label) => self.host(label).map(|host| {
                 // Whoever asks for the twin must not be led back to the gateway.
-                let home = host.home().filter(|home| !self.params.ipv6.contains(home));
+                let home = self.home(host).filter(|home| !self.params.ipv6.contains(home));
                 Node { home, ttl: self.ttl(host), ..Node::default() }
             }),
             Form::Router(label) => {
@@ -222,12 +259,38 @@ impl<'a> ZoneView<'a> {
         }
     }
 
-    fn dual(&self, host: &'a Host) -> Node<'a> {
+    /// What its owner put below a host, and the names on the way there, which exist too (RFC 8020).
+    fn below_host(&self, left: &str) -> Option<Node<'a>> {
+        let (above, top) = left.rsplit_once('.').map_or((None, left), |(above, top)| (Some(above), top));
+        let of_host = above.and_then(|above| Some((self.named_host(top)?, above)));
+        // Below the zone itself, what has no underscore is for hosts.
+        let of_apex = || top.starts_with('_').then(|| self.named_host(APEX)).flatten().map(|host| (host, left));
+        let ((name, host), below) = of_host.or_else(of_apex)?;
+        let list = &host.settings.record;
+        let owners = || list.iter().filter_map(|record| record.owner.as_ref());
+        let ttl = self.ttl(host);
+        if let Some(owner) = owners().find(|owner| owner.as_str() == below) {
+            return Some(Node { records: Some(Owned { host: name, list, owner: Some(owner) }), ttl, ..Node::default() });
+        }
+        let is_above = |owner: &DnsName| owner.as_str().strip_suffix(below).is_some_and(|rest| rest.ends_with('.'));
+        owners().any(is_above).then_some(Node { ttl, ..Node::default() })
+    }
+
+    /// All that stands at the name for everyone.
+    fn dual(&self, label: &str) -> Option<Node<'a>> {
+        let (name, host) = self.named_host(label)?;
+        let settings = &host.settings;
+        let records = Owned { host: name, list: &settings.record, owner: None };
+        Some(Node { records: Some(records), caa: Some(&settings.caa), ..self.everyones(host) })
+    }
+
+    /// What of it stands at the names below too, with a wildcard: how to get there. The rest is about the one name.
+    fn everyones(&self, host: &'a Host) -> Node<'a> {
         let (home, ipv6) = match host.settings.via {
             Via::Gateway => (None, self.params.ipv6.as_slice()),
-            Via::Auto | Via::Home => (host.home(), [].as_slice()),
+            Via::Auto | Via::Home => (self.home(host), [].as_slice()),
         };
-        Node { ipv4: &self.params.ipv4, ipv6, home, ttl: self.ttl(host), ..Node::default() }
+        Node { ipv4: &self.params.ipv4, ipv6, home, alpn: Some(&host.settings.alpn), ttl: self.ttl(host), ..Node::default() }
     }
 
     fn apex(&self) -> Apex<'a> {
@@ -243,6 +306,14 @@ impl<'a> ZoneView<'a> {
         self.state.host_by(self.name, label).map(AsRef::as_ref)
     }
 
+    fn named_host(&self, label: &str) -> Option<(&'a HostName, &'a Host)> {
+        self.state.named_host_by(self.name, label).map(|(name, host)| (name, host.as_ref()))
+    }
+
+    fn home(&self, host: &Host) -> Option<Ipv6Addr> {
+        self.state.home_of(self.name, host)
+    }
+
     fn ttl(&self, host: &Host) -> u32 {
         host.settings.ttl.unwrap_or(self.params.ttl)
     }
@@ -253,7 +324,8 @@ impl Node<'_> {
     /// (RFC 8482 §4.1), and nobody can be flooded with all of them.
     pub fn rrset(&self, kind: Type) -> Option<Rrset<'_>> {
         if kind == Type::ANY {
-            return [Type::SOA, Type::A, Type::AAAA, Type::TXT].into_iter().find_map(|kind| self.rrset(kind));
+            let kinds = [Type::SOA, Type::A, Type::AAAA, Type::TXT, Type::SRV, Type::MX];
+            return kinds.into_iter().find_map(|kind| self.rrset(kind));
         }
         if let (Type::SOA | Type::NS, Some(apex)) = (kind, &self.apex) {
             let data = if kind == Type::SOA { Data::Soa(apex.soa) } else { Data::Ns(apex.nameservers) };
@@ -262,7 +334,13 @@ impl Node<'_> {
         let data = match kind {
             Type::A => Data::A(self.router.map_or(self.ipv4, |router| router.v4.as_slice())),
             Type::AAAA => Data::Aaaa(self.aaaa()),
-            Type::TXT => Data::Txt(self.challenge?),
+            Type::TXT if self.challenge.is_some() => Data::Txt(self.challenge?),
+            Type::TXT | Type::SRV | Type::MX => {
+                let Owned { host, list, owner } = self.records?;
+                Data::Records(Records { host, list, owner, kind })
+            }
+            Type::CAA => Data::Caa(self.caa?),
+            Type::HTTPS => Data::Https(self.alpn?),
             _ => return None,
         };
         (!data.is_empty()).then_some(Rrset { ttl: self.ttl, data })
@@ -286,6 +364,9 @@ impl Data<'_> {
             Self::A(_) => Type::A,
             Self::Aaaa(_) => Type::AAAA,
             Self::Txt(_) => Type::TXT,
+            Self::Records(records) => records.kind,
+            Self::Caa(_) => Type::CAA,
+            Self::Https(_) => Type::HTTPS,
         }
     }
 
@@ -296,6 +377,9 @@ impl Data<'_> {
             Self::A(addresses) => addresses.is_empty(),
             Self::Aaaa(addresses) => addresses.is_empty(),
             Self::Txt(values) => values.is_empty(),
+            Self::Records(records) => records.iter().next().is_none(),
+            Self::Caa(values) => values.is_empty(),
+            Self::Https(protocols) => protocols.is_empty(),
         }
     }
 }

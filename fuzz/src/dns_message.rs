@@ -2,8 +2,9 @@
 
 use std::sync::LazyLock;
 
-use fourward_core::answer::{TCP_LIMIT, Transport, UDP_LIMIT, answer};
+use fourward_core::answer::{Asker, TCP_LIMIT, Transport, UDP_LIMIT, answer};
 use fourward_core::change::Change;
+use fourward_core::cookie::Secrets;
 use fourward_core::host::{Digest, JoinSecret};
 use fourward_core::name::{DnsName, HostName};
 use fourward_core::policy::Policy;
@@ -18,6 +19,8 @@ const START: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
 
 const RESPONSE: u8 = 0x80;
 const TRUNCATED: u8 = 0x02;
+
+static SECRETS: LazyLock<Secrets> = LazyLock::new(|| Secrets::at(1_559_731_985, |_| [7; 16]));
 
 static SERVED: LazyLock<(State, ZoneParams)> = LazyLock::new(|| (state(), params()));
 
@@ -41,8 +44,12 @@ pub fn check(message: &[u8]) {
 
 fn reply(message: &[u8], transport: Transport, room: usize) -> Option<Vec<u8>> {
     let mut out = vec![0; room];
-    let length = answer(message, transport, &SERVED.0, &SERVED.1, &mut out)?;
-    out.truncate(length);
+    let asker = Asker { transport, address: [192, 0, 2, 99].into(), now: 1_559_731_985, secrets: Some(&SECRETS) };
+    let answer = answer(message, &asker, &SERVED.0, &SERVED.1, &mut out)?;
+    out.truncate(answer.length);
+    let mut cut = out.clone();
+    cut.truncate(answer.cut(&mut out.clone()));
+    assert!(cut.len() >= HEADER && cut.len() <= out.len(), "cut to {} of {} bytes", cut.len(), out.len());
     Some(out)
 }
 
@@ -61,7 +68,7 @@ fn params() -> ZoneParams {
     }
 }
 
-/// A home that is there, one that is away, one at an apex, and more challenges than a datagram holds.
+/// A home that is there, one that is away, one at an apex, one that follows, records of theirs, and more challenges than a datagram holds.
 fn state() -> State {
     let mut state = State::default();
     let mut apply = |change| drop(state.apply(&change, &Policy::default()).expect("a good change"));
@@ -70,8 +77,11 @@ fn state() -> State {
     }
     let host = |text: &str| HostName::parse(text, &params().zones).expect("a host");
     let join = JoinSecret { secret: Digest([1; 32]), expires: START, spent_by: None };
-    for text in ["cloud", "away", "home.test"] {
-        apply(Change::Add { host: host(text), edits: Vec::new(), join, update: Digest([2; 32]), reuse: false });
+    let mine =
+        ["wildcard=on", "alpn=h2", "caa=issue ca.org", "record=MX 1 @", "record+=_xmpp._tcp SRV 0 5 5222 mail", "record+=_dmarc TXT x"];
+    for (text, edits) in [("cloud", &mine[..]), ("away", &[]), ("home.test", &mine), ("nas", &["follows=cloud", "suffix=::22"])] {
+        let edits = edits.iter().map(|edit| edit.parse().expect("an edit")).collect();
+        apply(Change::Add { host: host(text), edits, join, update: Digest([2; 32]), reuse: false });
     }
     for (text, address) in [("cloud", "2001:db8:1::11"), ("home.test", "2001:db8:2::11")] {
         apply(Change::Move { host: host(text), address: address.parse().expect("v6"), at: START });

@@ -10,6 +10,7 @@ mod error;
 mod order;
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::certificate::{Certificate, FilesError, Shown, Tokens, authorities, public_authorities};
+use crate::certificate::{Certificate, LOOK, Shown, Tokens, authorities, public_authorities};
 use crate::config::{Acme, Server};
 use crate::crypto;
 use crate::store::Store;
@@ -94,21 +95,21 @@ fn usable(kept: &change::Certificate) -> Result<Certificate, crate::certificate:
 
 impl Orders {
     /// Orders at `acme` for the name of `shown`, which `server` has.
-    ///
-    /// # Errors
-    /// `acme.root` cannot be used.
-    pub fn new(server: &Server, acme: Acme, store: Store, shown: Arc<Shown>, tokens: Arc<Tokens>) -> Result<Self, FilesError> {
-        let roots = acme.root.as_deref().map(|path| authorities("acme.root", path)).transpose()?;
+    pub fn new(server: &Server, acme: Acme, store: Store, shown: Arc<Shown>, tokens: Arc<Tokens>) -> Self {
         let inside = server.zones().iter().any(|zone| shown.name().within(zone).is_some());
         let proof = if inside { Proof::Dns } else { Proof::Http };
-        Ok(Self { acme, roots, proof, store, shown, tokens })
+        Self { acme, roots: None, proof, store, shown, tokens }
     }
 
     /// Orders and renews until cancelled.
     ///
     /// # Errors
     /// None: what fails is tried again.
-    pub async fn run(self, cancel: CancellationToken) -> Result<(), Infallible> {
+    pub async fn run(mut self, cancel: CancellationToken) -> Result<(), Infallible> {
+        if let Some(path) = self.acme.root.clone() {
+            let Some(roots) = cancel.run_until_cancelled(self.usable_roots(&path)).await else { return Ok(()) };
+            self.roots = Some(roots);
+        }
         let mut free = self.known().setback.map(|setback| setback.next_after_restart(Timestamp::now()));
         let mut window = Window { span: None, ask: Timestamp::now() + FIRST_ASK };
         while !cancel.is_cancelled() {
@@ -129,6 +130,34 @@ impl Orders {
             }
         }
         Ok(())
+    }
+
+    /// The authorities in `acme.root`, once they can be used. Nothing is asked of anybody until then, so that no try counts as failed.
+    async fn usable_roots(&self, path: &Path) -> RootCertStore {
+        let mut told = None;
+        loop {
+            match authorities("acme.root", path) {
+                Ok(roots) => {
+                    if told.is_some() {
+                        info!(path = %path.display(), "acme.root can be used now");
+                        self.shown.mended();
+                    }
+                    return roots;
+                }
+                Err(error) => {
+                    let error = error.to_string();
+                    if told.as_ref() != Some(&error) {
+                        let every = LOOK.as_secs();
+                        warn!(
+                            "no certificate is ordered as long as this is so: {error}; the file is looked at every {every} s, a restart is not needed"
+                        );
+                        self.shown.failed(error.clone(), None);
+                        told = Some(error);
+                    }
+                    sleep(LOOK).await;
+                }
+            }
+        }
     }
 
     /// Until when no try is free after those that failed. Never later than it was `before`, whatever becomes of the clock.
@@ -229,3 +258,6 @@ fn entropy() -> u32 {
     // Without randomness nothing else would work either; the jitter is a courtesy.
     crypto::random().map_or(0, u32::from_le_bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,15 +30,19 @@ const CHAIN_LIMIT: usize = 10;
 impl Orders {
     /// Orders a certificate and puts it into the store; `replaces` says whether the authority wants to know which one it is to replace.
     pub(super) async fn order(&self, client: &Https, replaces: bool) -> Result<Certificate, AcmeError> {
-        let account = self.account(client).await?;
-        match self.order_as(&account, replaces).await {
+        match self.order_once(client, replaces).await {
             Err(error) if error.is_unknown_account() => {
                 self.forget_account().await?;
-                let account = self.account(client).await?;
-                self.order_as(&account, replaces).await
+                self.order_once(client, replaces).await
             }
             done => done,
         }
+    }
+
+    /// Anything that is asked of the account may be what finds it forgotten, a new e-mail address too.
+    async fn order_once(&self, client: &Https, replaces: bool) -> Result<Certificate, AcmeError> {
+        let account = self.account(client).await?;
+        self.order_as(&account, replaces).await
     }
 
     async fn order_as(&self, account: &Account, replaces: bool) -> Result<Certificate, AcmeError> {

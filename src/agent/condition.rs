@@ -86,12 +86,12 @@ impl Condition {
             home.burst = burst.ok().filter(|_| answer.is_some());
             host = answer;
         }
-        Checked { host, home: Some(home) }
+        Checked { host, home: Some(home), certificate: None }
     }
 
     async fn own_services(&self, claim: Ipv6Addr) -> Vec<Own> {
         let tcp = self.services.iter().filter(|service| service.protocol == Protocol::Tcp).map(|service| service.port).take(SERVICES);
-        join_all(tcp.map(async |port| Own { port, listens: probe::listens(claim, port).await })).await
+        join_all(tcp.map(async |port| Own { port, listens: Some(probe::listens(claim, port).await) })).await
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

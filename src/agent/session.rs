@@ -158,7 +158,7 @@ impl<'a> Session<'a> {
                 info!(%dual, epoch, gateway = %self.connection.remote_address(), claim = ?self.claim, "linked");
             }
             FromGateway::Proven { address } => {
-                info!(%address, "published");
+                info!(%address, "proven");
                 self.agent.condition.note_trouble(None);
             }
             FromGateway::Unproven { claim, seen } => {
@@ -177,6 +177,7 @@ impl<'a> Session<'a> {
             }
             FromGateway::Examine => self.examine(),
             FromGateway::Refused { reason, again } => return Err(Ended::Refused { reason, again }),
+            FromGateway::Unknown => debug!("the gateway said something that only a later version knows"),
             FromGateway::Registered { .. } => return Err(Ended::Lost("the gateway answered out of turn".into())),
         }
         Ok(())

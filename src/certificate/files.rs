@@ -20,7 +20,7 @@ use tracing::warn;
 use super::{Certificate, CertificateError, Shown};
 
 /// Between two looks. A look is two calls of `stat`; events would need a watch on every folder that a symbolic link goes through.
-const LOOK: Duration = Duration::from_secs(10);
+pub const LOOK: Duration = Duration::from_secs(10);
 
 /// Far more than any chain has; what is longer is another file.
 const SIZE_LIMIT: u64 = 1 << 20;
@@ -93,16 +93,35 @@ impl Files {
             if seen == stamp {
                 continue;
             }
-            seen = stamp;
             match self.read() {
-                Ok(certificate) => shown.show(CertificateSource::Files, certificate),
+                Ok(certificate) => {
+                    seen = stamp;
+                    shown.show(CertificateSource::Files, certificate);
+                }
+                // Read again at the next look: what mends them need not be seen from outside.
                 Err(error) => {
-                    warn!("the certificate files changed and cannot be used, so the certificate of before stays: {error}");
-                    shown.failed(error.to_string(), None);
+                    seen = None;
+                    unusable(&shown, &error);
                 }
             }
         }
     }
+}
+
+/// Tells, once for each reason, that the files cannot be used and that what is `shown` stays.
+pub fn unusable(shown: &Shown, error: &FilesError) {
+    let error = error.to_string();
+    if shown.last_error().as_ref() == Some(&error) {
+        return;
+    }
+    let (source, _) = shown.current();
+    let every = LOOK.as_secs();
+    warn!(
+        shown = %source,
+        "the certificate files cannot be used, so the certificate of before stays, or our own: {error}; `fourward config check` says when they are \
+         good; they are looked at every {every} s, a restart is not needed"
+    );
+    shown.failed(error, None);
 }
 
 /// The certificates of authorities in the file at `path`, which `key` of the configuration names.

@@ -23,7 +23,7 @@ use x509_parser::parse_x509_certificate;
 
 use crate::crypto;
 
-pub use files::{Files, FilesError, authorities};
+pub use files::{Files, FilesError, LOOK, authorities, unusable};
 pub use self_signed::self_signed;
 pub use shown::Shown;
 pub use tokens::{Tokens, is_challenge};

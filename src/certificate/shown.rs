@@ -63,6 +63,16 @@ impl Shown {
         (now.last_error, now.next) = (Some(error), next);
     }
 
+    /// What [`Shown::failed`] was told last, as long as nothing better came.
+    pub fn last_error(&self) -> Option<String> {
+        self.read().last_error.clone()
+    }
+
+    /// Forgets why there was no newer one: it is no longer so.
+    pub fn mended(&self) {
+        self.write().last_error = None;
+    }
+
     /// The certificate, and where it comes from.
     pub fn current(&self) -> (CertificateSource, Certificate) {
         let now = self.read();

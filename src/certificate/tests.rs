@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use fourward_core::api::CertificateSource;
 use jiff::SignedDuration;
@@ -78,6 +79,31 @@ async fn files_that_change_are_shown_and_broken_ones_leave_the_one_before() {
     let path = folder.path().to_owned();
     let (leaf, error) = after(Box::new(move || drop(write(&path, &["gw.dyn.example.org"])))).await;
     assert!(leaf != first && error.is_none(), "{error:?}");
+    cancel.cancel();
+    follower.await.expect("it ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_mends_a_file_need_not_be_seen_from_outside() {
+    let folder = TempDir::new().expect("a folder");
+    let files = write(folder.path(), &["gw.dyn.example.org"]);
+    let key = fs::read(&files.key).expect("a key");
+    let put = |bytes: &[u8]| {
+        fs::write(&files.key, bytes).expect("written");
+        fs::File::options().append(true).open(&files.key).and_then(|file| file.set_modified(UNIX_EPOCH)).expect("a time");
+    };
+    put(&vec![b'x'; key.len()]);
+    let own_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key").serialize_der();
+    let shown = Shown::new(own(), CertificateSource::SelfSigned, self_signed(&own(), &own_key).expect("a certificate"));
+    let cancel = CancellationToken::new();
+    let follower = tokio::spawn(files.clone().follow(Arc::clone(&shown), cancel.clone()));
+    let waited = || tokio::time::sleep(std::time::Duration::from_secs(30));
+    waited().await;
+    assert!(shown.last_error().is_some_and(|error| error.contains("control.key")));
+    // As long and as old as before: so a right to read it would come, which root does not need.
+    put(&key);
+    waited().await;
+    assert_eq!((shown.current().0, shown.last_error()), (CertificateSource::Files, None));
     cancel.cancel();
     follower.await.expect("it ends");
 }

@@ -4,21 +4,21 @@
 //! counting of packets at home. Everything has a deadline, and all of them together one.
 
 mod names;
-mod tls;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use fourward_core::api::Checked;
-use fourward_core::check::{Asked, Gateway, Names, Path, Report, Seen, Tls, View};
+use fourward_core::check::{Asked, Gateway, Names, OwnName, Path, Report, Seen, Tls, View};
 use fourward_core::facts::Connect;
 use fourward_core::name::DnsName;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::{agent, probe};
+use crate::probe::{self, tls};
+use crate::{agent, crypto};
 
 pub use names::{Known, host_behind};
 
@@ -67,8 +67,8 @@ pub async fn examine(order: Order, word: impl Future<Output = Word>, progress: i
     };
     progress("connecting");
     let linked = word.checked.home.as_ref().is_some_and(|home| home.linked);
-    let (paths, link_port) = tokio::join!(paths(&order, &names, &gateway), link_port(&order, &gateway, linked));
-    let seen = Seen {
+    let (own_name, link_port) = tokio::join!(own_name(&order, &names, &gateway), link_port(&order, &gateway, linked));
+    let mut seen = Seen {
         ipv4: has_ipv4(),
         ipv6: has_ipv6(),
         now: Timestamp::now(),
@@ -79,9 +79,14 @@ pub async fn examine(order: Order, word: impl Future<Output = Word>, progress: i
         view: order.view,
         gateway,
         names,
-        paths,
+        paths: Vec::new(),
+        own_name: OwnName { status: word.checked.certificate, ..own_name },
         link_port,
     };
+    // What goes round would go round for us too, and not end by itself.
+    if seen.returns().is_none() {
+        seen.paths = paths(&seen).await;
+    }
     Report::of(&seen)
 }
 
@@ -94,15 +99,37 @@ fn has_ipv6() -> bool {
     probe::has_route(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)))
 }
 
+/// What TLS shows for the gateway's own name: at the gateway, and from outside at the home too. Others have the server's word.
+async fn own_name(order: &Order, names: &Names, gateway: &Gateway) -> OwnName {
+    let Some(name) = &gateway.name else { return OwnName::default() };
+    let visit = async |address: Option<IpAddr>, port, name: &DnsName| {
+        let address = address.filter(|address| probe::has_route(*address))?;
+        Some(tls::visit((address, port).into(), name).await)
+    };
+    let there = gateway.addresses.iter().copied().find(|address| probe::has_route(*address));
+    let home = names.own.as_ref().filter(|_| order.view == View::Outside).and_then(|own| own.twin_aaaa.first().copied().map(IpAddr::V6));
+    let home = home.filter(|home| !gateway.addresses.contains(home));
+    // Beside the gateway's name: a certificate for all names of the zone is for this one too.
+    let beside = |random: [u8; 8]| {
+        let (_, zone) = name.as_str().split_once('.')?;
+        format!("nobody-{:016x}.{zone}", u64::from_be_bytes(random)).parse().ok()
+    };
+    let nobody: Option<DnsName> = crypto::random().ok().and_then(beside);
+    let nobody = nobody.as_ref().unwrap_or(name);
+    let (gateway, home, nobody) = tokio::join!(visit(there, gateway.tls, name), visit(home, HTTPS, name), visit(home, HTTPS, nobody));
+    OwnName { gateway, home, nobody, status: None }
+}
+
 /// What clients find at the first A and the first AAAA, as the name itself has them, else as the resolver says.
-async fn paths(order: &Order, names: &Names, gateway: &Gateway) -> Vec<Path> {
+async fn paths(seen: &Seen) -> Vec<Path> {
+    let (name, names, gateway) = (&seen.name, &seen.names, &seen.gateway);
     let resolved = names.resolved.as_ref().and_then(|resolved| resolved.as_ref().ok());
     let own = names.own.as_ref().filter(|own| own.exists);
-    let twin = Some(&order.name) == names.twin.as_ref();
+    let twin = Some(name) == names.twin.as_ref();
     let a = own.map(|own| &own.a).or(resolved.map(|resolved| &resolved.a)).and_then(BTreeSet::first).filter(|_| !twin);
     let aaaa = own.map(|own| &own.aaaa).or(resolved.map(|resolved| &resolved.aaaa)).and_then(BTreeSet::first);
     // A domain of the user's own may lead elsewhere than it should; that is where its clients go.
-    let foreign = names.dual.as_ref() != Some(&order.name) && !twin;
+    let foreign = names.dual.as_ref() != Some(name) && !twin;
     let a = resolved.filter(|_| foreign).and_then(|resolved| resolved.a.first()).or(a);
     let to = |address: IpAddr| if gateway.addresses.contains(&address) { gateway.tls } else { HTTPS };
     let targets = a.map(|a| IpAddr::V4(*a)).into_iter().chain(aaaa.map(|aaaa| IpAddr::V6(*aaaa)));
@@ -110,8 +137,7 @@ async fn paths(order: &Order, names: &Names, gateway: &Gateway) -> Vec<Path> {
         if !probe::has_route(address) {
             return Path { address, tls: Tls::No(Connect::NoRoute), http: Connect::NoRoute };
         }
-        let (tls, http) =
-            tokio::join!(tls::visit((address, to(address)).into(), &order.name), probe::connect((address, 80).into(), CONNECT));
+        let (tls, http) = tokio::join!(tls::visit((address, to(address)).into(), name), probe::connect((address, 80).into(), CONNECT));
         Path { address, tls, http }
     }))
     .await

@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::time::Duration;
 
-use fourward_core::api::{Checked, Reply, Request};
+use fourward_core::api::{Checked, NOT_UNDERSTOOD, Reply, Request};
 use fourward_core::check::{Asked, Finding, Gateway, Held, Report, View};
 use fourward_core::name::{DnsName, HostName};
 
@@ -116,7 +116,8 @@ async fn word(config: Option<&Config>, name: String) -> Word {
     let reply = ask_at(&config.control_socket(), &Request::Check { name }, PATIENCE).await;
     let asked = match reply {
         Ok(Reply::Checked(checked)) => return Word { asked: Asked::Answered, checked: *checked },
-        Ok(_) | Err(CliError::OutOfTurn) => Asked::Refused("what answers on the control socket is of another version: restart it".into()),
+        Ok(_) | Err(CliError::OutOfTurn) => Asked::OtherVersion,
+        Err(CliError::Refused(reason)) if reason.starts_with(NOT_UNDERSTOOD) => Asked::OtherVersion,
         Err(CliError::NotPermitted { .. }) => Asked::NotPermitted,
         Err(CliError::NoAnswer { source, .. }) if source.kind() == io::ErrorKind::TimedOut => Asked::Hangs,
         Err(CliError::NoAnswer { .. }) => Asked::NotRunning(config.server.as_ref().map(held).unwrap_or_default()),

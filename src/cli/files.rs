@@ -22,15 +22,25 @@ pub(super) fn create(path: &Path, mode: u32, contents: &[u8], remedy: &'static s
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         fs::create_dir_all(parent).map_err(|source| CliError::file(parent, source))?;
     }
-    let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        file.write_all(contents)?;
-        file.sync_all()
-    };
-    write().map_err(|source| match source.kind() {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => CliError::Exists { path: path.into(), remedy },
         _ => CliError::file(path, source),
+    })?;
+    let written = file.write_all(contents).and_then(|()| file.sync_all()).and_then(|()| sync_folder_of(path));
+    written.map_err(|source| {
+        // Half a file would be in the way of the next try.
+        let _ = fs::remove_file(path);
+        CliError::file(path, source)
     })
+}
+
+/// Makes the names in the folder of `path` last: a file that is synced may still be without one after a power cut.
+///
+/// # Errors
+/// The disk fails.
+pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Makes the state directory if it is not there, and gives it to the user of the unit if root makes it.

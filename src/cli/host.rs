@@ -137,13 +137,18 @@ pub(super) fn list(hosts: &[HostEntry]) -> String {
         vec![
             host.host.clone(),
             host.address.map_or_else(|| "away".into(), |address| address.to_string()),
-            host.address_from.word().into(),
+            source(host),
             link(host.link).into(),
             host.proven_at.map_or_else(|| "-".into(), |at| format!("{at:.0}")),
             if aliases.is_empty() { "-".into() } else { aliases.join(",") },
         ]
     });
     columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
+}
+
+/// Where a host's address comes from.
+fn source(host: &HostEntry) -> String {
+    host.follows.as_ref().map_or_else(|| host.address_from.word().into(), |leader| format!("by {leader}"))
 }
 
 fn describe(host: &HostDetails) -> String {
@@ -158,7 +163,7 @@ fn describe(host: &HostDetails) -> String {
         row("for everyone", host.names.dual.to_string()),
         row("IPv6 alone", host.names.twin.to_string()),
         row("address", entry.address.map_or_else(|| "away".into(), |address| address.to_string())),
-        row("address-from", entry.address_from.word().into()),
+        row("address-from", source(entry)),
         row("link", link(entry.link).into()),
         row("linked from", host.link_from.map_or_else(|| "-".into(), |from| from.to_string())),
         row("linked since", time(host.link_since)),

@@ -46,6 +46,7 @@ name = "{name}"
 zones = ["{zone}"]
 # listen = ["192.0.2.11:53"]      # default: the public addresses
 # ttl = 60
+# rate-limit = 200                # answers of a kind a second to one network by UDP; 0 is without end
 # nameservers = ["{name}"]
 
 [gateway]

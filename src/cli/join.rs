@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fourward_core::join::JoinString;
@@ -29,14 +30,15 @@ pub(super) async fn run(args: JoinArgs) -> Result<(), CliError> {
     let state = std::path::absolute(&args.state).map_err(|source| CliError::file(&args.state, source))?;
     let args = JoinArgs { state, ..args };
     let key_file = args.state.join(AGENT_KEY);
+    let waiting = args.state.join(waiting_name(&join));
     for path in [&args.config, &key_file] {
-        if path.exists() {
+        // Without a configuration, the key that still waits is one that this very command has put there.
+        if path.exists() && !(path == &key_file && !args.config.exists() && is_same_file(path, &waiting)) {
             let remedy = "this home has joined already: to join anew, move that file away first";
             return Err(CliError::Exists { path: path.clone(), remedy });
         }
     }
     files::state_directory(&args.state)?;
-    let waiting = args.state.join(waiting_name(&join));
     let key = waiting_key(&waiting)?;
     let registered = match register(&join, &key).await {
         Err(error @ RegisterError::Refused(_)) => {
@@ -51,8 +53,16 @@ pub(super) async fn run(args: JoinArgs) -> Result<(), CliError> {
     let _ = fs::remove_file(&written);
     files::create(&written, 0o644, text.as_bytes(), "another `fourward join` is running; wait for it")?;
     files::give_to_owner_of_folder(&waiting)?;
-    fs::rename(&waiting, &key_file).map_err(|source| CliError::file(&key_file, source))?;
+    // The key has both names until the configuration is there: by the second one the same command knows it again.
+    if !key_file.exists() {
+        let linked = fs::hard_link(&waiting, &key_file).or_else(|_| fs::rename(&waiting, &key_file));
+        linked.map_err(|source| CliError::file(&key_file, source))?;
+    }
+    files::sync_folder_of(&key_file).map_err(|source| CliError::file(&key_file, source))?;
     fs::rename(&written, &args.config).map_err(|source| CliError::file(&args.config, source))?;
+    // All is there now; what fails from here on harms nothing.
+    let _ = files::sync_folder_of(&args.config);
+    let _ = fs::remove_file(&waiting);
     if args.json {
         return out::json(
             &json!({ "host": join.host, "names": { "dual": registered.dual, "twin": registered.twin }, "config": args.config }),
@@ -85,6 +95,11 @@ fn read(argument: &str) -> Result<String, CliError> {
 fn waiting_name(join: &JoinString) -> String {
     let digest = crypto::sha256(join.secret.reveal()).to_string();
     format!("{AGENT_KEY}.{}.new", digest.get(..WAITING_MARK).unwrap_or(&digest))
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let inode = |path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    inode(one).is_some_and(|one| inode(other) == Some(one))
 }
 
 /// The key of a join that was interrupted, or a new one.

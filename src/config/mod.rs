@@ -94,6 +94,8 @@ pub struct Dns {
     pub listen: Vec<SocketAddr>,
     /// Seconds, of every record without its own.
     pub ttl: u32,
+    /// Answers of a kind that one network may have a second by UDP; 0 is without end.
+    pub rate_limit: u32,
     /// The NS of every zone.
     pub nameservers: Vec<DnsName>,
 }

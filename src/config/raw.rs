@@ -19,6 +19,9 @@ use crate::certificate::Files;
 /// RFC 2308 §5 caps negative answers by the SOA minimum, which is the same 60 s: a move is known everywhere after a minute.
 const TTL: u32 = 60;
 
+/// As nsd has it: no resolver asks for one name so often, and a forged source gets little.
+const RATE_LIMIT: u32 = 200;
+
 /// Enough for a few hundred homes; each costs two descriptors, and a pipe while bytes flow. `listener` lowers it where the process may not have so many.
 const CONNECTIONS: usize = 16_384;
 
@@ -91,6 +94,7 @@ struct RawDns {
     #[serde(default)]
     listen: Vec<SocketAddr>,
     ttl: Option<u32>,
+    rate_limit: Option<u32>,
     #[serde(default)]
     nameservers: Vec<String>,
     secondaries: Option<IgnoredAny>,
@@ -321,7 +325,7 @@ impl RawDns {
         if !(1..=86_400).contains(&ttl) {
             return Err(value("dns.ttl", "expected seconds from 1 to 86400"));
         }
-        Ok(Dns { zones, listen: self.listen, ttl, nameservers })
+        Ok(Dns { zones, listen: self.listen, ttl, nameservers, rate_limit: self.rate_limit.unwrap_or(RATE_LIMIT) })
     }
 }
 

@@ -40,8 +40,10 @@ fn a_short_configuration_has_all_defaults() {
 
 #[test]
 fn every_default_can_be_written_out() {
-    let written = SERVER.replace("[gateway]", "listen = []\nttl = 60\nnameservers = [\"gw.dyn.example.org\"]\ndnssec = false\n[gateway]\n")
-        + "tls = 443\nhttp = 80\nresolver = []\nlimits = { connections = 16384, half-open = 4096, per-network = 1024 }\n\
+    let written = SERVER.replace(
+        "[gateway]",
+        "listen = []\nttl = 60\nrate-limit = 200\nnameservers = [\"gw.dyn.example.org\"]\ndnssec = false\n[gateway]\n",
+    ) + "tls = 443\nhttp = 80\nresolver = []\nlimits = { connections = 16384, half-open = 4096, per-network = 1024 }\n\
            timeouts = { hello = 5, dial = 5, idle = 3600, half-closed = 300, drain = 30 }\n[control]\nhttp-updates = false\n";
     assert_eq!(parse(&written).expect("good"), parse(SERVER).expect("good"));
 }

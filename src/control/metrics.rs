@@ -22,9 +22,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{error, info, warn};
 
 pub use exposition::Sources;
@@ -96,17 +97,17 @@ pub async fn run(sockets: Sockets, sources: Sources, cancel: CancellationToken) 
 
 /// Serves for ever. A newcomer who finds all places taken gets the oldest visitor's: who is slow, or says nothing, holds nobody up.
 async fn serve(listener: TcpListener, registry: Arc<Registry>) {
-    let mut visitors: VecDeque<AbortHandle> = VecDeque::new();
+    let mut visitors: VecDeque<AbortOnDropHandle<()>> = VecDeque::new();
     loop {
         let (stream, _) = listener::accept(&listener).await;
         visitors.retain(|visitor| !visitor.is_finished());
-        if visitors.len() >= VISITORS
-            && let Some(oldest) = visitors.pop_front()
-        {
-            oldest.abort();
+        if visitors.len() >= VISITORS {
+            drop(visitors.pop_front());
         }
         let registry = Arc::clone(&registry);
-        visitors.push_back(tokio::spawn(async move { drop(timeout(VISIT, visit(stream, &registry)).await) }).abort_handle());
+        let visit = tokio::spawn(async move { drop(timeout(VISIT, visit(stream, &registry)).await) });
+        // It ends with this listener, too.
+        visitors.push_back(AbortOnDropHandle::new(visit));
     }
 }
 

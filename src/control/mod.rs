@@ -15,7 +15,7 @@ use std::time::Instant;
 use fourward_core::api::{Checked, GatewayStatus, HostDetails, HostEntry, Names, Reply, Request, Secrets, Status, Update, ZoneStatus};
 use fourward_core::change::Change;
 use fourward_core::facts::HostFacts;
-use fourward_core::host::{AddressFrom, Digest, Edit, Host, JoinSecret};
+use fourward_core::host::{Digest, Edit, Host, JoinSecret};
 use fourward_core::join::{JoinString, Peer, Secret};
 use fourward_core::link::{Protocol, Service};
 use fourward_core::name::{DnsName, HostName, NameError, Role, role_in};
@@ -137,9 +137,9 @@ impl Control {
                 let fresh = examination::host_facts(&self.store, &self.leases, &name).unwrap_or(facts);
                 (HostFacts { dials: examined.dials, ..fresh }, Some(examined.home))
             }
-            None => (examination::dial(facts, presence.as_deref()).await, None),
+            None => (examination::dial(facts, &self.leases, presence.as_deref()).await, None),
         };
-        Ok(Reply::Checked(Box::new(Checked { host: Some(host), home })))
+        Ok(Reply::Checked(Box::new(Checked { host: Some(host), home, certificate: self.certificate.as_ref().map(|shown| shown.status()) })))
     }
 
     /// The host that is called `text` by any of its names.
@@ -163,7 +163,7 @@ impl Control {
         let state = self.store.commit(change(host.clone(), secret, crypto::sha256(password.as_bytes()))).await?;
         let join = JoinString { gateways: vec![self.peer()], host: host.dual(), secret: Secret::new(join) };
         let update = Update { url: self.update_url(), user: self.short(&host), password, router: host.router() };
-        let remarks = state.host(&host).map(|known| self.remarks(&host, known)).unwrap_or_default();
+        let remarks = state.host(&host).map(|known| self.remarks(&state, &host, known)).unwrap_or_default();
         let (short, names) = (self.short(&host), names(&host));
         let certificate = self.certificate.as_ref().map(|shown| shown.status());
         Ok(Reply::Secrets(Secrets { host: short, names, join: join.reveal(), update, remarks, certificate }))
@@ -207,7 +207,7 @@ impl Control {
     }
 
     fn entries(&self, state: &State) -> Vec<HostEntry> {
-        state.hosts().map(|(name, host)| self.entry(name, host)).collect()
+        state.hosts().map(|(name, host)| self.entry(state, name, host)).collect()
     }
 
     fn details(&self, state: &State, name: HostName) -> Result<Reply, Failure> {
@@ -215,20 +215,20 @@ impl Control {
         let presence = self.leases.presence(&name);
         let join = host.credentials.join;
         let details = HostDetails {
-            entry: self.entry(&name, host),
+            entry: self.entry(state, &name, host),
             names: names(&name),
             settings: host.settings.clone(),
             link_from: presence.as_ref().map(|presence| presence.remote()),
             router: host.router,
             link_since: presence.as_ref().map(|presence| presence.since),
-            remarks: self.remarks(&name, host),
+            remarks: self.remarks(state, &name, host),
             join_until: Some(join.expires).filter(|expires| join.spent_by.is_none() && *expires > Timestamp::now()),
         };
         Ok(Reply::Host(Box::new(details)))
     }
 
     /// What the settings of `host` do not do, and what its agent does not let them do.
-    fn remarks(&self, name: &HostName, host: &Host) -> Vec<String> {
+    fn remarks(&self, state: &State, name: &HostName, host: &Host) -> Vec<String> {
         let offered = self.leases.presence(name).map(|presence| presence.services.clone());
         let ports = host.settings.home_port;
         let dialled = [ports.tls, ports.http].into_iter().flatten().map(|port| Service { protocol: Protocol::Tcp, port });
@@ -236,22 +236,27 @@ impl Control {
         let missing = missing.map(|service| {
             format!("its agent does not offer {service}, so the gateway opens nothing there: add it to services under [agent] at home, and restart the agent")
         });
-        host.settings.remarks().into_iter().map(str::to_owned).chain(missing).collect()
+        let alone = host.settings.follows.as_deref().filter(|leader| state.host_by(name.zone(), leader).is_none());
+        let alone = alone.map(|leader| format!("it follows {leader}, which is no host here: it has no address until that one is added"));
+        host.settings.remarks().into_iter().map(str::to_owned).chain(missing).chain(alone).collect()
     }
 
-    fn entry(&self, name: &HostName, host: &Host) -> HostEntry {
-        let by_link = host.settings.address_from == AddressFrom::Link;
-        let lease = self.leases.lease(name).filter(|_| by_link);
+    fn entry(&self, state: &State, name: &HostName, host: &Host) -> HostEntry {
+        // A follower lives by its leader's lease.
+        let (voucher, by) = state.voucher_of(name, host);
+        let lease = self.leases.lease(&voucher).filter(|_| by.by_link());
+        let proven = by.proven.filter(|_| by.by_link());
         let left = lease.map(|lease| lease.until.saturating_duration_since(Instant::now()));
         HostEntry {
             host: self.short(name),
-            address: host.home(),
+            address: state.home(name),
             address_from: host.settings.address_from,
-            proven_at: lease.map(|lease| lease.proven_at).or(host.proven.map(|proven| proven.since)).filter(|_| by_link),
+            follows: host.settings.follows.clone(),
+            proven_at: lease.map(|lease| lease.proven_at).or(proven.map(|proven| proven.since)),
             lease_until: left.and_then(|left| SignedDuration::try_from(left).ok()).map(|left| Timestamp::now() + left),
             carrier: host.settings.carrier,
             aliases: host.settings.alias.clone(),
-            link: link_status(&self.leases, name, host),
+            link: link_status(&self.leases, &voucher, by),
         }
     }
 }

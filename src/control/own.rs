@@ -22,7 +22,7 @@ use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::server::{StartHandshake, TlsStream};
 use tokio_util::sync::CancellationToken;
@@ -32,10 +32,11 @@ use super::Updates;
 use super::dyndns::Mending;
 use crate::certificate::{Shown, Tokens, is_challenge};
 use crate::crypto;
-use crate::gateway::{OwnConnection, Protocol};
+use crate::gateway::{Crowd, Limits, OwnConnection, Protocol};
 
-/// Visitors of a plain page.
-const VISITORS: usize = 64;
+/// Visitors at once, of HTTPS and of plain HTTP each: an authority that asks in the clear must get through whoever holds connections of the other.
+/// Of one network there may be a quarter of them.
+const VISITORS: Limits = Limits { undecided: 64, of_one: 64 };
 
 /// For the handshake and for a request's head, each.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -77,20 +78,28 @@ impl OwnPage {
 
     /// Serves the connections that `own` brings, until cancelled.
     pub async fn run(self: Arc<Self>, mut own: mpsc::Receiver<OwnConnection>, cancel: CancellationToken) {
-        let visitors = Arc::new(Semaphore::new(VISITORS));
-        while let Ok(permit) = Arc::clone(&visitors).acquire_owned().await {
+        let (https, http) = (Crowd::new(VISITORS), Crowd::new(VISITORS));
+        loop {
             let connection = tokio::select! {
                 () = cancel.cancelled() => return,
                 connection = own.recv() => connection,
             };
             let Some(connection) = connection else { return };
+            let crowd = if connection.protocol == Protocol::Tls { &https } else { &http };
+            // Nobody is waited for: who is there longest gives way, first of the newcomer's own network, then of all.
+            let Some((place, visitor)) = crowd.admit(connection.peer.ip()) else { continue };
             let page = Arc::clone(&self);
             tokio::spawn(async move {
-                let peer = connection.peer;
-                if timeout(VISIT, page.visit(connection)).await.is_err() {
-                    debug!(%peer, "a visit took too long");
+                let (peer, gives_way) = (connection.peer, visitor.gives_way());
+                tokio::select! {
+                    visit = timeout(VISIT, page.visit(connection)) => {
+                        if visit.is_err() {
+                            debug!(%peer, "a visit took too long");
+                        }
+                    }
+                    () = gives_way.notified() => debug!(%peer, "a visitor gave way to another"),
                 }
-                drop(permit);
+                drop((place, visitor));
             });
         }
     }

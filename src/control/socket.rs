@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fourward_core::api::{LINE_LIMIT, REQUEST_LIMIT, Reply, Request};
+use fourward_core::api::{LINE_LIMIT, NOT_UNDERSTOOD, REQUEST_LIMIT, Reply, Request};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -168,7 +168,7 @@ async fn serve<F: Future<Output = Reply>>(answer: impl Fn(Request) -> F, stream:
     };
     let reply = match serde_json::from_str::<Request>(&line) {
         Ok(request) => answer(request).await,
-        Err(error) => Reply::Refused(format!("not a request of this version: {error}; is the command of another version than the server?")),
+        Err(error) => Reply::Refused(format!("{NOT_UNDERSTOOD}: {error}; is the command of another version than the server?")),
     };
     let mut answer = serde_json::to_vec(&reply)?;
     if answer.len() >= LINE_LIMIT {

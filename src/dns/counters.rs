@@ -26,10 +26,11 @@ pub struct Counters(Vec<Arc<Counter>>);
 #[derive(Debug)]
 #[repr(align(128))]
 pub(super) struct Counter {
-    transport: Transport,
+    pub(super) transport: Transport,
     queries: AtomicU64,
     silent: AtomicU64,
     dropped: AtomicU64,
+    limited: AtomicU64,
     turned_away: AtomicU64,
     truncated: AtomicU64,
     answers: Tally<{ RCODES.len() }>,
@@ -44,6 +45,8 @@ pub struct Sums {
     pub silent: u64,
     /// Answers that the kernel did not take.
     pub dropped: u64,
+    /// Answers that were held back, or cut short, because the network had so many.
+    pub limited: u64,
     /// Connections beyond the limit.
     pub turned_away: u64,
     /// Answers that said to come back by TCP.
@@ -69,6 +72,7 @@ impl Counters {
             sums.queries += read(&counter.queries);
             sums.silent += read(&counter.silent);
             sums.dropped += read(&counter.dropped);
+            sums.limited += read(&counter.limited);
             sums.turned_away += read(&counter.turned_away);
             sums.truncated += read(&counter.truncated);
             sums.answers.iter_mut().zip(counter.answers.counts()).for_each(|(sum, (_, count))| *sum += count);
@@ -79,16 +83,20 @@ impl Counters {
 
 impl Counter {
     pub(super) fn new(transport: Transport) -> Self {
-        let [queries, silent, dropped, turned_away, truncated] = [const { AtomicU64::new(0) }; 5];
-        Self { transport, queries, silent, dropped, turned_away, truncated, answers: Tally::new(&RCODES) }
+        let [queries, silent, dropped, limited, turned_away, truncated] = [const { AtomicU64::new(0) }; 6];
+        Self { transport, queries, silent, dropped, limited, turned_away, truncated, answers: Tally::new(&RCODES) }
     }
 
     pub(super) fn asked(&self) {
         self.queries.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn dropped(&self) {
-        self.dropped.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn dropped(&self, count: u64) {
+        self.dropped.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn limited(&self) {
+        self.limited.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn turned_away(&self) {

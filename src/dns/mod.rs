@@ -4,7 +4,9 @@
 //! answered from the newest snapshot of the state; there is no cache that could be behind it. What is said is decided
 //! in core; here is how messages come and go.
 
+mod cookies;
 mod counters;
+mod mmsg;
 mod tcp;
 mod udp;
 
@@ -12,8 +14,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use fourward_core::answer::Transport;
+use fourward_core::answer::{Answer, Asker, Transport};
 use fourward_core::state::State;
 use fourward_core::zone::ZoneParams;
 use tokio::sync::watch;
@@ -23,6 +26,7 @@ use tracing::info;
 
 use crate::config::{Dns, Public};
 use crate::listener::{self, BindError};
+use cookies::Jar;
 use counters::Counter;
 pub use counters::{Counters, RCODES, Sums};
 
@@ -63,8 +67,21 @@ pub enum DnsError {
 struct Source {
     params: Arc<ZoneParams>,
     states: watch::Receiver<Arc<State>>,
-    /// Of the socket on which they come.
-    counter: Arc<Counter>,
+    jar: Jar,
+}
+
+/// What the configuration says of how questions are answered.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What it gives to the zones.
+    pub params: ZoneParams,
+    /// Answers of a kind that a network may have a second by UDP; 0 is without end.
+    pub rate_limit: u32,
+}
+
+/// What the configuration says.
+pub fn settings(dns: &Dns, public: &Public) -> Settings {
+    Settings { params: params(dns, public), rate_limit: dns.rate_limit }
 }
 
 /// What the configuration gives to the zones.
@@ -86,10 +103,9 @@ pub fn params(dns: &Dns, public: &Public) -> ZoneParams {
 /// An address is not to be had; the error says why and what to do.
 pub fn bind(dns: &Dns, public: impl IntoIterator<Item = IpAddr>) -> Result<Sockets, DnsError> {
     let addresses = if dns.listen.is_empty() { listener::addresses(public, PORT) } else { dns.listen.clone() };
-    let per_address = std::thread::available_parallelism().map_or(1, NonZero::get);
     let mut sockets = Sockets { addresses: Vec::new(), udp: Vec::new(), tcp: Vec::new(), counters: Counters::default() };
     for address in addresses {
-        let (tcp, udp) = bind_both(address, per_address)?;
+        let (tcp, udp) = bind_both(address, per_address())?;
         sockets.addresses.push(tcp.local_addr()?);
         sockets.tcp.push(tcp);
         sockets.counters.socket(Transport::Tcp);
@@ -99,34 +115,36 @@ pub fn bind(dns: &Dns, public: impl IntoIterator<Item = IpAddr>) -> Result<Socke
     Ok(sockets)
 }
 
-/// Answers until `cancel`.
+/// Answers until `cancel`. `root` is a secret of this server's, from which those of cookies are derived.
 ///
 /// # Errors
 /// The sockets cannot be served, or a task ended by itself.
 pub async fn run(
     sockets: Sockets,
-    params: ZoneParams,
+    settings: Settings,
     states: watch::Receiver<Arc<State>>,
+    root: [u8; 32],
     cancel: CancellationToken,
 ) -> Result<(), DnsError> {
-    let params = Arc::new(params);
-    let source = |counter| Source { params: Arc::clone(&params), states: states.clone(), counter };
+    let source = Source { params: Arc::new(settings.params), states, jar: Jar::new(&root) };
+    let counted = sockets.udp.into_iter().zip(sockets.counters.of(Transport::Udp));
+    let udp = counted.map(|(socket, counter)| udp::Socket::new(socket, counter)).collect::<io::Result<Vec<_>>>()?;
+    let mut threads = udp::Threads::start(by_thread(udp), &source, settings.rate_limit)?;
     let mut tasks = JoinSet::new();
-    for (socket, counter) in sockets.udp.into_iter().zip(sockets.counters.of(Transport::Udp)) {
-        tasks.spawn(udp::serve(udp::Socket::new(socket)?, source(counter)));
-    }
     let guests = tcp::Guests::default();
     for (listener, counter) in sockets.tcp.into_iter().zip(sockets.counters.of(Transport::Tcp)) {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        tasks.spawn(tcp::serve(listener, source(counter), guests.clone(), cancel.clone()));
+        tasks.spawn(tcp::serve(listener, source.clone(), counter, guests.clone(), cancel.clone()));
     }
     info!(addresses = ?sockets.addresses, "name server listens");
     let ended = tokio::select! {
         () = cancel.cancelled() => Ok(()),
         Some(_) = tasks.join_next() => Err(DnsError::Stopped),
+        () = threads.ended() => Err(DnsError::Stopped),
     };
     // Not before the sockets are closed: whoever waited for the end may want the port at once.
     tasks.shutdown().await;
+    let _ = tokio::task::spawn_blocking(|| drop(threads)).await;
     ended
 }
 
@@ -143,14 +161,40 @@ impl Sockets {
 }
 
 impl Source {
-    fn answer(&self, message: &[u8], transport: Transport, out: &mut [u8]) -> Option<usize> {
-        self.counter.asked();
-        // A copy of the pointer, so that no writer waits while an answer is made.
-        let state = Arc::clone(&self.states.borrow());
-        let length = fourward_core::answer::answer(message, transport, &state, &self.params, out);
-        self.counter.said(length.and_then(|length| out.get(..length)));
-        length
+    /// The state as it is now. A copy of the pointer, so that no writer waits while an answer is made.
+    fn newest(&self) -> Arc<State> {
+        Arc::clone(&self.states.borrow())
     }
+
+    fn answer(&self, state: &State, message: &[u8], asker: &Asker<'_>, counter: &Counter, out: &mut [u8]) -> Option<Answer> {
+        counter.asked();
+        let answer = fourward_core::answer::answer(message, asker, state, &self.params, out);
+        counter.said(answer.and_then(|answer| out.get(..answer.length)));
+        answer
+    }
+}
+
+/// One socket of each address for each thread: they were bound address by address, on each as many as there are threads.
+fn by_thread(sockets: Vec<udp::Socket>) -> Vec<Vec<udp::Socket>> {
+    let count = per_address();
+    let mut threads: Vec<Vec<_>> = (0..count).map(|_| Vec::new()).collect();
+    for (at, socket) in sockets.into_iter().enumerate() {
+        if let Some(thread) = threads.get_mut(at.checked_rem(count).unwrap_or(0)) {
+            thread.push(socket);
+        }
+    }
+    threads
+}
+
+/// Seconds since 1970, which fit until 2106 and are compared so that they may wrap.
+fn now() -> u32 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs() as u32
+}
+
+/// As many as there are processors.
+fn per_address() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// TCP and UDP on the same port, also where `address` leaves the port open.

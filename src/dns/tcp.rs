@@ -9,14 +9,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fourward_core::answer::{TCP_LIMIT, Transport};
+use fourward_core::answer::{Asker, TCP_LIMIT};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace};
 
-use super::Source;
+use super::counters::Counter;
+use super::{Source, now};
 use crate::listener::{accept, network_of};
 
 /// Nothing asked for so long: the client is done (RFC 7766 §6.2.3 has a few seconds).
@@ -45,22 +46,22 @@ struct Place {
 }
 
 /// Accepts for ever. Who comes when all places are taken is turned away: those who are inside end by themselves soon.
-pub(super) async fn serve(listener: TcpListener, source: Source, guests: Guests, cancel: CancellationToken) {
+pub(super) async fn serve(listener: TcpListener, source: Source, counter: Arc<Counter>, guests: Guests, cancel: CancellationToken) {
     loop {
         let (stream, client) = accept(&listener).await;
         // Else the second answer of a pipeline waits for the client's acknowledgement of the first.
         let _ = stream.set_nodelay(true);
         let Some(place) = guests.enter(client) else {
-            source.counter.turned_away();
+            counter.turned_away();
             debug!(%client, "turned away: too many connections");
             continue;
         };
-        let (source, cancel) = (source.clone(), cancel.clone());
+        let (source, counter, cancel) = (source.clone(), Arc::clone(&counter), cancel.clone());
         tokio::spawn(async move {
             let _place = place;
             tokio::select! {
                 () = cancel.cancelled() => {}
-                ended = converse(stream, &source) => trace!(%client, ?ended, "connection ended"),
+                ended = converse(stream, client.ip(), &source, &counter) => trace!(%client, ?ended, "connection ended"),
             }
         });
     }
@@ -92,13 +93,13 @@ impl Drop for Place {
 }
 
 /// Answers until the client ends, says nothing for too long, or sends what is no question.
-async fn converse(stream: impl AsyncRead + AsyncWrite, source: &Source) -> io::Result<()> {
+async fn converse(stream: impl AsyncRead + AsyncWrite, client: IpAddr, source: &Source, counter: &Counter) -> io::Result<()> {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = BufReader::new(reader);
     let mut question = Vec::new();
     let mut out = vec![0; 2 + TCP_LIMIT];
     while next(&mut reader, &mut question).await? {
-        let Some(answer) = framed(source, &question, &mut out) else { break };
+        let Some(answer) = framed(source, client, &question, counter, &mut out) else { break };
         timeout(MESSAGE, writer.write_all(answer)).await??;
     }
     Ok(())
@@ -121,9 +122,12 @@ async fn next(reader: &mut (impl AsyncRead + Unpin), question: &mut Vec<u8>) -> 
 }
 
 /// The answer behind its length; `None` if silence is the answer, which on a connection is its end.
-fn framed<'o>(source: &Source, question: &[u8], out: &'o mut [u8]) -> Option<&'o [u8]> {
+fn framed<'o>(source: &Source, address: IpAddr, question: &[u8], counter: &Counter, out: &'o mut [u8]) -> Option<&'o [u8]> {
     let (head, body) = out.split_at_mut_checked(2)?;
-    let length = source.answer(question, Transport::Tcp, body)?;
+    let now = now();
+    let secrets = source.jar.secrets(now);
+    let asker = Asker { transport: counter.transport, address, now, secrets: Some(&secrets) };
+    let length = source.answer(&source.newest(), question, &asker, counter, body)?.length;
     head.copy_from_slice(&u16::try_from(length).ok()?.to_be_bytes());
     out.get(..length.checked_add(2)?)
 }
@@ -181,7 +185,10 @@ mod tests {
             ttl: 60,
         };
         let (_states, states) = watch::channel(Arc::default());
-        let source = Source { params: Arc::new(params), states, counter: Arc::new(Counter::new(Transport::Tcp)) };
+        let (source, counter) = (
+            Source { params: Arc::new(params), states, jar: super::super::Jar::new(&[0; 32]) },
+            Counter::new(fourward_core::answer::Transport::Tcp),
+        );
         let (mut client, server) = tokio::io::duplex(20);
         let ask = async {
             client.write_all(b"\0\x13\0\x01\0\0\0\x01\0\0\0\0\0\0\x01x\0\0\x01\0\x01").await.expect("written");
@@ -189,7 +196,7 @@ mod tests {
         };
         tokio::select! {
             () = ask => {}
-            ended = converse(server, &source) => assert_eq!(ended.expect_err("too slow").kind(), io::ErrorKind::TimedOut),
+            ended = converse(server, [127, 0, 0, 1].into(), &source, &counter) => assert_eq!(ended.expect_err("too slow").kind(), io::ErrorKind::TimedOut),
         }
     }
 

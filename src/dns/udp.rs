@@ -1,86 +1,203 @@
-//! DNS over UDP: one task a socket, many datagrams a call.
+//! DNS over UDP: one thread a processor, each with a socket of its own on every address, many datagrams a call.
 //!
-//! Every answer leaves from the address that was asked, also where the socket is the wildcard's: a resolver takes it from no
-//! other. An answer that the kernel cannot take at once is dropped; whoever asked asks again.
+//! The threads are not the runtime's: a flood of questions then costs the gateway's tasks their share of the processor and nothing
+//! else, and an answer waits for no task. Every answer leaves from the address that was asked, also where the socket is the wildcard's: a
+//! resolver takes it from no other. An answer that the kernel cannot take at once is dropped; whoever asked asks again.
 
-use std::io::{self, IoSliceMut};
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
-use fourward_core::answer::{Transport, UDP_LIMIT};
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
-use tokio::time::sleep;
-use tracing::{trace, warn};
+use fourward_core::answer::{Asker, Transport, UDP_LIMIT};
+use fourward_core::cookie::Secrets;
+use fourward_core::rate::{Limiter, Sent};
+use fourward_core::state::State;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+use tokio::sync::{mpsc, watch};
+use tracing::warn;
 
-use super::Source;
-
-/// The kernel may join datagrams of one sender into one of at most the size that IP has. Untouched pages cost nothing.
-const BUFFER: usize = 65_535;
+use super::counters::Counter;
+use super::mmsg::{self, Batch};
+use super::{Source, now};
 
 /// A failed receive: long enough not to spin, short enough that nobody notices.
 const RECEIVE_PAUSE: Duration = Duration::from_millis(100);
 
-/// A socket with what is needed to answer from the address that was asked.
+/// Nobody asks for so long: the state that was looked at last is let go.
+const QUIET: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// Batches from one socket before the others are looked at: a flood on one address does not silence another.
+const TURNS: usize = 16;
+
+/// Ports of services that answer whatever comes, and of none that asks: the sender is forged, and an answer there could go round for
+/// ever (CVE-2024-2169). Nobody listens on port 0 at all.
+const ECHOES: [u16; 7] = [0, 7, 13, 17, 19, 37, 69];
+
+/// A socket, and what is counted on it.
 pub(super) struct Socket {
     socket: UdpSocket,
-    state: UdpSocketState,
+    counter: Arc<Counter>,
+}
+
+/// Threads that answer, until this is dropped.
+pub(super) struct Threads {
+    stop: OwnedFd,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    /// Closed when the last of its senders is gone; each thread has one, and sends nothing.
+    ended: mpsc::Receiver<Infallible>,
 }
 
 impl Socket {
-    pub(super) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
-        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        Ok(Self { socket: UdpSocket::from_std(socket)?, state })
-    }
-
-    async fn receive(&self, buffers: &mut [IoSliceMut<'_>], metas: &mut [RecvMeta]) -> io::Result<usize> {
-        self.socket.async_io(Interest::READABLE, || self.state.recv(UdpSockRef::from(&self.socket), buffers, metas)).await
-    }
-
-    /// Tells whether it left.
-    fn send(&self, contents: &[u8], asked: &RecvMeta) -> bool {
-        let transmit = Transmit { destination: asked.addr, ecn: None, contents, segment_size: None, src_ip: asked.dst_ip };
-        // Not through tokio: it would have to see the socket full first, and then an answer would hold up all others.
-        let sent = self.state.try_send(UdpSockRef::from(&self.socket), &transmit);
-        sent.inspect_err(|error| trace!(%error, client = %asked.addr, "an answer was dropped")).is_ok()
+    pub(super) fn new(socket: UdpSocket, counter: Arc<Counter>) -> io::Result<Self> {
+        let address = socket.local_addr()?.ip();
+        if address.is_unspecified() {
+            mmsg::tell_destination(socket.as_fd(), address)?;
+        }
+        Ok(Self { socket, counter })
     }
 }
 
-/// Answers what comes, for ever. Errors cost a pause.
-pub(super) async fn serve(socket: Socket, source: Source) {
-    let mut memory = vec![0; BUFFER * BATCH_SIZE];
-    let mut metas = [RecvMeta::default(); BATCH_SIZE];
-    let mut out = [0; UDP_LIMIT];
-    let mut buffers: Vec<IoSliceMut<'_>> = memory.chunks_mut(BUFFER).map(IoSliceMut::new).collect();
-    loop {
-        match socket.receive(&mut buffers, &mut metas).await {
-            Ok(count) => {
-                for (buffer, meta) in buffers.iter().zip(&metas).take(count) {
-                    answer_all(&socket, &source, buffer, meta, &mut out);
-                }
-            }
-            Err(error) => {
-                warn!(%error, "receive failed");
-                sleep(RECEIVE_PAUSE).await;
-            }
+impl Threads {
+    /// Answers what comes to `sockets`, each item of which gets a thread of its own.
+    ///
+    /// # Errors
+    /// The kernel gives no thread or no descriptor.
+    pub(super) fn start(sockets: Vec<Vec<Socket>>, source: &Source, rate_limit: u32) -> io::Result<Self> {
+        let (alive, ended) = mpsc::channel(1);
+        let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let mut threads = Self { stop, threads: Vec::new(), ended };
+        // The kernel shares a network's questions out among them.
+        let share = rate_limit.div_ceil(u32::try_from(sockets.len()).unwrap_or(1).max(1));
+        for sockets in sockets {
+            let (stop, source, alive) = (threads.stop.try_clone()?, source.clone(), alive.clone());
+            let thread = std::thread::Builder::new().name("dns".into()).spawn(move || {
+                let _alive = alive;
+                serve(&sockets, &source, share, &stop);
+            })?;
+            threads.threads.push(thread);
+        }
+        Ok(threads)
+    }
+
+    /// Comes back when all have ended, which none does by itself.
+    pub(super) async fn ended(&mut self) {
+        self.ended.recv().await;
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if rustix::io::write(&self.stop, &1_u64.to_ne_bytes()).is_err() {
+            return;
+        }
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
         }
     }
 }
 
-/// Answers each of the datagrams that the kernel put into one buffer.
-fn answer_all(socket: &Socket, source: &Source, buffer: &[u8], meta: &RecvMeta, out: &mut [u8]) {
-    // Nobody listens on port 0: the sender's address is a lie.
-    if meta.addr.port() == 0 {
-        return;
+/// What a thread has at hand.
+struct Answerer<'a> {
+    source: &'a Source,
+    /// The state as it was when last looked at; `None` while nobody asks, so that what is gone from the state is not kept here.
+    state: Option<Arc<State>>,
+    limiter: Limiter,
+    secrets: Secrets,
+    batch: Batch,
+}
+
+/// Answers until `stop` can be read. Errors cost a pause.
+fn serve(sockets: &[Socket], source: &Source, rate_limit: u32, stop: &OwnedFd) {
+    let limiter = Limiter::new(rate_limit, source.jar.derive(b"accounts"));
+    let secrets = source.jar.secrets(now());
+    let mut answerer = Answerer { source, state: None, limiter, secrets, batch: Batch::new(UDP_LIMIT) };
+    let mut states = source.states.clone();
+    loop {
+        let mut polled: Vec<_> = sockets.iter().map(|socket| PollFd::new(&socket.socket, PollFlags::IN)).collect();
+        polled.push(PollFd::new(stop, PollFlags::IN));
+        let patience = answerer.state.as_ref().map(|_| &QUIET);
+        match poll(&mut polled, patience) {
+            Ok(0) => answerer.state = None,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => {
+                warn!(%error, "waiting for questions failed");
+                std::thread::sleep(RECEIVE_PAUSE);
+            }
+        }
+        if polled.last().is_some_and(|stop| !stop.revents().is_empty()) {
+            return;
+        }
+        for (socket, _) in sockets.iter().zip(&polled).filter(|(_, polled)| !polled.revents().is_empty()) {
+            answerer.drain(socket, &mut states);
+        }
     }
-    for message in buffer.get(..meta.len).unwrap_or_default().chunks(meta.stride.max(1)) {
-        // A defect that one datagram meets must cost that datagram, not the process: anybody can send it again.
-        let answered = catch_unwind(AssertUnwindSafe(|| source.answer(message, Transport::Udp, out)));
-        let Ok(answered) = answered else { continue };
-        let answer = answered.and_then(|length| out.get(..length));
-        if answer.is_some_and(|answer| !socket.send(answer, meta)) {
-            source.counter.dropped();
+}
+
+impl Answerer<'_> {
+    /// Answers what has come to one socket, up to a limit.
+    fn drain(&mut self, socket: &Socket, states: &mut watch::Receiver<Arc<State>>) {
+        for _ in 0..TURNS {
+            let count = match self.batch.receive(socket.socket.as_fd()) {
+                Ok(count) => count,
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return,
+                Err(error) => {
+                    warn!(%error, "receive failed");
+                    return std::thread::sleep(RECEIVE_PAUSE);
+                }
+            };
+            // Whether there is a newer one is a look at a number; only then is it fetched, under the lock that writers take too.
+            if self.state.is_none() || states.has_changed().unwrap_or(false) {
+                self.state = Some(Arc::clone(&states.borrow_and_update()));
+            }
+            let Some(state) = &self.state else { return };
+            let now = now();
+            if !self.secrets.are_of(now) {
+                self.secrets = self.source.jar.secrets(now);
+            }
+            let mut teller =
+                Teller { source: self.source, state, secrets: &self.secrets, limiter: &mut self.limiter, counter: &socket.counter, now };
+            self.batch.answer(count, |question, sender, out| {
+                // A defect that one datagram meets must cost that datagram, not the process: anybody can send it again.
+                catch_unwind(AssertUnwindSafe(|| teller.answer(question, sender, out))).ok()?
+            });
+            socket.counter.dropped(self.batch.send(socket.socket.as_fd(), count));
+        }
+    }
+}
+
+/// What the answers of one batch have in common.
+struct Teller<'a> {
+    source: &'a Source,
+    state: &'a State,
+    secrets: &'a Secrets,
+    limiter: &'a mut Limiter,
+    counter: &'a Counter,
+    now: u32,
+}
+
+impl Teller<'_> {
+    fn answer(&mut self, question: &[u8], sender: SocketAddr, out: &mut [u8]) -> Option<usize> {
+        if ECHOES.contains(&sender.port()) {
+            return None;
+        }
+        let asker = Asker { transport: Transport::Udp, address: sender.ip(), now: self.now, secrets: Some(self.secrets) };
+        let answer = self.source.answer(self.state, question, &asker, self.counter, out)?;
+        if answer.known {
+            return Some(answer.length);
+        }
+        let sent = self.limiter.judge(sender.ip(), answer.kind, out.get(..answer.length)?, self.now);
+        if sent != Sent::Whole {
+            self.counter.limited();
+        }
+        match sent {
+            Sent::Whole => Some(answer.length),
+            Sent::Cut => Some(answer.cut(out)),
+            Sent::Not => None,
         }
     }
 }

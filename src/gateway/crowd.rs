@@ -21,16 +21,16 @@ const HANDFUL: usize = 16;
 
 /// How many there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// Undecided ones of all networks.
-    pub(super) undecided: usize,
+    pub(crate) undecided: usize,
     /// Connections of one network.
-    pub(super) of_one: usize,
+    pub(crate) of_one: usize,
 }
 
 /// Who is inside.
 #[derive(Clone, Debug)]
-pub(super) struct Crowd {
+pub(crate) struct Crowd {
     limits: Limits,
     inside: Arc<Mutex<Inside>>,
 }
@@ -56,14 +56,14 @@ type Greed = (usize, Reverse<u64>, IpAddr);
 
 /// One connection of a network; dropping it makes room.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     crowd: Crowd,
     network: IpAddr,
 }
 
 /// A connection that has not said where it wants to go; dropped once it has.
 #[derive(Debug)]
-pub(super) struct Undecided {
+pub(crate) struct Undecided {
     crowd: Crowd,
     network: IpAddr,
     number: u64,
@@ -78,12 +78,12 @@ impl Limits {
 }
 
 impl Crowd {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self { limits, inside: Arc::default() }
     }
 
     /// Lets one of `client` in, unless its network has as many as it may. Undecided ones may give way to it.
-    pub(super) fn admit(&self, client: IpAddr) -> Option<(Place, Undecided)> {
+    pub(crate) fn admit(&self, client: IpAddr) -> Option<(Place, Undecided)> {
         let network = network_of(client);
         let mut inside = self.lock();
         let (connections, undecided) = inside.networks.get(&network).map_or((0, 0), |of| (of.connections, of.undecided.len()));
@@ -101,7 +101,7 @@ impl Crowd {
     }
 
     /// Has an undecided one give way, if there is any.
-    pub(super) fn make_room(&self) {
+    pub(crate) fn make_room(&self) {
         self.lock().greediest_gives_way();
     }
 
@@ -161,7 +161,7 @@ impl Network {
 
 impl Undecided {
     /// Rung when the connection has to give way.
-    pub(super) fn gives_way(&self) -> Arc<Notify> {
+    pub(crate) fn gives_way(&self) -> Arc<Notify> {
         Arc::clone(&self.gives_way)
     }
 }

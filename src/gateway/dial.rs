@@ -10,11 +10,10 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fourward_core::host::AddressFrom;
 use fourward_core::link::Service;
 use fourward_core::name::HostName;
 use fourward_core::policy::Forbidden;
-use fourward_core::state::State;
+use fourward_core::state::{State, Whereabouts};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::timeout_at;
@@ -73,17 +72,10 @@ pub(super) enum DialError {
     Restless(HostName),
 }
 
-/// An address, and who vouches for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Aim {
-    address: Ipv6Addr,
-    from: AddressFrom,
-}
-
 /// How a try ended that did not fail.
 enum Try {
     Stands(Home),
-    Moved(Aim),
+    Moved(Whereabouts),
 }
 
 impl Dialer<'_> {
@@ -99,9 +91,9 @@ impl Dialer<'_> {
         self.check_offer(host, service)?;
         let deadline = Instant::now() + self.patience;
         let mut view = View::new(host, self.store.watch());
-        let mut aim = view.seen.ok_or_else(|| DialError::NoAddress(host.clone()))?;
+        let mut aim = view.seen.clone().ok_or_else(|| DialError::NoAddress(host.clone()))?;
         for _ in 0..TRIES {
-            let tried = timeout_at(deadline.into(), self.attempt(aim, client, port, &mut view, deadline)).await;
+            let tried = timeout_at(deadline.into(), self.attempt(&aim, client, port, &mut view, deadline)).await;
             match tried.map_err(|_| DialError::Late(host.clone()))?? {
                 Try::Stands(home) => {
                     // A link that came up meanwhile has not been asked yet.
@@ -121,7 +113,14 @@ impl Dialer<'_> {
         }
     }
 
-    async fn attempt(&self, aim: Aim, client: IpAddr, port: u16, view: &mut View<'_>, deadline: Instant) -> Result<Try, DialError> {
+    async fn attempt(
+        &self,
+        aim: &Whereabouts,
+        client: IpAddr,
+        port: u16,
+        view: &mut View<'_>,
+        deadline: Instant,
+    ) -> Result<Try, DialError> {
         let host = view.host;
         self.store.policy().addresses.check(aim.address)?;
         let address = SocketAddrV6::new(aim.address, port, 0, 0);
@@ -130,15 +129,15 @@ impl Dialer<'_> {
             to = view.leaves(aim) => return moved(to, host),
             found = self.connect(host, aim, address, deadline) => match found? {
                 Found::Home(stream) => stream,
-                Found::Elsewhere(address) => return Ok(Try::Moved(Aim { address, ..aim })),
+                Found::Elsewhere(to) => return moved(self.store.snapshot().whereabouts_after(host, aim, to), host),
             },
             // A home that cannot answer is not waited for.
-            () = self.leases.lost(host), if aim.from == AddressFrom::Link => return Err(DialError::NoLink(host.clone())),
+            () = self.lost(aim) => return Err(DialError::NoLink(host.clone())),
         };
         // The link may tell of a move a moment before the store.
-        while view.seen != Some(aim) {
+        while view.seen.as_ref() != Some(aim) {
             let to = view.changes().await;
-            if to != Some(aim) {
+            if to.as_ref() != Some(aim) {
                 return moved(to, host);
             }
         }
@@ -147,22 +146,30 @@ impl Dialer<'_> {
         if state.host(host).is_some_and(|host| !host.settings.admits(client)) {
             return Err(DialError::NotAdmitted(host.clone()));
         }
-        match aim_at(&state, host) {
-            Some(still) if still == aim => Ok(Try::Stands(Home { stream, place })),
+        match state.whereabouts(host) {
+            Some(still) if still == *aim => Ok(Try::Stands(Home { stream, place })),
             to => moved(to, host),
         }
     }
 
-    /// Asks a linked home for an echo, and never ends.
-    async fn ask(&self, host: &HostName, aim: Aim) -> Infallible {
-        if aim.from == AddressFrom::Link {
-            self.leases.ask(host);
+    /// Asks the link that vouches for `aim` for an echo, and never ends.
+    async fn ask(&self, aim: &Whereabouts) -> Infallible {
+        if let Some(proof) = &aim.proof {
+            self.leases.ask(&proof.host);
         }
         std::future::pending().await
     }
 
+    /// Returns once no link vouches for `aim`, if one should.
+    async fn lost(&self, aim: &Whereabouts) {
+        match &aim.proof {
+            Some(proof) => self.leases.lost(&proof.host).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Connects and hears the link's word on who that is.
-    async fn connect(&self, host: &HostName, aim: Aim, address: SocketAddrV6, deadline: Instant) -> Result<Found, DialError> {
+    async fn connect(&self, host: &HostName, aim: &Whereabouts, address: SocketAddrV6, deadline: Instant) -> Result<Found, DialError> {
         let began = Instant::now();
         let connecting = async { TcpSocket::new_v6()?.connect(address.into()).await };
         let stream = tokio::select! {
@@ -170,12 +177,12 @@ impl Dialer<'_> {
             // the address says that the SYN found the home there too.
             biased;
             stream = connecting => stream,
-            never = self.ask(host, aim) => match never {},
+            never = self.ask(aim) => match never {},
         };
         let connected = Instant::now();
-        if aim.from == AddressFrom::Link {
-            // Also where the connect failed: the home may just have left.
-            match self.leases.admit(host, aim.address, began, connected, deadline).await {
+        if let Some(proof) = &aim.proof {
+            // Also where the connect failed: the home may just have left. A follower has no link: its leader's says that the network is still theirs.
+            match self.leases.admit(&proof.host, proof.address, began, connected, deadline).await {
                 Admission::Granted => {}
                 Admission::Moved(to) => return Ok(Found::Elsewhere(to)),
                 Admission::Away => return Err(DialError::NoLink(host.clone())),
@@ -191,7 +198,7 @@ enum Found {
     Elsewhere(Ipv6Addr),
 }
 
-fn moved(to: Option<Aim>, host: &HostName) -> Result<Try, DialError> {
+fn moved(to: Option<Whereabouts>, host: &HostName) -> Result<Try, DialError> {
     to.map(Try::Moved).ok_or_else(|| DialError::NoAddress(host.clone()))
 }
 
@@ -199,21 +206,21 @@ fn moved(to: Option<Aim>, host: &HostName) -> Result<Try, DialError> {
 struct View<'a> {
     host: &'a HostName,
     states: watch::Receiver<Arc<State>>,
-    seen: Option<Aim>,
+    seen: Option<Whereabouts>,
 }
 
 impl<'a> View<'a> {
     fn new(host: &'a HostName, mut states: watch::Receiver<Arc<State>>) -> Self {
-        let seen = aim_at(&states.borrow_and_update(), host);
+        let seen = states.borrow_and_update().whereabouts(host);
         Self { host, states, seen }
     }
 
     /// The next place that differs from the one seen last.
-    async fn changes(&mut self) -> Option<Aim> {
+    async fn changes(&mut self) -> Option<Whereabouts> {
         while self.states.changed().await.is_ok() {
-            let now = aim_at(&self.states.borrow_and_update(), self.host);
+            let now = self.states.borrow_and_update().whereabouts(self.host);
             if now != self.seen {
-                self.seen = now;
+                self.seen.clone_from(&now);
                 return now;
             }
         }
@@ -222,17 +229,12 @@ impl<'a> View<'a> {
     }
 
     /// The next place that is not `aim`.
-    async fn leaves(&mut self, aim: Aim) -> Option<Aim> {
+    async fn leaves(&mut self, aim: &Whereabouts) -> Option<Whereabouts> {
         loop {
             let to = self.changes().await;
-            if to != Some(aim) {
+            if to.as_ref() != Some(aim) {
                 return to;
             }
         }
     }
-}
-
-fn aim_at(state: &State, host: &HostName) -> Option<Aim> {
-    let host = state.host(host)?;
-    Some(Aim { address: host.home()?, from: host.settings.address_from })
 }

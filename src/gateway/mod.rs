@@ -36,6 +36,7 @@ use crate::leases::Leases;
 use crate::listener::{self, BindError};
 use crate::resolver::Resolvers;
 use crate::store::Store;
+pub(crate) use crowd::{Crowd, Limits};
 pub use dials::Dials;
 pub use traffic::{Counts, Reason, Traffic};
 

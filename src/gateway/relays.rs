@@ -103,7 +103,7 @@ impl Relays {
     /// vouches for it.
     fn judge(&self, host: &HostName, state: &State) {
         let known = state.host(host);
-        let home = known.and_then(|host| host.home());
+        let home = state.home(host);
         let live = self.lock();
         let Some(relays) = live.by_host.get(host) else { return };
         let (mut moved, mut denied) = (0_usize, 0_usize);

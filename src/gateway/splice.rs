@@ -26,7 +26,7 @@ const BULK: usize = 16 * 1024;
 /// What one copy takes at most, in a buffer that all relays of a thread share.
 const COPY: usize = 64 * 1024;
 
-/// After so many bytes without a wait, other connections have their turn.
+/// After so many bytes without a wait, other connections have their turn; where many move much, each after its share of that.
 const TURN: usize = 1024 * 1024;
 
 /// NATs forget a silent connection after minutes, some after two; a dead peer that nothing is sent to is noticed within two. One that
@@ -116,7 +116,7 @@ impl Relay {
         loop {
             let pipe = if bulk { pipes.lend() } else { None };
             let burst = match pipe {
-                Some(pipe) => Box::pin(self.splice(way, pipe)).await?,
+                Some(pipe) => Box::pin(self.splice(way, pipe, pipes.share(TURN))).await?,
                 None => self.copy(way).await?,
             };
             if burst.end {
@@ -127,7 +127,7 @@ impl Relay {
             if burst.dry {
                 way.from.stream.readable().await?;
             }
-            if turn >= TURN {
+            if turn >= pipes.share(TURN) {
                 tokio::task::yield_now().await;
                 turn = 0;
             }
@@ -155,11 +155,11 @@ impl Relay {
     }
 
     /// Through the pipe until the source is dry, ends, or has had its turn.
-    async fn splice(&self, way: &Way<'_>, mut pipe: Lent<'_>) -> io::Result<Burst> {
+    async fn splice(&self, way: &Way<'_>, mut pipe: Lent<'_>, turn: usize) -> io::Result<Burst> {
         let (from, to) = (&way.from.stream, &way.to.stream);
         let mut burst = Burst { bytes: 0, end: false, dry: false };
-        while burst.bytes < TURN {
-            match from.try_io(Interest::READABLE, || pipe.fill(from)) {
+        while burst.bytes < turn {
+            match from.try_io(Interest::READABLE, || pipe.fill(from, turn)) {
                 Ok(0) => return Ok(Burst { end: true, ..burst }),
                 Ok(count) => burst.bytes = burst.bytes.saturating_add(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Burst { dry: true, ..burst }),
@@ -169,7 +169,11 @@ impl Relay {
                 match to.try_io(Interest::WRITABLE, || pipe.drain(to)) {
                     Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                     Ok(count) => self.moved(way, count),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => to.writable().await?,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        pipe.flow(false);
+                        to.writable().await?;
+                        pipe.flow(true);
+                    }
                     Err(error) => return Err(error),
                 }
             }

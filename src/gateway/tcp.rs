@@ -86,6 +86,7 @@ async fn tls(shared: &Shared, visitor: Box<Visitor>) -> Option<Carried> {
     let Visitor { stream, peer, held, undecided, .. } = *visitor;
     let (ClientHello { name, .. }, read) = first(shared, &stream, client_hello::read).await?;
     let target = match &name {
+        Asked::Name(name) if shared.leases.returns.meets(name.as_str()) => Target::Unknown,
         Asked::Name(name) => shared.target(&stream, peer, name, until).await,
         Asked::Nothing | Asked::Refused(_) => Target::Unknown,
     };
@@ -119,6 +120,7 @@ async fn http(shared: &Shared, visitor: Box<Visitor>) -> Option<Carried> {
             shared.traffic.refuse(Reason::Unknown);
             refuse::bad_request(&head, &reason)
         }
+        Ok(name) if shared.leases.returns.meets(&head.path) => refuse::not_found(&head, name),
         Ok(name) => match shared.target(&stream, peer, name, until).await {
             Target::Host(host) => match shared.lead(&host, peer.ip(), Protocol::Http, Some(&head.path), undecided).await {
                 Ok(led) => return Some(shared.carried(host, stream, led, read, held)),
@@ -236,7 +238,10 @@ impl Shared {
         }
         match found {
             route::Target::Host(host) if over_v6 && !self.takes_ipv6(&host) => Target::Direct(host),
-            route::Target::Host(host) => Target::Host(host),
+            route::Target::Host(host) => {
+                self.leases.returns.arrives(&host, peer.ip());
+                Target::Host(host)
+            }
             route::Target::Own => Target::Own,
             route::Target::Unknown | route::Target::Elsewhere => Target::Unknown,
         }

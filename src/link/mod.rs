@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fourward_core::change::{Change, Identity, Key};
-use fourward_core::host::AddressFrom;
 use fourward_core::lease::LEASE;
 use fourward_core::name::HostName;
 use futures_util::StreamExt;
@@ -219,7 +218,7 @@ impl Links {
     async fn withdraw(&self, host: &HostName) {
         match self.publish(host).await {
             Ok(false) => {}
-            Ok(true) => info!(%host, now = ?self.store.snapshot().host(host).and_then(|host| host.home()), "a lease ended"),
+            Ok(true) => info!(%host, now = ?self.store.snapshot().home(host), "a lease ended"),
             Err(error) => warn!(%host, %error, "an address could not be withdrawn"),
         }
     }
@@ -234,7 +233,7 @@ impl Links {
             let lease = self.leases.lease(host);
             let state = self.store.snapshot();
             let Some(known) = state.host(host) else { return Ok(changed) };
-            let by_link = known.settings.address_from == AddressFrom::Link;
+            let by_link = known.by_link();
             let change = match (lease.filter(|_| by_link), known.proven) {
                 (Some(lease), proven) if proven.is_none_or(|proven| proven.address != lease.address) => {
                     Change::Move { host: host.clone(), address: lease.address, at: lease.proven_at }

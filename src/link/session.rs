@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use fourward_core::change::Refused;
 use fourward_core::facts::{Dial, EXAMINES, HomeFacts, HostFacts};
-use fourward_core::host::AddressFrom;
 use fourward_core::lease::{Echo, LEASE, Path, Prover, Verdict, echo_patience};
 use fourward_core::link::{FromAgent, FromGateway};
 use fourward_core::name::HostName;
@@ -160,6 +159,11 @@ impl<'a> Session<'a> {
                 self.void().await;
                 return Ok(false);
             }
+            FromAgent::Unknown => {
+                // Not read any faster than what makes us work, however many there are.
+                self.stay.pace.charge(Instant::now());
+                debug!(host = %self.stay.host, "the agent said something that only a later version knows");
+            }
             FromAgent::Register { .. } | FromAgent::Hello { .. } => return Err(SessionError::OutOfTurn),
         }
         Ok(true)
@@ -172,12 +176,13 @@ impl<'a> Session<'a> {
             return;
         }
         let Stay { links, host, presence, .. } = &self.stay;
-        let (facts, presence) = (examination::host_facts(&links.store, &links.leases, host), Arc::clone(presence));
+        let (leases, presence) = (Arc::clone(&links.leases), Arc::clone(presence));
+        let facts = examination::host_facts(&links.store, &leases, host);
         // Only to what the link has proven: else whoever has the update password could have any address connected to.
         let proven = facts.as_ref().is_some_and(|facts| facts.lease.is_some());
         self.probing = Some(tokio::spawn(async move {
             let facts = facts?;
-            Some(if proven { examination::dial(facts, Some(&presence)).await } else { facts })
+            Some(if proven { examination::dial(facts, &leases, Some(&presence)).await } else { facts })
         }));
     }
 
@@ -224,8 +229,8 @@ impl<'a> Session<'a> {
         let state = links.store.snapshot();
         let known = state.host(host).filter(|host| host.credentials.agent == Some(presence.key)).ok_or(SessionError::Ousted)?;
         self.doubt = None;
-        if known.settings.address_from != AddressFrom::Link {
-            return Ok(());
+        if !known.by_link() {
+            return self.take_back(echo).await;
         }
         if let Err(reason) = links.store.policy().addresses.check(echo.address) {
             return self.forbid(echo, reason.to_string()).await;
@@ -236,7 +241,7 @@ impl<'a> Session<'a> {
         }
         presence.echo.send_replace(Some(echo));
         match links.publish(host).await {
-            Ok(false) => Ok(()),
+            Ok(false) => self.take_back(echo).await,
             Ok(true) => {
                 info!(%host, old = ?known.home(), new = %echo.address, took = ?echo.came.elapsed(), "address changed");
                 self.unproven = None;
@@ -247,6 +252,15 @@ impl<'a> Session<'a> {
             Err(CommitError::Refused(reason)) => self.forbid(echo, reason.to_string()).await,
             Err(stopped) => Err(stopped.into()),
         }
+    }
+
+    /// Tells the agent that nothing is in the way any more, if it was told otherwise.
+    async fn take_back(&mut self, echo: Echo) -> Result<(), SessionError> {
+        if self.unproven.take().is_none() {
+            return Ok(());
+        }
+        self.stay.pace.charge(Instant::now());
+        self.say(&FromGateway::Proven { address: echo.address }).await
     }
 
     async fn forbid(&mut self, echo: Echo, reason: String) -> Result<(), SessionError> {

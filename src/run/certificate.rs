@@ -1,4 +1,5 @@
-//! Which certificate our own name begins with, and who keeps it up to date: files win over orders, and without either it is self-signed.
+//! Which certificate our own name begins with, and who keeps it up to date: files win over orders, and without either it is self-signed. Files that
+//! cannot be used are no reason not to serve the homes: then it begins as self-signed, and the files are shown once they can be.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -6,11 +7,11 @@ use std::sync::Arc;
 
 use fourward_core::api::CertificateSource;
 use fourward_core::change::{Change, Identity};
+use fourward_core::name::DnsName;
 use tracing::{info, warn};
 
-use super::RunError;
 use crate::acme::{self, Orders};
-use crate::certificate::{Files, Shown, Tokens, self_signed};
+use crate::certificate::{CertificateError, Files, Shown, Tokens, self_signed, unusable};
 use crate::config::Server;
 use crate::store::{CommitError, Store};
 use crate::supervisor::Roles;
@@ -36,25 +37,32 @@ impl OwnCertificate {
     /// What `server`, with the secrets of `identity`, shows at its start.
     ///
     /// # Errors
-    /// The configured files cannot be used.
-    pub(super) fn new(server: &Server, store: &Store, identity: &Identity) -> Result<Self, RunError> {
+    /// The self-signed one cannot be made.
+    pub(super) fn new(server: &Server, store: &Store, identity: &Identity) -> Result<Self, CertificateError> {
         let name = server.public.name.clone();
         let tokens = Arc::new(Tokens::default());
         if let Some(files) = server.control.certificate.clone() {
             if server.acme.is_some() {
                 info!("no certificate is ordered: control.certificate names one");
             }
-            let shown = Shown::new(name, CertificateSource::Files, files.read()?);
+            let shown = match files.read() {
+                Ok(certificate) => Shown::new(name, CertificateSource::Files, certificate),
+                Err(error) => {
+                    let shown = own(name, identity)?;
+                    unusable(&shown, &error);
+                    shown
+                }
+            };
             return Ok(Self { shown, tokens, keeper: Keeper::Files(files) });
         }
         let kept = server.acme.as_ref().and_then(|_| acme::kept(store, &name));
         let shown = match kept {
             Some(kept) => Shown::new(name, CertificateSource::Acme, kept),
-            None => Shown::new(name.clone(), CertificateSource::SelfSigned, self_signed(&name, &identity.certificate_key)?),
+            None => own(name, identity)?,
         };
         let keeper = match server.acme.clone() {
             Some(acme) => {
-                let orders = Orders::new(server, acme, store.clone(), Arc::clone(&shown), Arc::clone(&tokens))?;
+                let orders = Orders::new(server, acme, store.clone(), Arc::clone(&shown), Arc::clone(&tokens));
                 Keeper::Orders(Box::new(orders))
             }
             None => Keeper::Nobody,
@@ -83,4 +91,9 @@ impl OwnCertificate {
         }
         Ok(())
     }
+}
+
+fn own(name: DnsName, identity: &Identity) -> Result<Arc<Shown>, CertificateError> {
+    let certificate = self_signed(&name, &identity.certificate_key)?;
+    Ok(Shown::new(name, CertificateSource::SelfSigned, certificate))
 }

@@ -11,9 +11,9 @@ use crate::hello;
 use crate::machines::{DUAL, Machines, Role, VPS4};
 
 /// A good client waits no longer, whatever goes on.
-const SERVED: Duration = Duration::from_secs(1);
+const SERVED: Duration = Duration::from_secs(3);
 /// The longest that a port waits for the rest of something is 5 s.
-const CLOSED: Duration = Duration::from_secs(6);
+const CLOSED: Duration = Duration::from_secs(10);
 
 /// Random bytes, the same in every run (xorshift).
 struct Noise(u64);

@@ -4,12 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use fourward_core::change::Key;
-use fourward_core::stored::{Table, place};
+use fourward_core::stored::place;
 use redb::{Database, ReadableDatabase, TableDefinition};
 
+use crate::authority::DIRECTORY;
 use crate::machines::Machines;
 use crate::outcome::{end_of, fourward, run, text};
-use crate::story::Said;
+use crate::story::{OWN, Said};
 
 /// Configurations with a secret in a wrong place: `SECRET` stands for it.
 const LINES: [&str; 8] = [
@@ -60,27 +61,31 @@ pub(crate) fn stores(machines: &Machines, state: &Path, said: &mut Said) {
     try_it("no beginning");
     fs::write(&store, &good[..good.len() / 3]).expect("a store");
     try_it("no end");
-    let edits: [(&str, Edit); 5] = [
-        ("an identity that is cut", |json| json[..json.len() - 9].into()),
+    let secrets = [Key::Identity, Key::Account(DIRECTORY.into()), Key::Certificate(OWN.parse().expect("a name"))];
+    let edits: [(&str, Edit); 4] = [
+        ("a record that is cut", |json| json[..json.len() - 9].into()),
         ("a list for a key", |json| json.replacen(":\"", ":[\"", 1).replacen("\",", "\"],", 1)),
-        ("keys that are no base64", |json| json.replace("\",", "~\",")),
-        ("a key too long", |json| json.replacen(":\"", ":\"AAAA", 3)),
+        ("secrets that are no base64", |json| json.replacen(":\"", ":\"~", 4)),
         ("a field nobody knows", |json| json.replacen("{\"", "{\"un", 1)),
     ];
     for (what, edit) in edits {
-        fs::write(&store, &good).expect("a store");
-        edit_identity(&store, edit);
-        try_it(what);
+        for key in &secrets {
+            fs::write(&store, &good).expect("a store");
+            edit_record(&store, key, edit);
+            try_it(&format!("{what}: {key:?}"));
+        }
     }
+    fs::write(&store, &good).expect("a store");
+    edit_record(&store, &Key::Identity, |json| json.replacen(":\"", ":\"AAAA", 3));
+    try_it("a key too long");
 }
 
-fn edit_identity(store: &Path, edit: Edit) {
-    let (table, key) = place(&Key::Identity);
-    assert_eq!(table, Table::Identity);
+fn edit_record(store: &Path, key: &Key, edit: Edit) {
+    let (table, key) = place(key);
     let table: TableDefinition<'_, &str, &[u8]> = TableDefinition::new(table.name());
     let database = Database::open(store).expect("the store");
     let read = database.begin_read().expect("a read").open_table(table).expect("the table");
-    let json = String::from_utf8(read.get(key.as_str()).expect("read").expect("an identity").value().to_vec()).expect("text");
+    let json = String::from_utf8(read.get(key.as_str()).expect("read").expect("a record").value().to_vec()).expect("text");
     let edited = edit(json.clone());
     assert_ne!(json, edited);
     let write = database.begin_write().expect("a write");

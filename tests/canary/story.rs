@@ -6,18 +6,22 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use fourward::store::Store;
 use fourward_core::policy::Policy;
+use fourward_core::state::State;
 use serde_json::Value;
 
 use crate::clock::wait_for;
 use crate::machines::{DUAL, HOME6, Machines, Role, VPS4};
-use crate::outcome::{Outcome, end_of, run, text};
+use crate::outcome::{Outcome, end_of, fourward, run, text};
 use crate::search::Canary;
-use crate::{damage, netns};
+use crate::{authority, damage, netns};
 
-const OWN: &str = "gw.dyn.example.org";
+pub(crate) const OWN: &str = "gw.dyn.example.org";
 
 /// What strangers take for passwords; long enough to be found, and a label of a name.
 const GUESS: &str = "canary0guess0canary0guess0canary0";
+
+/// An order takes seconds; the machine may be busy, and pebble refuses some nonces.
+const ORDERED: Duration = Duration::from_secs(60);
 
 /// All that was said, and by whom.
 #[derive(Default)]
@@ -69,16 +73,40 @@ fn raw(hex: &str) -> Vec<u8> {
 
 /// The private part of a key in PKCS #8: what follows its octet string's header.
 fn private(key: &[u8]) -> Vec<u8> {
-    let at = key.windows(2).rposition(|header| header == [4, 32]).expect("an octet string of 32 bytes") + 2;
+    let at = key.windows(2).position(|header| header == [4, 32]).expect("an octet string of 32 bytes") + 2;
     key[at..at + 32].to_vec()
+}
+
+/// What the server keeps to itself, once it has a certificate.
+fn kept(state: &State) -> Vec<Canary> {
+    let identity = state.identity().expect("an identity");
+    let certificate = state.certificate(&OWN.parse().expect("a name")).expect("a certificate");
+    let account: Value = serde_json::from_slice(&state.account(authority::DIRECTORY).expect("an account").0).expect("JSON");
+    let account = account["credentials"]["key_pkcs8"].as_str().expect("the account's key");
+    let account = URL_SAFE_NO_PAD.decode(account).expect("base64url");
+    let keys = [
+        ("link", &identity.link_key),
+        ("self-signed", &identity.certificate_key),
+        ("certificate's", &certificate.key),
+        ("account's", &account),
+    ];
+    let canaries = keys.into_iter().flat_map(|(name, key)| of_key(name, key));
+    canaries.chain([Canary::new("the reset key", identity.reset_key)]).collect()
+}
+
+fn of_key(name: &str, key: &[u8]) -> [Canary; 2] {
+    [Canary::new(&format!("the {name} key"), key), Canary::new(&format!("the private part of the {name} key"), private(key))]
 }
 
 #[test]
 fn no_secret_is_in_any_output() {
     let machines = Machines::new();
+    for machine in [&machines.vps, &machines.home] {
+        machine.set_resolver(VPS4);
+    }
     let config = machines.init();
-    let written = std::fs::read_to_string(&config).expect("config");
-    std::fs::write(&config, written.replace("# metrics", "metrics")).expect("config");
+    let _authority = authority::start(&machines);
+    authority::order_there(&machines, &config);
     let (mut said, mut meant) = (Said::default(), Said::default());
     let mut server = machines.server_that_tells_all(&config);
 
@@ -96,6 +124,7 @@ fn no_secret_is_in_any_output() {
     said.hear("join again", &machines.join_as("home", &second.join));
     let mut agent = machines.agent_that_tells_all("home");
     server.wait_until_published(HOME6);
+    wait_for("a certificate", ORDERED, || server.ask(&["status"])["certificate"]["source"] == "acme");
 
     pastes(&server, &[&first.join, &second.join], &mut said);
     visits(&machines, &second.password, &mut said);
@@ -116,14 +145,10 @@ fn no_secret_is_in_any_output() {
         said.0.push((who.into(), log.into_bytes()));
     }
 
-    let identity = Store::open(&state, Policy::default()).expect("the store").snapshot().identity().expect("an identity").as_ref().clone();
     let mut canaries: Vec<Canary> = [&first, &second].into_iter().flat_map(Shown::canaries).collect();
     assert!(canaries.iter().all(|canary| !meant.told(canary).is_empty() || canary.name.ends_with("raw")), "the search finds what is shown");
-    for (name, key) in [("agent", &agent_key), ("link", &identity.link_key), ("certificate", &identity.certificate_key)] {
-        canaries.push(Canary::new(&format!("the {name} key"), key));
-        canaries.push(Canary::new(&format!("the private part of the {name} key"), private(key)));
-    }
-    canaries.push(Canary::new("the reset key", identity.reset_key));
+    canaries.extend(kept(&Store::open(&state, Policy::default()).expect("the store").snapshot()));
+    canaries.extend(of_key("agent's", &agent_key));
     canaries.push(Canary::new("a guess", GUESS));
     let told: Vec<String> = canaries.iter().flat_map(|canary| said.told(canary)).collect();
     assert!(told.is_empty(), "{told:#?}");
@@ -136,7 +161,7 @@ fn no_secret_is_in_any_output() {
 fn pastes(server: &Role, joins: &[&String], said: &mut Said) {
     for join in joins.iter().map(|join| join.as_str()) {
         let (edit, flag) = (format!("alias={join}"), format!("--{join}"));
-        let wrong: [&[&str]; 14] = [
+        let wrong: [&[&str]; 15] = [
             &[join],
             &["host", join],
             &["host", "add", join],
@@ -148,6 +173,7 @@ fn pastes(server: &Role, joins: &[&String], said: &mut Said) {
             &["host", "token", join],
             &["host", "remove", join],
             &["status", join],
+            &["check", join],
             &["status", &flag],
             &["join", "-", join],
             &["init", "--zone", join, "--ipv4", VPS4, "--ipv6", "2001:db8:a::11"],
@@ -206,20 +232,37 @@ fn visits(machines: &Machines, password: &str, said: &mut Said) {
 
 /// What the owner looks at.
 fn owner(machines: &Machines, server: &Role, said: &mut Said) {
-    let looks: [&[&str]; 8] = [
+    let looks: [&[&str]; 11] = [
         &["host", "list"],
         &["host", "list", "--json"],
         &["host", "show", "cloud"],
         &["host", "show", "cloud", "--json"],
         &["status"],
         &["status", "--json"],
+        &["check", "cloud"],
+        &["check", "cloud", "--json"],
+        &["host", "export"],
         &["host", "set", "cloud", "ttl=61"],
         &["host", "remove", "nas"],
     ];
-    looks.iter().for_each(|arguments| said.hear(&format!("{arguments:?}"), &server.tell(arguments)));
+    for arguments in looks {
+        let outcome = server.tell(arguments);
+        assert!(
+            outcome.out.lines().any(|line| line.contains("cloud") || line.contains("nas")),
+            "it says nothing: {arguments:?}: {outcome:?}"
+        );
+        said.hear(&format!("{arguments:?}"), &outcome);
+    }
     for config in ["vps.toml", "home.toml"] {
         said.hear("config check", &run(&["config", "check", &text(&machines.path(config))]).succeeds());
         said.hear("config check --json", &run(&["config", "check", &text(&machines.path(config)), "--json"]).succeeds());
+    }
+    // Where no fourward runs, `check` knows nothing of hosts; at home it asks the agent.
+    for options in [&["--config", &text(&machines.path("home.toml"))][..], &["--json"], &[]] {
+        let command = &mut machines.home.command(fourward());
+        let outcome = end_of(command.args(["check", DUAL]).args(options));
+        assert!(outcome.out.contains("zone-delegation"), "it examines nothing: {outcome:?}");
+        said.hear("check at home or elsewhere", &outcome);
     }
     let metrics = netns::succeed(machines.vps.command("curl").args(["--silent", "--fail", "http://127.0.0.1:9153/metrics"]));
     assert!(metrics.stdout.ends_with(b"# EOF\n"));

@@ -1,6 +1,9 @@
 //! `check` where there is nothing to examine yet: it says where it stands, and what to do. What it finds in a whole figure is the lab's.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+use std::thread;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -74,5 +77,40 @@ fn a_home_knows_which_names_are_its_own() {
         assert_eq!(view("nas.dyn.example.org"), "outside");
         let said = fourward(&["check", "cloud", "--config", &config]);
         assert!(said.code == 1 && said.out.contains("FAULT  link: the agent does not run here"), "{said:?}");
+    });
+}
+
+/// An agent that does not know the question, one that answers it in a way of its own, and none of both.
+#[test]
+fn an_agent_of_another_version_is_to_be_restarted() {
+    in_namespace(|| {
+        let folder = TempDir::new().expect("folder");
+        let (config, state) = (folder.path().join("fourward.toml"), folder.path().join("state"));
+        let pin = "00".repeat(32);
+        let text = format!(
+            "state = \"{}\"\n[agent]\nhost = \"cloud.dyn.example.org\"\n[[agent.gateways]]\nname = \"gw.dyn.example.org\"\naddresses = [\"192.0.2.11\"]\npins = [\"{pin}\"]\n",
+            state.display()
+        );
+        fs::write(&config, text).expect("written");
+        fs::create_dir(&state).expect("a folder");
+        let config = config.display().to_string();
+        let agent = UnixListener::bind(state.join("control.sock")).expect("a socket");
+        let replies = [
+            (r#"{"refused":"not a request of this version: unknown variant `check`"}"#, true),
+            (r#"{"examined":{}}"#, true),
+            (r#"{"refused":"no"}"#, false),
+        ];
+        thread::spawn(move || {
+            for (reply, _) in replies {
+                let (mut stream, _) = agent.accept().expect("a client");
+                BufReader::new(&stream).read_line(&mut String::new()).expect("a question");
+                writeln!(stream, "{reply}").expect("answered");
+            }
+        });
+        for (reply, other) in replies {
+            let said = fourward(&["check", "cloud", "--config", &config]).out;
+            assert_eq!(said.contains("the agent that runs is of another version"), other, "{reply}: {said}");
+            assert_eq!(said.contains("`systemctl restart fourward`, so that what runs is what is installed"), other, "{reply}: {said}");
+        }
     });
 }

@@ -4,9 +4,12 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking, its helpers too
 
 mod bulk;
+mod certificates;
 mod check;
 mod demo;
+mod docs;
 mod files;
 mod hosts;
+mod names;
 mod program;
 mod service;

@@ -60,8 +60,10 @@ fn ddclient_and_inadyn_update_a_host_and_verify_tls() {
     let (ok, said) = rig.run("openssl", &[&make[..], &["-keyout", &key, "-out", &text(&stranger)]].concat());
     assert!(ok, "{said}");
     let trusting = |title: &str| rig.settings_of(title).replace(&text(&rig.ca), &text(&stranger));
+    let before = rig.server.ask(&["host", "show", "cloud"]);
     let (_, said) = ddclient(&rig, &trusting("ddclient:"));
-    assert!(!said.contains("good 2001"), "{said}");
+    assert!(said.contains("certificate verify failed"), "{said}");
+    assert_eq!(rig.server.ask(&["host", "show", "cloud"]), before, "neither the address nor what the router said: {said}");
     let (_, said) = inadyn(&rig, &trusting("inadyn:"));
     assert_eq!(rig.published(), (VPS4.into(), "2001:db8:100::22".into()), "{said}");
     rig.tells_no_secret(&[]);

@@ -14,5 +14,6 @@
 
 mod disk;
 mod full;
+mod joining;
 mod kills;
 mod server;

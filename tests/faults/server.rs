@@ -13,7 +13,7 @@ use fourward_core::api::{HostDetails, Reply, Request};
 use nix::sched::{CloneFlags, unshare};
 use tempfile::TempDir;
 
-const FOURWARD: &str = env!("CARGO_BIN_EXE_fourward");
+pub(crate) const FOURWARD: &str = env!("CARGO_BIN_EXE_fourward");
 
 /// Far more than anything here takes, so that only a hang meets it.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -5,8 +5,10 @@
 mod admission;
 mod aliases;
 mod ending;
+mod followers;
 mod refusals;
 mod relays;
 mod resolver;
 mod rig;
 mod rules;
+mod visitors;

@@ -16,6 +16,7 @@
     reason = "a test that cannot go on says so by panicking; clippy's own exemption covers only the #[test] functions"
 )]
 
+mod announce;
 mod authority;
 mod bystander;
 mod clock;

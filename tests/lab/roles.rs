@@ -131,9 +131,17 @@ impl Role {
 
     /// Connections that the gateway has open.
     pub(crate) fn connections(&self) -> u64 {
+        self.status()["gateway"]["connections"].as_u64().expect("a number of connections")
+    }
+
+    /// The zone's serial: whether anything was published since.
+    pub(crate) fn serial(&self) -> u64 {
+        self.status()["zones"][0]["serial"].as_u64().expect("a serial")
+    }
+
+    fn status(&self) -> Value {
         let output = self.tell(&["status", "--json"]);
-        let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
-        json["gateway"]["connections"].as_u64().expect("a number of connections")
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", said(&output)))
     }
 
     /// Ends it and starts it again with these variables in its environment.

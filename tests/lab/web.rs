@@ -6,7 +6,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::client::Resumption;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 
 use crate::daemon::Daemon;
 use crate::netns::{Ns, succeed};
@@ -27,6 +33,15 @@ const NAMES: &str = "DNS:cloud.dyn.example.org,DNS:cloud-ip6only.dyn.example.org
 /// The CA's certificate, by which clients verify the home.
 pub(crate) fn authority(dir: &Path) -> PathBuf {
     dir.join("web/ca.pem")
+}
+
+/// Clients that verify the home. None takes up where another stopped: each shakes hands in full.
+pub(crate) fn clients(dir: &Path) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority(dir)).expect("the lab's authority")).expect("a certificate");
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    Arc::new(config)
 }
 
 /// Makes the certificates, starts Apache and waits until it serves.

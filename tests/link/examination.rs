@@ -22,8 +22,8 @@ fn a_home_says_what_it_knows_and_hears_what_the_gateway_finds() {
         let presence = server.link("cloud").expect("linked");
         let examined = ask(&presence).await.expect("an answer");
         assert_eq!((examined.home.claim, examined.home.linked), (Some(OLD), true));
-        assert_eq!(examined.home.services, [443, 80].map(|port| Own { port, listens: Listens::No }));
-        assert_eq!(examined.dials, [443, 80].map(|port| Dial { port, outcome: Connect::Refused }));
+        assert_eq!(examined.home.services, [443, 80].map(|port| Own { port, listens: Some(Listens::No) }));
+        assert_eq!(examined.dials, [443, 80].map(|port| Dial { port, outcome: Some(Connect::Refused), returned: false }));
         assert!(examined.home.burst.is_some_and(|burst| !burst.stopped_here()));
         running.process.stop();
         server.stop();

@@ -1,9 +1,10 @@
 //! A home is found where it proved to be, there alone, and as soon as it did.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use fourward_core::change::Change;
+use fourward_core::lease::LEASE;
 use fourward_core::link::{FromAgent, FromGateway};
 use jiff::Timestamp;
 
@@ -118,6 +119,62 @@ fn a_claim_is_doubted_twice_before_the_agent_is_told() {
 }
 
 #[test]
+fn a_claim_that_is_proven_again_is_said_to_be_also_where_nothing_moved() {
+    in_namespace(|| async {
+        let server = Server::start().await;
+        let mut puppet = Puppet::connect(&server.joined("cloud").await, OLD).await;
+        puppet.say(&hello(1)).await;
+        let proven = FromGateway::Proven { address: OLD };
+        answer_until(&mut puppet, OLD, &proven).await;
+        let serial = server.serial();
+        for _ in 0..2 {
+            answer_until(&mut puppet, OTHER, &FromGateway::Unproven { claim: OTHER, seen: OLD.into() }).await;
+            answer_until(&mut puppet, OLD, &proven).await;
+        }
+        assert_eq!(server.serial(), serial);
+        // Nor does it stay where the link has no word any more.
+        answer_until(&mut puppet, OTHER, &FromGateway::Unproven { claim: OTHER, seen: OLD.into() }).await;
+        let edits = ["address-from=static", "address=2001:db8:9::9"].map(|edit| edit.parse().expect("edit")).to_vec();
+        server.store.commit(Change::Set { host: host("cloud"), edits }).await.expect("set");
+        answer_until(&mut puppet, OLD, &proven).await;
+    });
+}
+
+/// Answers nonces with `claim` until the gateway says `word`.
+async fn answer_until(puppet: &mut Puppet, claim: Ipv6Addr, word: &FromGateway) {
+    let since = Instant::now();
+    loop {
+        assert!(since.elapsed() < LEASE, "it is not said: {word:?}");
+        match puppet.hear().await {
+            FromGateway::Nonce { nonce } => puppet.say(&FromAgent::Echo { nonce, claim: Some(claim) }).await,
+            said if said == *word => return,
+            FromGateway::Welcome { .. } => {}
+            other => panic!("{other:?} instead of {word:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_only_a_later_agent_says_is_passed_over_and_slowed() {
+    in_namespace(|| async {
+        let server = Server::start().await;
+        let mut puppet = Puppet::connect(&server.joined("cloud").await, OLD).await;
+        puppet.say(&hello(1)).await;
+        puppet.say_unknown().await;
+        answer_until(&mut puppet, OLD, &FromGateway::Proven { address: OLD }).await;
+        // As many as are borne at once, and more: what comes behind them waits for its turn.
+        for _ in 0..70 {
+            puppet.say_unknown().await;
+        }
+        let since = Instant::now();
+        puppet.say(&FromAgent::Lost).await;
+        let took = until("heard", || server.published("cloud").is_none()).await;
+        assert!(since.elapsed() > Duration::from_secs(2), "not slowed: {took:?}");
+        assert!(server.link("cloud").is_some());
+    });
+}
+
+#[test]
 fn the_gateway_s_own_address_is_no_home() {
     in_namespace(|| async {
         let server = Server::start().await;
@@ -143,17 +200,16 @@ fn a_made_up_sender_proves_nothing() {
         let begun = Instant::now();
         let mut learnt = 0;
         while begun.elapsed() < Duration::from_secs(6) {
-            puppet.mask(true);
-            puppet.say(&FromAgent::Moved { claim: OLD }).await;
-            tokio::time::sleep(Duration::from_millis(30)).await;
+            puppet.say_masked(&FromAgent::Moved { claim: OLD }).await;
             // Back, so that the nonce which was lost is sent again, to where it can be read.
             puppet.mask(false);
             puppet.say(&FromAgent::Echo { nonce: 0, claim: None }).await;
             let Ok(nonce) = tokio::time::timeout(Duration::from_secs(2), puppet.nonce()).await else { continue };
-            learnt += 1;
-            puppet.mask(true);
-            puppet.say(&FromAgent::Echo { nonce, claim: Some(OLD) }).await;
-            tokio::time::sleep(Duration::from_millis(30)).await;
+            let mut heard = server.link("cloud").expect("linked").heard.subscribe();
+            puppet.say_masked(&FromAgent::Echo { nonce, claim: Some(OLD) }).await;
+            // A nonce that is too old by now is not judged.
+            let judged = tokio::time::timeout(Duration::from_secs(1), heard.changed()).await;
+            learnt += usize::from(judged.is_ok());
             assert_eq!(server.published("cloud"), None, "after {learnt} nonces");
         }
         assert!(learnt >= 3, "the attack was not tried: {learnt} nonces");

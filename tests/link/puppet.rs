@@ -5,7 +5,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use tokio::time::timeout;
 
-use super::rig::Home;
+use super::rig::{Home, within};
 
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,8 +35,15 @@ pub(crate) struct Puppet {
     pub(crate) connection: Connection,
     sender: Sender,
     receiver: Receiver,
-    mask: Arc<AtomicBool>,
+    mask: Arc<Mask>,
     _endpoint: Endpoint,
+}
+
+/// Whether datagrams bear another sender, and how many did.
+#[derive(Default)]
+pub(crate) struct Mask {
+    on: AtomicBool,
+    sent: AtomicUsize,
 }
 
 impl Puppet {
@@ -60,6 +67,11 @@ impl Puppet {
         timeout(PATIENCE, self.receiver.receive()).await.expect("in time").expect("a message")
     }
 
+    /// Says what no version knows yet.
+    pub(crate) async fn say_unknown(&mut self) {
+        self.sender.send(&serde_json::json!({ "say": "dance", "with": ["whom", { "you": "like" }] })).await.expect("said");
+    }
+
     /// Waits for the next nonce.
     pub(crate) async fn nonce(&mut self) -> u64 {
         loop {
@@ -76,15 +88,23 @@ impl Puppet {
 
     /// Whether to send as if it were elsewhere.
     pub(crate) fn mask(&self, on: bool) {
-        self.mask.store(on, Ordering::SeqCst);
+        self.mask.on.store(on, Ordering::SeqCst);
+    }
+
+    /// Says it as if it were elsewhere from now on, and comes back once it has left.
+    pub(crate) async fn say_masked(&mut self, message: &FromAgent) {
+        let before = self.mask.sent.load(Ordering::SeqCst);
+        self.mask(true);
+        self.say(message).await;
+        within(PATIENCE, "it has left", || self.mask.sent.load(Ordering::SeqCst) > before).await;
     }
 }
 
 /// A connection that has said nothing.
-pub(crate) async fn handshake(home: &Home, address: Ipv6Addr, other: Ipv6Addr) -> (Connection, Endpoint, Arc<AtomicBool>) {
+pub(crate) async fn handshake(home: &Home, address: Ipv6Addr, other: Ipv6Addr) -> (Connection, Endpoint, Arc<Mask>) {
     let wrap = |address| TokioRuntime.wrap_udp_socket(UdpSocket::bind(SocketAddr::from((address, 0))).expect("socket")).expect("wrapped");
-    let mask = Arc::new(AtomicBool::new(false));
-    let socket = Masked { socket: wrap(address), mask: wrap(other), masked: Arc::clone(&mask) };
+    let mask = Arc::new(Mask::default());
+    let socket = Masked { socket: wrap(address), other: wrap(other), mask: Arc::clone(&mask) };
     let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), None, Arc::new(socket), Arc::new(TokioRuntime));
     let endpoint = endpoint.expect("endpoint");
     let to = SocketAddr::new(home.peer.addresses[0], home.peer.port());
@@ -111,8 +131,8 @@ fn config(key: &[u8]) -> ClientConfig {
 /// Sends from one of two sockets, and hears on the first alone: as who makes up the sender of a datagram does.
 struct Masked {
     socket: Arc<dyn AsyncUdpSocket>,
-    mask: Arc<dyn AsyncUdpSocket>,
-    masked: Arc<AtomicBool>,
+    other: Arc<dyn AsyncUdpSocket>,
+    mask: Arc<Mask>,
 }
 
 impl fmt::Debug for Masked {
@@ -127,8 +147,12 @@ impl AsyncUdpSocket for Masked {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        let socket = if self.masked.load(Ordering::SeqCst) { &self.mask } else { &self.socket };
-        socket.try_send(transmit)
+        if !self.mask.on.load(Ordering::SeqCst) {
+            return self.socket.try_send(transmit);
+        }
+        self.other.try_send(transmit)?;
+        self.mask.sent.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
 
     fn poll_recv(&self, cx: &mut Context<'_>, bufs: &mut [IoSliceMut<'_>], meta: &mut [RecvMeta]) -> Poll<io::Result<usize>> {

@@ -5,9 +5,12 @@ use std::net::Ipv6Addr;
 
 use jiff::SignedDuration;
 
-use super::{Id, Judge, NO_HOME, NO_NAMES, Resolved, View, list};
+use super::{Id, Judge, LATER, NO_HOME, NO_NAMES, Resolved, View, list};
 use crate::host::Via;
 use crate::wire::Rcode;
+
+/// Two answers that were asked for together, in seconds: the home may move in between.
+const MEANWHILE: u32 = 10;
 
 impl Judge<'_> {
     /// What the names say.
@@ -65,7 +68,7 @@ impl Judge<'_> {
             return;
         }
         let how = format!("asked our name server ({}) for AAAA of {}", list(own.server), self.dual());
-        let via = self.seen.host.as_ref().map(|host| host.via);
+        let via = self.seen.host.as_ref().and_then(|host| host.via);
         if own.aaaa.is_empty() {
             if self.follows(Id::Aaaa, &NO_HOME) {
                 return;
@@ -73,6 +76,9 @@ impl Judge<'_> {
             let remedy =
                 "run `fourward check` on the server or at home: they know why; mostly the agent does not run, or the home's line is down";
             return self.fault(Id::Aaaa, "the name has no AAAA: the home is away", how, remedy);
+        }
+        if via.is_none() && self.seen.host.is_some() {
+            return self.not_judged(Id::Aaaa, LATER);
         }
         if via == Some(Via::Gateway) {
             let good = own.aaaa == self.seen.gateway6();
@@ -119,7 +125,7 @@ impl Judge<'_> {
             return;
         }
         let how = format!("asked our name server for A and AAAA of {name}");
-        let via = self.seen.host.as_ref().map(|host| host.via);
+        let via = self.seen.host.as_ref().and_then(|host| host.via);
         if !own.twin_exists {
             let what = format!("{name} does not exist, so that {} is no host of a fourward", self.dual());
             return self.fault(Id::Twin, what, how, "give the name of a host, or of a domain with a CNAME to one");
@@ -128,9 +134,19 @@ impl Judge<'_> {
             let what = format!("{name} has an A ({}): who must reach the home itself is led to the gateway", list(&own.twin_a));
             return self.fault(Id::Twin, what, how, "take that record away at the name server that said so; it is not fourward's");
         }
-        if own.twin_aaaa != own.aaaa && via != Some(Via::Gateway) {
-            let what = format!("{name} has {}, and {} has {}", list(&own.twin_aaaa), self.dual(), list(&own.aaaa));
-            return self.note(Id::Twin, what, how, "the home has just moved, or via=gateway is set: ask again in some seconds");
+        // What a word of a later version asks for is not known here.
+        let elsewhere = self.seen.host.is_some() && via.is_none();
+        let by_gateway = elsewhere || via == Some(Via::Gateway) || !own.aaaa.is_disjoint(&self.seen.gateway6());
+        if own.twin_aaaa != own.aaaa && !by_gateway {
+            if self.follows(Id::Twin, &NO_HOME) {
+                return;
+            }
+            let what = format!("{name} has AAAA {}, and {} has {}", list(&own.twin_aaaa), self.dual(), list(&own.aaaa));
+            if self.just_moved(MEANWHILE) == Some(true) {
+                return self.note(Id::Twin, what, how, "the home has just moved: ask again in some seconds");
+            }
+            let remedy = "fourward changes both at once, so whoever answered is another: correct the NS and the glue, or its zone; right after a move, ask again";
+            return self.fault(Id::Twin, what, how, remedy);
         }
         self.good(Id::Twin, format!("{name} has the same AAAA and no A"), how);
     }
@@ -232,10 +248,15 @@ impl Judge<'_> {
         self.stale_or_stripped(resolved, right, how);
     }
 
+    /// Whether the home moved within `ttl` seconds, where that is known.
+    fn just_moved(&self, ttl: u32) -> Option<bool> {
+        let since = self.seen.host.as_ref().and_then(|host| host.since);
+        since.map(|since| self.seen.now.duration_since(since) < SignedDuration::from_secs(i64::from(ttl)))
+    }
+
     fn stale_or_stripped(&mut self, resolved: &Resolved, right: &BTreeSet<Ipv6Addr>, how: String) {
         let ttl = self.seen.names.own.as_ref().map_or(0, |own| own.ttl);
-        let since = self.seen.host.as_ref().and_then(|host| host.since);
-        let moved = since.map(|since| self.seen.now.duration_since(since) < SignedDuration::from_secs(i64::from(ttl)));
+        let moved = self.just_moved(ttl);
         if resolved.aaaa.is_empty() {
             if moved == Some(true) {
                 let remedy = format!("ask again in {ttl} s");

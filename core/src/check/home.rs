@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::{Asked, Id, Judge, Path, Tls, View};
+use super::{Asked, Id, Judge, LATER, Path, RESTART, Tls, View};
 use crate::facts::{Connect, HostFacts, LinkStatus, Listens};
 use crate::host::{AddressFrom, Via};
 
@@ -77,10 +77,11 @@ impl Judge<'_> {
         let Some(host) = &self.seen.host else { return self.not_judged(Id::Link, "the server was not asked") };
         let how = "asked the server for the host's link";
         let label = host.dual.labels().next().unwrap_or_default();
-        if host.address_from != AddressFrom::Link {
+        let (Some(from), Some(link)) = (host.address_from, host.link) else { return self.not_judged(Id::Link, LATER) };
+        if from != AddressFrom::Link {
             return self.good(Id::Link, "the address of this host comes by another way than a link", how);
         }
-        match host.link {
+        match link {
             LinkStatus::Up => self.good(Id::Link, "the home is linked", how),
             LinkStatus::NotJoined => {
                 let remedy = format!("`fourward host token {label}` here, and `fourward join -` at home with the line that it prints");
@@ -128,6 +129,10 @@ impl Judge<'_> {
                 let remedy = "run it as root, or as a member of the group fourward";
                 return self.note(Id::Link, "this user may not ask the agent, so that the link is not known here", how, remedy);
             }
+            Asked::OtherVersion => {
+                let what = "the agent that runs is of another version, so that the link is not known here";
+                return self.note(Id::Link, what, how, RESTART);
+            }
             Asked::Refused(reason) => {
                 return self.fault(Id::Link, reason.clone(), how, "is another fourward running with this state directory?");
             }
@@ -142,7 +147,7 @@ impl Judge<'_> {
             return self.fault(Id::Link, format!("the agent has no link: {trouble}"), how, remedy_of(&trouble));
         }
         match self.seen.host.as_ref().map(|host| host.link) {
-            Some(LinkStatus::Conflict) => self.conflict("asked the server through the link"),
+            Some(Some(LinkStatus::Conflict)) => self.conflict("asked the server through the link"),
             Some(_) => self.good(Id::Link, "this home is linked", how),
             None => self.note(
                 Id::Link,
@@ -159,7 +164,8 @@ impl Judge<'_> {
         }
         let Some(host) = &self.seen.host else { return self.not_judged(Id::Lease, "only the server knows, and it was not asked") };
         let how = "asked the server for the lease of the home's address";
-        if host.address_from != AddressFrom::Link {
+        let Some(from) = host.address_from else { return self.not_judged(Id::Lease, LATER) };
+        if from != AddressFrom::Link {
             return self.good(Id::Lease, "the address of this host needs no lease", how);
         }
         let home = self.seen.home.as_ref();
@@ -195,11 +201,14 @@ impl Judge<'_> {
             let what = format!("the gateway does not dial this host's address: {reason}");
             return self.fault(Id::Loop, what, "compared the address with the server's own", remedy);
         }
+        if let Some(port) = seen.returns() {
+            return self.sent_back(port);
+        }
         let Some(own) = &seen.names.own else { return self.not_judged(Id::Loop, "the name server does not say where the name leads") };
         let gateway = seen.gateway6();
-        let how = "compared the AAAA of both names with the gateway's addresses";
+        let how = "compared the AAAA of both names with the gateway's addresses, and looked whether what goes home comes back";
         let back = |addresses: &std::collections::BTreeSet<Ipv6Addr>| addresses.intersection(&gateway).next().copied();
-        let via = seen.host.as_ref().map(|host| host.via);
+        let via = seen.host.as_ref().and_then(|host| host.via);
         match (back(&own.twin_aaaa), back(&own.aaaa)) {
             (Some(address), _) => {
                 let what = format!(
@@ -219,8 +228,24 @@ impl Judge<'_> {
             (None, Some(address)) => {
                 self.note(Id::Loop, format!("IPv6 clients come by the gateway too ({address}: via=gateway)"), how, "");
             }
-            (None, None) => self.good(Id::Loop, "no name leads the gateway back to itself", how),
+            (None, None) => self.good(Id::Loop, "nothing leads the gateway back to itself", how),
         }
+    }
+
+    /// No name shows it; the connections do.
+    fn sent_back(&mut self, port: u16) {
+        let what = format!("what goes to TCP {port} of the home is sent on to the gateway, which leads it home, and so on");
+        let how = if self.seen.view == View::Outside {
+            "asked the home's address for the gateway's own name, and the gateway's own certificate came"
+        } else {
+            "the gateway connected to the home, and met its own connection at its own door"
+        };
+        let remedy = format!(
+            "at home, find the rule (DNAT), the container or the reverse proxy that takes TCP {port}, and lead it to the service itself: an upstream must \
+             be an address in the house, never {}",
+            self.dual()
+        );
+        self.fault(Id::Loop, what, how, remedy);
     }
 
     fn identifier(&mut self) {
@@ -264,13 +289,14 @@ impl Judge<'_> {
             }
             return;
         };
+        let Some(outcome) = dial.outcome else { return THREE.into_iter().for_each(|id| self.not_judged(id, LATER)) };
         let home = self.seen.home.as_ref();
-        let listens = home.and_then(|home| home.services.iter().find(|own| own.port == dial.port)).map(|own| own.listens);
+        let listens = home.and_then(|home| home.services.iter().find(|own| own.port == dial.port)).and_then(|own| own.listens);
         let stopped = home.and_then(|home| home.burst).map(|burst| burst.stopped_here());
         let port = dial.port;
-        self.service(port, dial.outcome, listens, stopped);
-        self.home_firewall(port, dial.outcome, stopped);
-        self.router_firewall(port, dial.outcome, (listens, stopped));
+        self.service(port, outcome, listens, stopped);
+        self.home_firewall(port, outcome, stopped);
+        self.router_firewall(port, outcome, (listens, stopped));
     }
 
     fn without_a_dial(&mut self, id: Id) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{Asked, Id, Judge, NameServer, Parent, Referral, Said, View, list};
+use super::{Asked, Id, Judge, NameServer, Parent, RESTART, Referral, Said, View, list};
 use crate::facts::Connect;
 use crate::name::DnsName;
 
@@ -44,6 +44,9 @@ impl Judge<'_> {
             Asked::NotPermitted => {
                 let remedy = "run it as root, or as a member of the group fourward";
                 self.note(Id::Server, "this user may not ask the server, so its state is not known here", how, remedy);
+            }
+            Asked::OtherVersion => {
+                self.note(Id::Server, "the server that runs is of another version, so its state is not known here", how, RESTART)
             }
             Asked::Refused(reason) => {
                 self.fault(Id::Server, reason.clone(), how, "`fourward host list` shows the hosts, `fourward host add NAME` makes one");

@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
+use super::seen::UNRECOGNIZED_NAME;
 use super::{Certificate, Id, Judge, NO_HOME, NO_NAMES, Path, Tls, View, list};
 use crate::facts::Connect;
 
-/// TLS alerts by which the gateway answers for a home that is away, and for a name that it does not know (RFC 8446 §6).
+/// By which the gateway answers for a home that is away (RFC 8446 §6.2).
 const INTERNAL_ERROR: u8 = 80;
-const UNRECOGNIZED_NAME: u8 = 112;
 
 /// A certificate that is not renewed by then will not be; of one that lives for days, when a sixth of its life is left.
 const RENEWED_BY: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -26,6 +26,7 @@ impl Judge<'_> {
         self.path4();
         self.certificates();
         self.http();
+        self.own_certificate();
     }
 
     fn path4(&mut self) {
@@ -34,7 +35,7 @@ impl Judge<'_> {
             return self.not_judged(id, "the twin has no A, on purpose");
         }
         let Some(path) = self.seen.path(false).cloned() else {
-            if !self.follows(id, &NO_NAMES) && !self.follows(id, &[Id::A, Id::Alias]) {
+            if !self.follows(id, &NO_NAMES) && !self.follows(id, &[Id::A, Id::Alias, Id::Loop]) {
                 self.not_judged(id, "no A is known");
             }
             return;
@@ -72,6 +73,8 @@ impl Judge<'_> {
                     "run `fourward check` on the server or at home: they tell the router's firewall, the home's own and the service apart";
                 self.fault(id, what, how, remedy);
             }
+            // The gateway passes on what it is given.
+            Tls::Alert(_) | Tls::Broken(_) if self.follows(id, &[Id::Path6]) => {}
             Tls::Alert(_) | Tls::Broken(_) => self.broken(id, &path, how),
         }
     }
@@ -132,9 +135,9 @@ impl Judge<'_> {
     }
 
     fn certificates(&mut self) {
-        if self.cause(&[Id::Alias, Id::A, Id::Aaaa]).is_some() {
-            self.follows(Id::SameServer, &[Id::Alias, Id::A, Id::Aaaa]);
-            self.follows(Id::Certificate, &[Id::Alias, Id::A, Id::Aaaa]);
+        const ELSEWHERE: [Id; 4] = [Id::Alias, Id::A, Id::Aaaa, Id::Loop];
+        if self.follows(Id::SameServer, &ELSEWHERE) {
+            self.follows(Id::Certificate, &ELSEWHERE);
             return;
         }
         let shown = |ipv6| match self.seen.path(ipv6).map(|path| (path.address, &path.tls)) {
@@ -165,7 +168,7 @@ impl Judge<'_> {
     }
 
     fn is_bad(&self, certificate: &Certificate) -> bool {
-        !certificate.fits || certificate.until <= self.seen.now || certificate.from > self.seen.now
+        !certificate.fits || certificate.from > self.seen.now || is_late(certificate, self.seen.now)
     }
 
     fn certificate(&mut self, address: IpAddr, certificate: &Certificate) {
@@ -186,8 +189,7 @@ impl Judge<'_> {
             let remedy = format!("give the service at home a certificate for {name} (a virtual host with that ServerName)");
             return self.fault(id, what, how, remedy);
         }
-        let late = RENEWED_BY.min(until.duration_since(*from) / 6);
-        if until.duration_since(now) < late {
+        if is_late(certificate, now) {
             return self.fault(id, format!("the certificate expires at {until}, and nothing has renewed it"), how, renew);
         }
         if !certificate.trusted {
@@ -205,6 +207,9 @@ impl Judge<'_> {
             .filter(|path| path.http != Connect::Open && self.seen.reaches(path.address))
             .map(|path| path.address)
             .collect();
+        if self.seen.paths.is_empty() && self.follows(Id::Http, &[Id::Loop]) {
+            return;
+        }
         if self.seen.paths.is_empty() {
             return self.not_judged(Id::Http, "no address is known");
         }
@@ -215,4 +220,15 @@ impl Judge<'_> {
         let remedy = "nothing, if nobody types http:// and no certificate is ordered by HTTP-01; else open 80/tcp as 443/tcp is";
         self.note(Id::Http, format!("port 80 of {} is not open", list(closed)), how, remedy);
     }
+}
+
+/// Whether it should have been renewed long since.
+pub(super) fn is_late(certificate: &Certificate, now: Timestamp) -> bool {
+    until_renewed(certificate.until, Some(certificate.from), now).is_negative()
+}
+
+/// For how long nobody need wonder that the next one is not there.
+pub(super) fn until_renewed(until: Timestamp, from: Option<Timestamp>, now: Timestamp) -> SignedDuration {
+    let late = from.map_or(RENEWED_BY, |from| RENEWED_BY.min(until.duration_since(from) / 6));
+    until.duration_since(now) - late
 }

@@ -6,9 +6,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::api::CertificateStatus;
 use crate::facts::{Connect, HomeFacts, HostFacts};
 use crate::name::DnsName;
 use crate::wire::Rcode;
+
+/// By which the gateway turns away a name that it does not know (RFC 8446 §6.2).
+pub(super) const UNRECOGNIZED_NAME: u8 = 112;
+
+/// Where clients find TLS.
+const HTTPS: u16 = 443;
 
 /// From where it was looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +54,8 @@ pub struct Seen {
     pub names: Names,
     /// What connections to both addresses found.
     pub paths: Vec<Path>,
+    /// What TLS shows for the gateway's own name.
+    pub own_name: OwnName,
     /// Whether the link's UDP port of each of the gateway's addresses answers, where that was tried.
     pub link_port: Vec<(IpAddr, bool)>,
 }
@@ -77,6 +86,8 @@ pub enum Asked {
     Hangs,
     /// This user may not ask.
     NotPermitted,
+    /// It is of another version and does not understand the question, or we not the answer.
+    OtherVersion,
     /// It refuses, for people.
     Refused(String),
 }
@@ -226,6 +237,19 @@ pub enum Tls {
     Stands(Certificate),
 }
 
+/// What TLS shows for the gateway's own name, or one beside it, and what the server knows of its certificate.
+#[derive(Clone, Debug, Default)]
+pub struct OwnName {
+    /// At the gateway.
+    pub gateway: Option<Tls>,
+    /// At the home, which should know nothing of it.
+    pub home: Option<Tls>,
+    /// At the home, for a name in the zone that nobody has.
+    pub nobody: Option<Tls>,
+    /// What the server says of the certificate.
+    pub status: Option<CertificateStatus>,
+}
+
 /// The certificate that was shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
@@ -243,6 +267,17 @@ pub struct Certificate {
     pub trusted: bool,
 }
 
+impl OwnName {
+    /// Whether the home answers as the gateway does: with the same certificate for the gateway's name, and by turning away a name that nobody has.
+    /// The certificate alone may be on both machines.
+    pub fn is_shown_at_home(&self) -> bool {
+        match (&self.gateway, &self.home, &self.nobody) {
+            (Some(Tls::Stands(one)), Some(Tls::Stands(other)), Some(Tls::Alert(UNRECOGNIZED_NAME))) => one.digest == other.digest,
+            _ => false,
+        }
+    }
+}
+
 impl Seen {
     /// The gateway's IPv4 addresses.
     pub fn gateway4(&self) -> BTreeSet<Ipv4Addr> {
@@ -252,6 +287,12 @@ impl Seen {
     /// The gateway's IPv6 addresses.
     pub fn gateway6(&self) -> BTreeSet<Ipv6Addr> {
         self.gateway.addresses.iter().filter_map(|address| if let IpAddr::V6(v6) = address { Some(*v6) } else { None }).collect()
+    }
+
+    /// The port of the home whose connections come back to the gateway.
+    pub fn returns(&self) -> Option<u16> {
+        let dial = self.host.iter().flat_map(|host| &host.dials).find(|dial| dial.returned);
+        dial.map(|dial| dial.port).or_else(|| self.own_name.is_shown_at_home().then_some(HTTPS))
     }
 
     /// The path to an address of this family.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use super::*;
+use crate::api::{CertificateSource, CertificateStatus};
 use crate::facts::{BURST, Burst, Connect, Dial, HomeFacts, HostFacts, LinkStatus, Listens, Own};
 use crate::host::{AddressFrom, Via};
 use crate::wire::Rcode;
@@ -37,21 +38,26 @@ fn path(address: &str) -> Path {
     Path { address: address.parse().expect("an address"), tls: Tls::Stands(certificate()), http: Connect::Open }
 }
 
+fn own_certificate(source: CertificateSource) -> CertificateStatus {
+    let not_after = at("2027-01-01T00:00:00Z");
+    CertificateStatus { source, not_after, public: true, next: Some(at("2026-12-01T00:00:00Z")), last_error: None }
+}
+
 fn host() -> HostFacts {
     HostFacts {
         dual: name("cloud.dyn.example.org"),
         twin: name("cloud-ip6only.dyn.example.org"),
-        address_from: AddressFrom::Link,
+        address_from: Some(AddressFrom::Link),
         address: Some("2001:db8:1::11".parse().expect("v6")),
         since: Some(at("2026-11-23T00:00:00Z")),
         before: None,
-        via: Via::Auto,
-        link: LinkStatus::Up,
+        via: Some(Via::Auto),
+        link: Some(LinkStatus::Up),
         lease: Some(27),
         forbidden: None,
         tls: 443,
         http: 80,
-        dials: vec![Dial { port: 443, outcome: Connect::Open }],
+        dials: vec![Dial { port: 443, outcome: Some(Connect::Open), returned: false }],
     }
 }
 
@@ -62,7 +68,7 @@ fn home() -> HomeFacts {
         stable_privacy: Some(false),
         linked: true,
         trouble: None,
-        services: vec![Own { port: 443, listens: Listens::Yes }],
+        services: vec![Own { port: 443, listens: Some(Listens::Yes) }],
         burst: Some(Burst { sent: BURST, kept_out: 0, before: 0 }),
     }
 }
@@ -117,6 +123,12 @@ fn seen(view: View) -> Seen {
         },
         gateway: Gateway { name: Some(gw), addresses: gateway.clone(), configured: view != View::Outside, tls: 443 },
         paths: vec![path("192.0.2.11"), path("2001:db8:1::11")],
+        own_name: OwnName {
+            gateway: Some(Tls::Stands(Certificate { digest: "g".into(), ..certificate() })),
+            home: (view == View::Outside).then(|| Tls::Stands(certificate())),
+            nobody: (view == View::Outside).then(|| Tls::Stands(certificate())),
+            status: (view == View::Server).then(|| own_certificate(CertificateSource::Acme)),
+        },
         link_port: if view == View::Outside { gateway.into_iter().map(|address| (address, true)).collect() } else { Vec::new() },
     }
 }
@@ -131,10 +143,10 @@ fn resolved(seen: &mut Seen) -> &mut Resolved {
 
 fn dialled(seen: &mut Seen, outcome: Connect, listens: Listens, kept_out: u64) {
     if let Some(host) = &mut seen.host {
-        host.dials = vec![Dial { port: 443, outcome }];
+        host.dials = vec![Dial { port: 443, outcome: Some(outcome), returned: false }];
     }
     if let Some(home) = &mut seen.home {
-        home.services = vec![Own { port: 443, listens }];
+        home.services = vec![Own { port: 443, listens: Some(listens) }];
         home.burst = Some(Burst { sent: BURST, kept_out, before: 0 });
     }
     seen.paths[0].tls = Tls::Alert(80);
@@ -209,6 +221,9 @@ fn a_fault_of_the_names_is_named_and_nothing_that_follows_from_it() {
         }),
         (Id::A, &ALL, |seen| own(seen).a = set(&["198.51.100.9"])),
         (Id::Twin, &INSIDE, |seen| own(seen).twin_exists = false),
+        (Id::Twin, &ALL, |seen| own(seen).twin_a = set(&["192.0.2.11"])),
+        (Id::Twin, &ALL, |seen| own(seen).twin_aaaa = set(&["2001:db8:9::11"])),
+        (Id::Twin, &ALL, |seen| own(seen).twin_aaaa.clear()),
         (Id::Alias, &[View::Outside], |seen| own(seen).twin_exists = false),
         (Id::Alias, &ALL, |seen| {
             seen.name = name("cloud.example.org");
@@ -232,12 +247,12 @@ fn a_fault_of_server_or_link_is_named_and_nothing_that_follows_from_it() {
         (Id::Link, &[View::Home], |seen| (seen.asked, seen.home, seen.host) = (Asked::NotRunning(Vec::new()), None, None)),
         (Id::Link, &[View::Home], |seen| (seen.asked, seen.home, seen.host) = (Asked::Hangs, None, None)),
         (Id::Link, &INSIDE, |seen| {
-            (seen.host.as_mut().expect("host").link, seen.home) = (LinkStatus::Down, Some(HomeFacts { linked: false, ..home() }));
+            (seen.host.as_mut().expect("host").link, seen.home) = (Some(LinkStatus::Down), Some(HomeFacts { linked: false, ..home() }));
             own(seen).aaaa.clear();
             seen.paths[0].tls = Tls::Alert(80);
             seen.paths.truncate(1);
         }),
-        (Id::Link, &INSIDE, |seen| seen.host.as_mut().expect("host").link = LinkStatus::Conflict),
+        (Id::Link, &INSIDE, |seen| seen.host.as_mut().expect("host").link = Some(LinkStatus::Conflict)),
         (Id::Lease, &INSIDE, |seen| {
             seen.host.as_mut().expect("host").lease = None;
             seen.home.as_mut().expect("home").claim = None;
@@ -260,6 +275,14 @@ fn a_fault_on_the_way_home_is_named_and_nothing_that_follows_from_it() {
             own(seen).aaaa = set(&["2001:db8:a::11"]);
             resolved(seen).aaaa = set(&["2001:db8:a::11"]);
         }),
+        (Id::Loop, &INSIDE, |seen| {
+            seen.host.as_mut().expect("host").dials[0].returned = true;
+            seen.paths.clear();
+        }),
+        (Id::Loop, &[View::Outside], |seen| {
+            (seen.own_name.home, seen.own_name.nobody) = (seen.own_name.gateway.clone(), Some(Tls::Alert(112)));
+            seen.paths.clear();
+        }),
         (Id::InterfaceIdentifier, &INSIDE, |seen| {
             seen.host.as_mut().expect("host").before = "2001:db8:2::22".parse().ok();
             dialled(seen, Connect::Silent, Listens::Yes, 0);
@@ -280,6 +303,9 @@ fn a_fault_on_the_way_home_is_named_and_nothing_that_follows_from_it() {
         (Id::Path4, &ALL, |seen| seen.paths[0].tls = Tls::Alert(112)),
         (Id::Path6, &[View::Outside], |seen| seen.paths[1].tls = Tls::No(Connect::Silent)),
         (Id::Path6, &ALL, |seen| seen.paths[1].tls = Tls::Broken("no TLS".into())),
+        (Id::Path6, &ALL, |seen| seen.paths.iter_mut().for_each(|path| path.tls = Tls::Broken("no TLS".into()))),
+        (Id::Path6, &ALL, |seen| seen.paths.iter_mut().for_each(|path| path.tls = Tls::Alert(40))),
+        (Id::Path4, &ALL, |seen| seen.paths[0].tls = Tls::Alert(40)),
         (Id::SameServer, &ALL, |seen| seen.paths[1].tls = Tls::Stands(Certificate { digest: "e".into(), ..certificate() })),
     ]);
 }
@@ -297,6 +323,49 @@ fn a_certificate_is_judged_by_its_dates_and_names() {
 }
 
 #[test]
+fn the_certificate_of_our_own_name_is_judged() {
+    type Change = fn(&mut CertificateStatus);
+    let of_server = |source, change: Change| {
+        faults(View::Server, |seen| {
+            let mut status = own_certificate(source);
+            change(&mut status);
+            seen.own_name.status = Some(status);
+        })
+    };
+    let failed: Change = |status| status.last_error = Some("the authority says no".into());
+    let soon: Change = |status| status.not_after = at("2026-12-01T00:00:00Z");
+    let over: Change = |status| status.not_after = at(NOW);
+    let nobody: Change = |status| (status.not_after, status.next) = (at("2026-12-01T00:00:00Z"), None);
+    for source in [CertificateSource::Acme, CertificateSource::Files, CertificateSource::SelfSigned] {
+        assert_eq!(of_server(source, |_| {}), [], "{source}");
+        assert_eq!(of_server(source, over), [Id::OwnCertificate], "{source}");
+        assert_eq!(of_server(source, nobody), [Id::OwnCertificate], "{source}: nobody renews it");
+    }
+    assert_eq!(of_server(CertificateSource::Acme, failed), [], "it is good for a month more");
+    assert_eq!(of_server(CertificateSource::Acme, |status| status.not_after = at("2026-12-01T01:00:00Z")), [], "it is ordered before that");
+    assert_eq!(of_server(CertificateSource::SelfSigned, failed), [Id::OwnCertificate], "an order failed, and there is none");
+    assert_eq!(of_server(CertificateSource::Files, failed), [Id::OwnCertificate]);
+    assert_eq!(of_server(CertificateSource::Files, soon), [Id::OwnCertificate]);
+
+    let shown = |change: fn(&mut Certificate)| {
+        faults(View::Outside, |seen| {
+            let mut shown = certificate();
+            change(&mut shown);
+            seen.own_name.gateway = Some(Tls::Stands(shown));
+        })
+    };
+    assert_eq!(shown(|shown| shown.trusted = false), [], "self-signed by its owner's choice");
+    for bad in [
+        (|shown| shown.until = at(NOW)) as fn(&mut Certificate),
+        |shown| shown.until = at("2026-12-01T00:00:00Z"),
+        |shown| shown.from = at("2026-12-01T00:00:00Z"),
+        |shown| shown.fits = false,
+    ] {
+        assert_eq!(shown(bad), [Id::OwnCertificate]);
+    }
+}
+
+#[test]
 fn what_cannot_be_known_from_here_is_no_fault() {
     let table: &[(View, Broken)] = &[
         (View::Outside, |seen| {
@@ -307,7 +376,19 @@ fn what_cannot_be_known_from_here_is_no_fault() {
         (View::Home, |seen| seen.host = None),
         (View::Server, |seen| seen.home = None),
         (View::Home, |seen| (seen.asked, seen.home, seen.host) = (Asked::NotPermitted, None, None)),
+        (View::Home, |seen| (seen.asked, seen.home, seen.host) = (Asked::OtherVersion, None, None)),
+        (View::Server, |seen| (seen.asked, seen.home, seen.host) = (Asked::OtherVersion, None, None)),
         (View::Outside, |seen| seen.names.parent = None),
+        // Words of a later version.
+        (View::Server, |seen| seen.host.as_mut().expect("host").link = None),
+        (View::Server, |seen| seen.host.as_mut().expect("host").address_from = None),
+        (View::Server, |seen| {
+            seen.host.as_mut().expect("host").via = None;
+            own(seen).aaaa = set(&["2001:db8:9::11"]);
+            resolved(seen).aaaa = set(&["2001:db8:9::11"]);
+        }),
+        (View::Home, |seen| seen.host.as_mut().expect("host").dials[0].outcome = None),
+        (View::Home, |seen| seen.home.as_mut().expect("home").services[0].listens = None),
         // The move is younger than what a resolver may remember.
         (View::Server, |seen| {
             seen.host.as_mut().expect("host").since = Some(at("2026-11-23T11:59:30Z"));
@@ -317,15 +398,33 @@ fn what_cannot_be_known_from_here_is_no_fault() {
             (resolved(seen).aaaa, resolved(seen).ttl) = (set(&["2001:db8:9::11"]), 30);
         }),
         (View::Server, |seen| {
-            seen.host.as_mut().expect("host").via = Via::Gateway;
+            seen.host.as_mut().expect("host").since = Some(at("2026-11-23T11:59:55Z"));
+            own(seen).twin_aaaa = set(&["2001:db8:9::11"]);
+        }),
+        (View::Server, |seen| {
+            seen.host.as_mut().expect("host").via = Some(Via::Gateway);
             own(seen).aaaa = set(&["2001:db8:a::11"]);
             resolved(seen).aaaa = set(&["2001:db8:a::11"]);
         }),
+        // One certificate for all names on both machines is no loop, if the home answers for any name.
+        (View::Outside, |seen| seen.own_name.home = seen.own_name.gateway.clone()),
+        (View::Outside, |seen| seen.own_name.nobody = Some(Tls::Alert(112))),
         (View::Outside, |seen| seen.paths.iter_mut().for_each(|path| path.http = Connect::Refused)),
         (View::Home, |seen| seen.home.as_mut().expect("home").stable_privacy = Some(true)),
     ];
     for (row, (view, broken)) in table.iter().enumerate() {
         assert_eq!(faults(*view, broken), [], "row {row}, {view:?}");
+    }
+}
+
+#[test]
+fn what_runs_in_another_version_is_to_be_restarted() {
+    for (view, id) in [(View::Server, Id::Server), (View::Home, Id::Link)] {
+        let mut seen = seen(view);
+        (seen.asked, seen.home, seen.host) = (Asked::OtherVersion, None, None);
+        let report = Report::of(&seen);
+        let finding = report.findings.iter().find(|finding| finding.id == id).expect("judged");
+        assert!(finding.note && finding.what.contains("another version") && finding.remedy.contains("systemctl restart"), "{finding:?}");
     }
 }
 

@@ -40,6 +40,13 @@ fn full() -> State {
     add("nas", 3, &["address-from=static", "address=2001:db8:9::1", "ttl=5"]);
     add("cam", 5, &["address-from=update"]);
     add("@", 7, &["wildcard=on"]);
+    let named = [
+        "record=_dmarc TXT \"v=DMARC1; rua=mailto:a@x.org,mailto:b@x.org\"",
+        "record+=MX 10 @",
+        "caa=issue ca.org; validationmethods=a,b",
+        "caa+=issuewild ;",
+    ];
+    add("box", 11, &[&named[..], &["alpn=h2,http/1.1", "follows=cloud", "suffix=::1:0:0:0:22/56"]].concat());
     add("old", 9, &[]);
     let v6 = |text: &str| text.parse().expect("v6");
     apply(Change::Register { host: host("cloud"), secret: Digest([1; 32]), key: Digest([99; 32]), at: at(2_000) });
@@ -78,7 +85,7 @@ fn line(fields: &str) -> String {
 fn what_is_exported_and_imported_elsewhere_is_the_same() {
     let (there, mut here) = (full(), empty());
     let exported = lines(&there, 2);
-    assert_eq!(exported.len(), 5);
+    assert_eq!(exported.len(), 6);
     let serial = |state: &State| state.zone(&zone()).expect("served").serial;
     let before = serial(&here);
     assert_eq!(import(&mut here, &exported, false, false), Ok(true));

@@ -3,6 +3,10 @@
 //! They are parsed here and nowhere else. A key that this version does not serve yet is refused by name: a setting that is
 //! silently ignored is worse than none.
 
+mod caa;
+mod record;
+mod suffix;
+mod token;
 mod written;
 
 use std::collections::BTreeSet;
@@ -13,7 +17,11 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::name::DnsName;
+use crate::name::{APEX, DnsName};
+
+pub use caa::Caa;
+pub use record::{HostRecord, RecordData, Target};
+pub use suffix::Suffix;
 
 /// Below this, resolvers ask more often than the lease could matter; above, a move is seen late.
 const TTL_RANGE: std::ops::RangeInclusive<u32> = 1..=86_400;
@@ -24,29 +32,23 @@ pub(crate) const ALIAS_LIMIT: usize = 100;
 /// Longer lists of networks belong into a firewall, which is faster at them.
 const NETWORK_LIMIT: usize = 1_000;
 
+/// More records than this are a zone of their own…
+const RECORD_LIMIT: usize = 32;
+
+/// …and so are more bytes, names included.
+const RECORD_BYTES: usize = 4096;
+
+/// More authorities than this are no restriction.
+const CAA_LIMIT: usize = 16;
+
 /// Keys of later versions: known, so that the answer can be "not yet" and not "unknown".
-const NOT_YET: [&str; 14] = [
-    "forward",
-    "follows",
-    "suffix",
-    "upstream",
-    "upstream-host",
-    "upstream-tls",
-    "verify",
-    "hsts",
-    "max-rate",
-    "record",
-    "caa",
-    "alpn",
-    "mode",
-    "proxy-protocol",
-];
+const NOT_YET: [&str; 9] = ["forward", "upstream", "upstream-host", "upstream-tls", "verify", "hsts", "max-rate", "mode", "proxy-protocol"];
 
 /// Keys of which today's behaviour is one value, which may be written out.
 const ONLY_VALUE: [(&str, &str); 3] = [("mode", "passthrough"), ("proxy-protocol", "none"), ("hsts", "off")];
 
 /// Keys of which the value is a list.
-const LISTS: [&str; 4] = ["alias", "allow", "deny", "home-port"];
+const LISTS: [&str; 7] = ["alias", "allow", "alpn", "caa", "deny", "home-port", "record"];
 
 /// Who is the authority on a host's address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +85,20 @@ pub enum Via {
     Home,
     /// To the gateway: IPv6 clients take the same way as IPv4 ones.
     Gateway,
+}
+
+/// A protocol that the host speaks behind TLS or QUIC, said in an HTTPS record (RFC 9460 §7.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Alpn {
+    /// HTTP/3.
+    #[serde(rename = "h3")]
+    H3,
+    /// HTTP/2.
+    #[serde(rename = "h2")]
+    H2,
+    /// HTTP/1.1.
+    #[serde(rename = "http/1.1")]
+    Http11,
 }
 
 /// The ports that the gateway dials at home, where they are not the ones that clients use.
@@ -123,6 +139,16 @@ pub struct Settings {
     pub deny: BTreeSet<IpNet>,
     /// The most connections that the gateway carries at once.
     pub max_connections: Option<u32>,
+    /// Its own TXT, SRV and MX.
+    pub record: BTreeSet<HostRecord>,
+    /// Who may issue certificates for it; whoever the zone permits if empty.
+    pub caa: BTreeSet<Caa>,
+    /// What it speaks, as its HTTPS record says; none if empty.
+    pub alpn: BTreeSet<Alpn>,
+    /// The label of the host in the same zone whose network its address is in.
+    pub follows: Option<Box<str>>,
+    /// The end of its address there.
+    pub suffix: Option<Suffix>,
 }
 
 /// One `KEY=VALUE`, `KEY+=VALUE` or `KEY-=VALUE`.
@@ -152,7 +178,7 @@ pub enum EditError {
     NotYet(String),
     /// No key of any version.
     #[error(
-        "{0}: no such setting; there are alias, address-from, address, allow, carrier, deny, home-port, max-connections, redirect, ttl, via, wildcard"
+        "{0}: no such setting; there are alias, address-from, address, allow, alpn, caa, carrier, deny, follows, home-port, max-connections, record, redirect, suffix, ttl, via, wildcard"
     )]
     Unknown(String),
     /// `+=` or `-=` on what is one value.
@@ -184,6 +210,11 @@ impl Settings {
             "allow" => edit.list(&mut self.allow, NETWORK_LIMIT, parse_network),
             "deny" => edit.list(&mut self.deny, NETWORK_LIMIT, parse_network),
             "home-port" => self.edit_home_port(edit),
+            "alpn" => edit.list(&mut self.alpn, Alpn::ALL.len(), parse_alpn),
+            "caa" => edit.one_of(&mut self.caa, |caa| within(caa.len(), CAA_LIMIT, "values")),
+            "record" => edit.one_of(&mut self.record, check_records),
+            "follows" => edit.set(&mut self.follows, parse_leader),
+            "suffix" => edit.set(&mut self.suffix, str::parse),
             "address-from" => edit.choose(
                 &mut self.address_from,
                 &[("link", AddressFrom::Link), ("static", AddressFrom::Static), ("update", AddressFrom::Update)],
@@ -210,6 +241,16 @@ impl Settings {
     /// What these settings do not do, though one might think so: sentences for whoever sets them.
     pub fn remarks(&self) -> Vec<&'static str> {
         let at_the_gateway_alone = self.via != Via::Gateway;
+        let always = [
+            (
+                self.alpn.contains(&Alpn::H3),
+                "alpn=h3 is said to everybody, and the gateway carries no QUIC yet: clients that come over it go on by TCP after a try",
+            ),
+            (
+                self.follows.is_some(),
+                "a follower's address is its leader's network and its suffix: it needs no agent and no update client of its own, so the join line may be left",
+            ),
+        ];
         let limits = !self.allow.is_empty() || !self.deny.is_empty() || self.max_connections.is_some();
         let remarks = [
             (
@@ -225,7 +266,13 @@ impl Settings {
                 "redirect holds at the gateway; IPv6 clients go home by themselves: let the web server there redirect too, or set via=gateway",
             ),
         ];
-        remarks.into_iter().filter(|(said, _)| *said && at_the_gateway_alone).map(|(_, remark)| remark).collect()
+        let remarks = remarks.into_iter().filter(|_| at_the_gateway_alone).chain(always);
+        remarks.filter(|(said, _)| *said).map(|(_, remark)| remark).collect()
+    }
+
+    /// Whom the host follows, and how its address ends there.
+    pub fn following(&self) -> Option<(&str, Suffix)> {
+        self.follows.as_deref().zip(self.suffix)
     }
 
     /// `tls=8443,http=8080`: a list of two keys, of which each is there once at most.
@@ -269,6 +316,28 @@ fn parse_connections(text: &str) -> Result<u32, String> {
 fn parse_ttl(text: &str) -> Result<u32, String> {
     let ttl = text.parse().ok().filter(|ttl| TTL_RANGE.contains(ttl));
     ttl.ok_or_else(|| format!("expected seconds from {} to {}", TTL_RANGE.start(), TTL_RANGE.end()))
+}
+
+fn parse_alpn(text: &str) -> Result<Alpn, String> {
+    let found = Alpn::ALL.into_iter().find(|alpn| alpn.word() == text);
+    found.ok_or_else(|| format!("\"{text}\" is no protocol of HTTP; expected h3, h2, http/1.1 or several with commas between them"))
+}
+
+/// A host's name; that it is one, in the same zone, is the state's to see.
+fn parse_leader(text: &str) -> Result<Box<str>, String> {
+    if text == APEX {
+        return Ok(text.into());
+    }
+    text.parse().map(|name: DnsName| name.as_str().into()).map_err(|error| error.to_string())
+}
+
+fn check_records(records: &BTreeSet<HostRecord>) -> Result<(), String> {
+    within(records.len(), RECORD_LIMIT, "records")?;
+    within(records.iter().map(HostRecord::size).sum(), RECORD_BYTES, "bytes in records")
+}
+
+fn within(count: usize, limit: usize, of: &str) -> Result<(), String> {
+    if count > limit { Err(format!("that makes {count} {of}; {limit} is the most of a host")) } else { Ok(()) }
 }
 
 impl Edit {
@@ -316,6 +385,25 @@ impl Edit {
         if new.len() > limit {
             return Err(self.bad(&format!("that makes {} values; {limit} is the most", new.len())));
         }
+        *list = new;
+        Ok(())
+    }
+
+    /// Like [`Edit::list`] for values that commas may stand in: each `+=` and `-=` has one, and `=` replaces all by it. `new` is what `check` sees.
+    fn one_of<T: Ord + Clone + FromStr<Err = String>>(
+        &self,
+        list: &mut BTreeSet<T>,
+        check: impl Fn(&BTreeSet<T>) -> Result<(), String>,
+    ) -> Result<(), EditError> {
+        let value = Some(self.value.as_str()).filter(|value| !value.is_empty()).map(str::parse::<T>);
+        let value = value.transpose().map_err(|reason| self.bad(&reason))?;
+        let mut new = if self.how == How::Replace { BTreeSet::new() } else { list.clone() };
+        match (&self.how, value) {
+            (How::Remove, Some(value)) => drop(new.remove(&value)),
+            (_, None) => {}
+            (How::Add | How::Replace, Some(value)) => drop(new.insert(value)),
+        }
+        check(&new).map_err(|reason| self.bad(&reason))?;
         *list = new;
         Ok(())
     }
@@ -372,96 +460,4 @@ impl From<Edit> for String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn edited(texts: &[&str]) -> Result<Settings, EditError> {
-        let mut settings = Settings::default();
-        for text in texts {
-            settings.edit(&text.parse()?)?;
-        }
-        Ok(settings)
-    }
-
-    #[test]
-    fn lists_grow_and_shrink() {
-        let settings = edited(&["alias=a.org,b.org", "alias+=C.org", "alias-=a.org"]).expect("settings");
-        let names: Vec<_> = settings.alias.iter().map(DnsName::as_str).collect();
-        assert_eq!(names, ["b.org", "c.org"]);
-        assert!(edited(&["alias=a.org", "alias="]).expect("settings").alias.is_empty());
-    }
-
-    #[test]
-    fn what_is_not_served_yet_is_refused_by_name() {
-        for key in NOT_YET {
-            let error = edited(&[&format!("{key}=x")]).expect_err(key);
-            assert!(error.to_string().contains("not yet") && error.to_string().contains(key), "{error}");
-        }
-        assert_eq!(edited(&["carrier=tunnel"]), Err(EditError::NotYet("carrier=tunnel".into())));
-        assert!(matches!(edited(&["colour=red"]), Err(EditError::Unknown(_))));
-    }
-
-    #[test]
-    fn what_is_the_default_anyway_may_be_written_out() {
-        let default = ["mode=passthrough", "via=auto", "carrier=auto", "proxy-protocol=none", "wildcard=off", "redirect=off", "hsts=off"];
-        assert_eq!(edited(&default), Ok(Settings::default()));
-    }
-
-    #[test]
-    fn ports_at_home_are_a_list_of_two_keys() {
-        let ports = |texts: &[&str]| edited(texts).map(|settings| (settings.home_port.tls, settings.home_port.http));
-        assert_eq!(ports(&["home-port=tls=8443,http=8080"]), Ok((Some(8443), Some(8080))));
-        assert_eq!(ports(&["home-port=tls=8443", "home-port+=http=8080", "home-port-=tls"]), Ok((None, Some(8080))));
-        assert_eq!(ports(&["home-port=tls=8443", "home-port="]), Ok((None, None)));
-        assert!(matches!(edited(&["home-port=quic=8443"]), Err(EditError::NotYet(_))));
-        for text in ["home-port=8443", "home-port=tls=0", "home-port=tls=x", "home-port=ssh=22", "home-port+=tls"] {
-            assert!(matches!(edited(&[text]), Err(EditError::Value { .. })), "{text}");
-        }
-    }
-
-    #[test]
-    fn who_is_denied_is_not_allowed_again() {
-        let settings = edited(&["allow=198.51.100.0/24,2001:db8:6::/48", "deny=198.51.100.7"]).expect("settings");
-        let admits = |text: &str| settings.admits(text.parse().expect("an address"));
-        assert!(admits("198.51.100.4") && admits("::ffff:198.51.100.4") && admits("2001:db8:6::6"));
-        assert!(!admits("198.51.100.7") && !admits("::ffff:198.51.100.7") && !admits("203.0.113.1") && !admits("2001:db8:7::1"));
-        let only_denied = edited(&["deny=::/0"]).expect("settings");
-        assert!(only_denied.admits("192.0.2.1".parse().expect("v4")) && !only_denied.admits("2001:db8::1".parse().expect("v6")));
-    }
-
-    #[test]
-    fn what_holds_at_the_gateway_alone_is_said() {
-        let remarks = |texts: &[&str]| edited(texts).expect("settings").remarks().len();
-        assert_eq!(remarks(&[]), 0);
-        assert_eq!(remarks(&["home-port=tls=8443", "allow=192.0.2.0/24", "max-connections=5", "redirect=on"]), 3);
-        assert_eq!(remarks(&["home-port=tls=8443", "via=gateway", "deny=192.0.2.0/24"]), 0);
-    }
-
-    #[test]
-    fn a_refused_value_says_what_was_expected() {
-        for text in [
-            "ttl=0",
-            "ttl=x",
-            "address=192.0.2.1",
-            "alias=a b",
-            "address-from=dns",
-            "alias",
-            "ttl+=5",
-            "via=x",
-            "wildcard=yes",
-            "allow=x",
-            "deny=192.0.2.1/24",
-            "max-connections=0",
-        ] {
-            assert!(edited(&[text]).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_edit_survives_its_text() {
-        for text in ["alias+=a.org", "alias-=a.org", "ttl=60"] {
-            let edit: Edit = text.parse().expect(text);
-            assert_eq!(edit.to_string(), text);
-        }
-    }
-}
+mod tests;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::State;
 use super::update::check_reported;
-use super::{State, visible};
 use crate::change::{Entry, Key, Refused, Said, Zone};
 use crate::host::{Edit, Host};
 use crate::name::HostName;
@@ -47,10 +47,19 @@ impl State {
             entered.map_err(|reason| Refused::Entry { at, reason: Box::new(reason) })?;
         }
         touched.retain(|key| self.record(key) != new.record(key));
+        let carried = |key: &Key| match key {
+            Key::Host(name) => {
+                let home = |state: &Self| state.hosts.get(name).and_then(|host| host.home());
+                new.carried_along(name, home(self), home(&new))
+            }
+            _ => Vec::new(),
+        };
+        let carried: Vec<Key> = touched.iter().flat_map(carried).collect();
+        touched.extend(carried);
         let shows = |key: &Key| match key {
             Key::Host(name) => {
-                let (old, new) = (self.hosts.get(name), new.hosts.get(name));
-                (old.map(|host| visible(host)) != new.map(|host| visible(host))).then(|| name.zone().clone())
+                let old = self.hosts.get(name).map(|host| self.visible(name, host));
+                (old != new.hosts.get(name).map(|host| new.visible(name, host))).then(|| name.zone().clone())
             }
             _ => None,
         };

@@ -341,6 +341,7 @@ fn an_agent_that_joins_takes_the_word_from_updates() {
     assert_eq!(state.host(&host("cloud")).expect("host").home(), "2001:db8:2::22".parse().ok());
 }
 
+mod followers;
 mod properties;
 
 #[test]

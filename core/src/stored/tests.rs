@@ -3,11 +3,31 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::host::{AddressFrom, Alpn, Carrier, Via};
+use ipnet::IpNet;
 
 const CLOUD: &str = "dyn.example.org/cloud";
 
+const RECORDS: [&str; 4] = ["TXT \"a \\\"\\001\"", "_x._tcp SRV 0 5 5222 @", "MX 10 mail.example.org.", "a.b MX 0 ."];
+
 fn digest(byte: u8) -> String {
     Digest([byte; 32]).to_string()
+}
+
+/// Settings that only DNS shows.
+fn arbitrary_names() -> impl Strategy<Value = host::Settings> {
+    let record = prop::sample::subsequence(RECORDS.to_vec(), 0..=RECORDS.len());
+    let caa = prop::sample::subsequence(vec!["issue letsencrypt.org; validationmethods=dns-01", "128 issuewild ;"], 0..=2);
+    let alpn = prop::sample::subsequence(Alpn::ALL.to_vec(), 0..=3);
+    let follows = prop::option::of((prop::sample::select(vec!["cloud", "@"]), prop::sample::select(vec!["::22", "::1:0:0:0:22/56"])));
+    (record, caa, alpn, follows).prop_map(|(record, caa, alpn, follows)| host::Settings {
+        record: record.iter().map(|text| text.parse().expect("a record")).collect(),
+        caa: caa.iter().map(|text| text.parse().expect("a property")).collect(),
+        alpn: alpn.into_iter().collect(),
+        follows: follows.map(|(leader, _)| leader.into()),
+        suffix: follows.map(|(_, suffix)| suffix.parse().expect("a suffix")),
+        ..host::Settings::default()
+    })
 }
 
 fn arbitrary_host() -> impl Strategy<Value = host::Host> {
@@ -25,14 +45,15 @@ fn arbitrary_host() -> impl Strategy<Value = host::Host> {
     };
     let via = prop::sample::select(vec![Via::Auto, Via::Home, Via::Gateway]);
     let gateway = (via, any::<(Option<u16>, Option<u16>)>(), any::<(bool, bool)>(), networks(), networks(), any::<Option<u32>>());
+    let dns = arbitrary_names();
     let credentials = (digest(), time(), prop::option::of(digest()), prop::option::of(digest()), digest());
     let proven = prop::option::of((address(), time()));
     let updated = prop::option::of((address(), time()));
     let router = prop::option::of((prop::option::of(any::<u32>().prop_map(Ipv4Addr::from)), prop::option::of(address()), time()));
     let challenge = prop::collection::btree_set(any::<String>(), 0..4);
     let before = prop::option::of(address());
-    (settings, gateway, credentials, proven, before, updated, router, challenge).prop_map(
-        |(settings, gateway, credentials, proven, before, updated, router, challenge)| {
+    (settings, gateway, dns, credentials, proven, before, updated, router, challenge).prop_map(
+        |(settings, gateway, dns, credentials, proven, before, updated, router, challenge)| {
             let (alias, address_from, address, auto, ttl) = settings;
             let (secret, expires, spent_by, agent, update) = credentials;
             let carrier = if auto { Carrier::Auto } else { Carrier::Direct };
@@ -52,6 +73,7 @@ fn arbitrary_host() -> impl Strategy<Value = host::Host> {
                     allow,
                     deny,
                     max_connections,
+                    ..dns
                 },
                 credentials: host::Credentials { join: host::JoinSecret { secret, expires, spent_by }, agent, update },
                 proven: proven.map(|(address, since)| host::Proven { address, since }),
@@ -139,6 +161,26 @@ fn a_record_of_before_updates_opens_and_one_with_them_reads_as_written() {
     let Record::Host(_, host) = &record else { panic!("no host") };
     assert_eq!(host.home(), "2001:db8:1::12".parse().ok());
     assert_eq!(String::from_utf8(encode(&record).expect("encoded")), Ok(with));
+}
+
+#[test]
+fn a_record_of_before_these_settings_opens_and_one_with_them_reads_as_written() {
+    let digest = digest(1);
+    let of = |settings: &str| {
+        format!(
+            r#"v1 {{"settings":{{"address-from":"link","carrier":"auto"{settings}}},"join":{{"secret":"{digest}","expires":"2026-01-02T00:00:00Z"}},"update":"{digest}"}}"#
+        )
+    };
+    let with = r#","record":["MX 10 mail.example.org.","_dmarc TXT \"v=DMARC1; p=none\""],"caa":["issue letsencrypt.org"],"alpn":["h3","h2","http/1.1"],"follows":"nas","suffix":"::22""#;
+    for settings in ["", with] {
+        let record = decode(Table::Hosts, CLOUD, of(settings).as_bytes()).expect("host");
+        let Record::Host(_, host) = &record else { panic!("no host") };
+        assert_eq!(
+            (host.settings.record.len(), host.settings.caa.len(), host.settings.alpn.len()),
+            if settings.is_empty() { (0, 0, 0) } else { (2, 1, 3) }
+        );
+        assert_eq!(String::from_utf8(encode(&record).expect("encoded")), Ok(of(settings)));
+    }
 }
 
 #[test]

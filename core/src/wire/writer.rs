@@ -3,7 +3,8 @@
 //! Whatever does not fit is an error that leaves the bytes before it as they are, so that the caller can go back to a place
 //! where the message was whole. Only pointers to names that stand in the question are written.
 
-use super::{DNSSEC_OK, Rcode, Type};
+use super::{COOKIE, DNSSEC_OK, EXTENDED_ERROR, ExtendedError, OPT_SIZE, Rcode, Type};
+use crate::cookie::{ClientCookie, ServerCookie};
 use crate::name::DnsName;
 
 /// The buffer's end, or the size that the client takes, is reached.
@@ -16,6 +17,28 @@ pub struct Writer<'b> {
     out: &'b mut [u8],
     at: usize,
     limit: usize,
+}
+
+/// What stands before an option's data.
+const OPTION: usize = 4;
+
+/// Both cookies.
+const COOKIES: usize = size_of::<ClientCookie>() + size_of::<ServerCookie>();
+
+/// What an OPT record of ours says.
+#[allow(clippy::len_without_is_empty, reason = "it never is")]
+#[derive(Clone, Copy, Debug)]
+pub struct Opt<'a> {
+    /// The largest UDP message that this server takes.
+    pub size: u16,
+    /// Of which it has the upper bits.
+    pub rcode: Rcode,
+    /// As the client sent it (RFC 3225 §3).
+    pub dnssec_ok: bool,
+    /// The client's cookie, and ours.
+    pub cookie: Option<(&'a ClientCookie, ServerCookie)>,
+    /// More than the code says.
+    pub error: Option<ExtendedError>,
 }
 
 /// Where a name that many names end in was written.
@@ -116,10 +139,16 @@ impl<'b> Writer<'b> {
             Some(left) => (left, true),
             None => (name.as_str(), false),
         };
-        for label in left.split('.').filter(|label| !label.is_empty()) {
-            self.counted(label.as_bytes())?;
-        }
+        self.labels(left)?;
         if below { self.pointer(suffix.at) } else { self.bytes(&[0]) }
+    }
+
+    /// Writes the labels of `name`, without the root.
+    ///
+    /// # Errors
+    /// They do not fit.
+    pub fn labels(&mut self, name: &str) -> Result<(), Full> {
+        name.split('.').filter(|label| !label.is_empty()).try_for_each(|label| self.counted(label.as_bytes()))
     }
 
     /// Writes a number of 16 bits over what stands at `place`.
@@ -130,16 +159,34 @@ impl<'b> Writer<'b> {
         }
     }
 
-    /// Writes an OPT record of ours: `size` is what this server takes, `rcode` gives its upper bits.
+    /// Writes an OPT record of ours.
     ///
     /// # Errors
     /// It does not fit.
-    pub fn opt(&mut self, size: u16, rcode: Rcode, dnssec_ok: bool) -> Result<(), Full> {
-        let flags = if dnssec_ok { DNSSEC_OK } else { 0 };
+    pub fn opt(&mut self, opt: &Opt<'_>) -> Result<(), Full> {
+        let flags = if opt.dnssec_ok { DNSSEC_OK } else { 0 };
         self.bytes(&[0])?;
         self.u16(Type::OPT.0)?;
-        self.u16(size)?;
-        self.u32(u32::from(rcode.0 >> 4) << 24 | flags)?;
-        self.u16(0)
+        self.u16(opt.size)?;
+        self.u32(u32::from(opt.rcode.0 >> 4) << 24 | flags)?;
+        let options = u16::try_from(opt.len().saturating_sub(OPT_SIZE)).map_err(|_| Full)?;
+        self.u16(options)?;
+        if let Some((client, server)) = &opt.cookie {
+            self.u16(COOKIE)?;
+            self.u16(COOKIES as u16)?;
+            self.bytes(*client)?;
+            self.bytes(server)?;
+        }
+        let Some(error) = opt.error else { return Ok(()) };
+        [EXTENDED_ERROR, 2, error.0].into_iter().try_for_each(|number| self.u16(number))
+    }
+}
+
+impl Opt<'_> {
+    /// Bytes that it takes.
+    pub fn len(&self) -> usize {
+        let cookie = if self.cookie.is_some() { OPTION + COOKIES } else { 0 };
+        let error = if self.error.is_some() { OPTION + 2 } else { 0 };
+        OPT_SIZE + cookie + error
     }
 }

@@ -50,15 +50,21 @@ fn at(label: &str, address: Ipv6Addr) -> Change {
 /// The types at `left`, or `None` if there is no such name.
 fn types(state: &State, params: &ZoneParams, left: &str) -> Option<Vec<u16>> {
     let node = ZoneView::new(&params.zones[0], state, params).expect("served").node(left)?;
-    let kinds = [Type::SOA, Type::NS, Type::A, Type::AAAA, Type::TXT];
-    Some(kinds.into_iter().filter(|kind| node.rrset(*kind).is_some()).map(|kind| kind.0).collect())
+    Some(KINDS.into_iter().filter(|kind| node.rrset(*kind).is_some()).map(|kind| kind.0).collect())
 }
+
+/// All that a name may have.
+const KINDS: [Type; 9] = [Type::SOA, Type::NS, Type::A, Type::AAAA, Type::TXT, Type::MX, Type::SRV, Type::CAA, Type::HTTPS];
 
 const SOA: u16 = Type::SOA.0;
 const NS: u16 = Type::NS.0;
 const A: u16 = Type::A.0;
 const AAAA: u16 = Type::AAAA.0;
 const TXT: u16 = Type::TXT.0;
+const MX: u16 = Type::MX.0;
+const SRV: u16 = Type::SRV.0;
+const CAA: u16 = Type::CAA.0;
+const HTTPS: u16 = Type::HTTPS.0;
 
 #[test]
 fn a_home_that_is_there_has_both_names() {
@@ -199,8 +205,7 @@ fn with(label: &str, edits: &[&str]) -> Change {
 /// The types that are answered for `left`, or `None` if there is no such name.
 fn answered(state: &State, params: &ZoneParams, left: &str) -> Option<Vec<u16>> {
     let node = ZoneView::new(&params.zones[0], state, params).expect("served").find(left)?;
-    let kinds = [Type::SOA, Type::NS, Type::A, Type::AAAA, Type::TXT];
-    Some(kinds.into_iter().filter(|kind| node.rrset(*kind).is_some()).map(|kind| kind.0).collect())
+    Some(KINDS.into_iter().filter(|kind| node.rrset(*kind).is_some()).map(|kind| kind.0).collect())
 }
 
 #[test]
@@ -265,4 +270,121 @@ fn via_gateway_leads_ipv6_there_and_the_twin_home() {
     let away = state(&[with("cloud", &["via=gateway"])]);
     assert_eq!(types(&away, &params, "cloud"), Some(vec![A, AAAA]), "the gateway answers for it");
     assert_eq!(types(&away, &params, "cloud-ip6only"), Some(vec![]));
+}
+
+#[test]
+fn a_hosts_own_records_stand_where_they_say_and_every_name_on_the_way_exists() {
+    let params = params();
+    let mine = ["record=TXT x", "record+=MX 10 @", "record+=_xmpp._tcp SRV 0 5 5222 @", "record+=deep.er TXT x", "record+=er MX 1 @"];
+    let state = state(&[with("cloud", &mine), at("cloud", home()), add("xcloud")]);
+    for (left, expected) in [
+        ("cloud", Some(vec![A, AAAA, TXT, MX])),
+        ("_xmpp._tcp.cloud", Some(vec![SRV])),
+        ("_tcp.cloud", Some(vec![])),
+        ("er.cloud", Some(vec![MX])),
+        ("deep.er.cloud", Some(vec![TXT])),
+        ("x.cloud", None),
+        ("ep.er.cloud", None),
+        ("r.cloud", None),
+        ("x._tcp.cloud", None),
+        ("_tcp.xcloud", None),
+        ("_tcp", None),
+        ("_xmpp._tcp", None),
+        ("cloud-ip6only", Some(vec![AAAA])),
+        ("_tcp.cloud-ip6only", None),
+    ] {
+        assert_eq!(answered(&state, &params, left), expected, "{left}");
+    }
+}
+
+#[test]
+fn records_end_a_wildcards_reach() {
+    let params = params();
+    let mine = ["wildcard=on", "alpn=h2", "caa=issue ca.org", "record=TXT x", "record+=_xmpp._tcp SRV 0 5 5222 @", "record+=mail TXT x"];
+    let state = state(&[with("cloud", &mine), at("cloud", home())]);
+    assert_eq!(answered(&state, &params, "cloud"), Some(vec![A, AAAA, TXT, CAA, HTTPS]));
+    for left in ["*.cloud", "www.cloud", "a.b.cloud", "_udp.cloud"] {
+        assert_eq!(answered(&state, &params, left), Some(vec![A, AAAA, HTTPS]), "{left}: how to get there, and nothing else");
+    }
+    assert_eq!(answered(&state, &params, "mail.cloud"), Some(vec![TXT]));
+    assert_eq!(answered(&state, &params, "_tcp.cloud"), Some(vec![]));
+    for absent in ["x.mail.cloud", "x._tcp.cloud", "x._xmpp._tcp.cloud", "*._tcp.cloud"] {
+        assert_eq!(answered(&state, &params, absent), None, "{absent}");
+    }
+}
+
+#[test]
+fn the_zone_itself_may_have_records_below_an_underscore() {
+    let params = ZoneParams { own_name: name("a._own.dyn.example.org"), ..params() };
+    let mine =
+        ["record=_dmarc TXT x", "record+=s._domainkey TXT x", "record+=MX 1 @", "caa=issue ca.org", "alpn=h2", "record+=_own MX 1 ."];
+    let state = state(&[with("@", &mine), at("@", home()), add("nas")]);
+    assert_eq!(types(&state, &params, ""), Some(vec![SOA, NS, A, AAAA, MX, CAA, HTTPS]));
+    assert_eq!(types(&state, &params, "_dmarc"), Some(vec![TXT]));
+    assert_eq!(types(&state, &params, "_domainkey"), Some(vec![]));
+    assert_eq!(types(&state, &params, "s._domainkey"), Some(vec![TXT]));
+    assert_eq!(types(&state, &params, "_own"), Some(vec![MX]), "also above our own name");
+    assert_eq!(types(&state, &params, "a._own"), Some(vec![A, AAAA]));
+    for absent in ["_dmarc.nas", "domainkey", "x._dmarc", "ip6only._dmarc"] {
+        assert_eq!(types(&state, &params, absent), None, "{absent}");
+    }
+}
+
+#[test]
+fn a_follower_is_beside_its_leader_and_away_with_it() {
+    let params = params();
+    let follower = with("nas", &["follows=cloud", "suffix=::22", "alpn=h2"]);
+    let subnet = with("cam", &["follows=cloud", "suffix=::1:0:0:0:33/56", "via=gateway"]);
+    let here = state(&[add("cloud"), at("cloud", home()), follower.clone(), subnet]);
+    let view = ZoneView::new(&params.zones[0], &here, &params).expect("served");
+    let aaaa = |left: &str| match view.find(left)?.rrset(Type::AAAA)?.data {
+        Data::Aaaa(addresses) => Some(addresses.to_vec()),
+        _ => None,
+    };
+    for (left, address) in
+        [("nas", "2001:db8:1::22"), ("nas-ip6only", "2001:db8:1::22"), ("cam", "2001:db8:a::11"), ("cam-ip6only", "2001:db8:1:1::33")]
+    {
+        assert_eq!(aaaa(left), Some(vec![address.parse().expect("v6")]), "{left}");
+    }
+    let withdrawn = state(&[add("cloud"), at("cloud", home()), follower, Change::Withdraw { host: host("cloud"), address: home() }]);
+    assert_eq!(types(&withdrawn, &params, "nas"), Some(vec![A, HTTPS]));
+    assert_eq!(types(&withdrawn, &params, "nas-ip6only"), Some(vec![]));
+}
+
+/// Two zones in one server: in each the same hosts, and nothing of the other's.
+#[test]
+fn zones_do_not_mix() {
+    let zones = [name("dyn.example.org"), name("home.test")];
+    let params = ZoneParams { zones: zones.to_vec(), ..params() };
+    let mut state = State::default();
+    for (zone, last) in zones.iter().zip(["11", "22"]) {
+        let mut apply = |change| drop(state.apply(&change, &Policy::default()).expect("a good change"));
+        apply(Change::Serve { zone: zone.clone(), apex: Digest([0; 32]), at: Timestamp::UNIX_EPOCH });
+        for (label, edits) in
+            [("@", &["wildcard=on", "record=_dmarc TXT x", "caa=issue ca.org", "alpn=h2"][..]), ("nas", &["follows=@", "suffix=::9"])]
+        {
+            let of_zone = HostName::new(label, zone.clone()).expect("a host");
+            match with(label, edits) {
+                Change::Add { edits, join, update, reuse, .. } => apply(Change::Add { host: of_zone, edits, join, update, reuse }),
+                _ => panic!("add"),
+            }
+        }
+        let apex = HostName::new("@", zone.clone()).expect("a host");
+        apply(Change::Move { host: apex, address: format!("2001:db8:{last}::1").parse().expect("v6"), at: Timestamp::UNIX_EPOCH });
+    }
+    for (zone, last) in zones.iter().zip(["11", "22"]) {
+        let view = ZoneView::new(zone, &state, &params).expect("served");
+        let aaaa = |left: &str| match view.find(left)?.rrset(Type::AAAA)?.data {
+            Data::Aaaa(addresses) => Some(addresses[0].to_string()),
+            _ => None,
+        };
+        for (left, end) in [("", "::1"), ("ip6only", "::1"), ("www", "::1"), ("nas", "::9"), ("nas-ip6only", "::9")] {
+            assert_eq!(aaaa(left), Some(format!("2001:db8:{last}{end}")), "{left} of {zone}");
+        }
+        let kinds = |left: &str| {
+            KINDS.into_iter().filter(|kind| view.find(left).expect("there").rrset(*kind).is_some()).map(|kind| kind.0).collect::<Vec<_>>()
+        };
+        assert_eq!(kinds(""), [SOA, NS, A, AAAA, CAA, HTTPS], "{zone}");
+        assert_eq!((kinds("_dmarc"), kinds("www")), (vec![TXT], vec![A, AAAA, HTTPS]), "{zone}");
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use fourward_core::answer::Transport;
 use fourward_core::api::LinkStatus;
-use fourward_core::host::{AddressFrom, Host};
+use fourward_core::host::Host;
 use fourward_core::name::HostName;
 use fourward_core::state::State;
 use prometheus_client::collector::Collector;
@@ -130,7 +130,7 @@ impl Sources {
 
         let up = "Whether the address of the host's home is known; of a linked home: whether its lease runs.";
         let mut family = page.family("fourward_host_up", up, MetricType::Gauge)?;
-        self.each(&state, |label, name, host| gauge(&mut family, label, i64::from(self.is_up(name, host))))?;
+        self.each(&state, |label, name, host| gauge(&mut family, label, i64::from(self.is_up(&state, name, host))))?;
         let since = "Since when the address of a linked home is proven.";
         let mut family = page.family("fourward_host_proven_since_timestamp_seconds", since, MetricType::Gauge)?;
         self.each(&state, |label, _, host| host.proven.map_or(Ok(()), |proven| gauge(&mut family, label, proven.since.as_second())))?;
@@ -147,11 +147,9 @@ impl Sources {
         state.hosts().take(HOSTS).try_for_each(|(name, host)| tell(&[("host", &self.control.short(name))], name, host))
     }
 
-    fn is_up(&self, name: &HostName, host: &Host) -> bool {
-        match host.settings.address_from {
-            AddressFrom::Link => self.control.leases.lease(name).is_some(),
-            AddressFrom::Update | AddressFrom::Static => host.home().is_some(),
-        }
+    fn is_up(&self, state: &State, name: &HostName, host: &Host) -> bool {
+        let (voucher, by) = state.voucher_of(name, host);
+        if by.by_link() { self.control.leases.lease(&voucher).is_some() } else { state.home(name).is_some() }
     }
 }
 
@@ -169,6 +167,7 @@ fn names(page: &mut Page<'_>, dns: &Counters) -> fmt::Result {
     page.counters("fourward_dns_silent", silent, "transport", sums.map(|(name, sums)| (name, sums.silent)))?;
     let [(_, udp), (_, tcp)] = sums;
     page.counter("fourward_dns_dropped", "Answers that the kernel did not take.", udp.dropped)?;
+    page.counter("fourward_dns_limited", "Answers by UDP that were held back or cut short: their network had too many.", udp.limited)?;
     page.counter("fourward_dns_turned_away", "TCP connections beyond the limit.", tcp.turned_away)
 }
 

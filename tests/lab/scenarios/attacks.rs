@@ -8,9 +8,9 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::bystander::Bound;
+use crate::bystander::{Bound, LEFT};
 use crate::lab::Lab;
-use crate::many::{connect_from, gateway, one_of_many};
+use crate::many::{connect_from, connect_narrowly, gateway, one_of_many};
 use crate::roles::DUAL;
 use crate::topology::Node::Phone4;
 use crate::topology::VPS4;
@@ -23,7 +23,7 @@ const HALF_OPEN_OF_ONE: usize = PER_NETWORK / 4;
 /// What one half-open connection may cost, in bytes.
 const HALF_OPEN_COST: usize = 4 << 10;
 /// What a gateway at work has beside that: the bystander's connections, buffers of its threads.
-const AT_WORK: Bound = Bound { memory: 6 << 10, descriptors: 100 };
+const AT_WORK: Bound = Bound { memory: 6 << 10, descriptors: 100, left: LEFT };
 
 /// Calls `work` with each number, so many a second.
 fn pace(count: usize, a_second: u32, mut work: impl FnMut(usize)) {
@@ -63,7 +63,8 @@ fn ten_thousand_half_hellos_from_many_networks() {
     let lab = Lab::new();
     lab.let_phone4_be_many();
     let (vps, _home) = lab.start_figure();
-    let bound = Bound { memory: (HALF_OPEN * HALF_OPEN_COST / 1024) as u64 + AT_WORK.memory, descriptors: HALF_OPEN + AT_WORK.descriptors };
+    let memory = (HALF_OPEN * HALF_OPEN_COST / 1024) as u64 + AT_WORK.memory;
+    let bound = Bound { memory, descriptors: HALF_OPEN + AT_WORK.descriptors, ..AT_WORK };
     lab.bear(&vps, "10,000 half hellos from 10,000 networks", bound, || half_hellos(&lab, 10_000));
     let of_one = Bound { descriptors: HALF_OPEN_OF_ONE + AT_WORK.descriptors, ..AT_WORK };
     lab.bear(&vps, "10,000 half hellos from one network", of_one, || half_hellos(&lab, 1));
@@ -77,7 +78,7 @@ fn slow_writers_and_slow_readers() {
     std::fs::write(lab.dir().join("web/site/big"), vec![7; 32 << 20]).expect("a big page");
     // A byte a second: half a ClientHello, half a head, and the body of an upload.
     let writers = 600;
-    let bound = Bound { memory: AT_WORK.memory, descriptors: writers + 100 + AT_WORK.descriptors };
+    let bound = Bound { descriptors: writers + 100 + AT_WORK.descriptors, ..AT_WORK };
     lab.bear(&vps, "600 slow writers", bound, || {
         lab.ns(Phone4).thread(move || {
             let tls = client_hello(DUAL);
@@ -101,15 +102,17 @@ fn slow_writers_and_slow_readers() {
             reset(slow);
         })
     });
-    let readers = 40;
+    // Every other one lets a window stand open for megabytes: so many a second fill a line of 1 Gbit/s.
+    let (readers, a_second) = (40, 10);
     // Their bytes wait in the kernel, in pipes of which there are no more than so many.
-    let bound = Bound { memory: AT_WORK.memory, descriptors: readers * 4 + AT_WORK.descriptors };
+    let bound = Bound { descriptors: readers * 4 + AT_WORK.descriptors, ..AT_WORK };
     lab.bear(&vps, "40 slow readers of 32 MiB", bound, || {
         lab.ns(Phone4).thread(move || {
             let request = format!("GET /big HTTP/1.1\r\nHost: {DUAL}\r\n\r\n").into_bytes();
             let mut slow = Vec::new();
-            pace(readers, 40, |number| {
-                let mut stream = connect_from(one_of_many(number), gateway(80)).expect("the kernel takes it");
+            pace(readers, a_second, |number| {
+                let connect = if number % 2 == 0 { connect_narrowly } else { connect_from };
+                let mut stream = connect(one_of_many(number), gateway(80)).expect("the kernel takes it");
                 stream.write_all(&request).expect("asked");
                 slow.push(stream);
             });

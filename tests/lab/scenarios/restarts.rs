@@ -1,23 +1,29 @@
 //! Gateway and agent each survive the other's end, polite or not, and the home is served again by itself.
 
 use std::fs;
-use std::time::Duration;
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
 
-use crate::clock::{figure, wait_for, wait_for_some};
+use crate::clock::{figure, throughout, wait_for, wait_for_some};
 use crate::lab::Lab;
 use crate::probe::{Reply, Speech};
 use crate::renumber::Manner;
 use crate::roles::{ALIAS, DUAL, TWIN};
-use crate::topology::Node::{Dns, Phone4};
+use crate::topology::Node::{Dns, Phone4, Phone6, Router};
 use crate::topology::VPS4;
 use crate::web::PAGE;
 
 /// From a role's new start to the home being served: its start, a handshake, a proof.
-const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_secs(10);
 /// Where it is the gateway that was away for a moment, and its agents are to notice at once.
 const BACK: Duration = Duration::from_secs(2);
 /// Where an agent found its gateway away for a while and has backed off.
 const PATIENTLY: Duration = Duration::from_secs(15);
+/// What a lease may last after its agent's death: all of it, or all but the time since its last renewal; and what is granted to notice.
+const LEASE: RangeInclusive<Duration> = Duration::from_secs(30 - 5 - 1)..=Duration::from_secs(30 + 4);
+/// A client's answer: in the moment of the death the overdue echo is waited for, later nothing is.
+const AT_FIRST: Duration = Duration::from_secs(2);
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// For an absence that was announced to be known.
 const KNOWN: Duration = Duration::from_secs(2);
 
@@ -102,6 +108,60 @@ fn a_home_that_says_goodbye_is_answered_for_at_once() {
     assert_eq!(lab.fetch(Phone4, &format!("http://{DUAL}/"), &[]).expect("a page of the gateway's").code, 503);
     home.daemon.start_again();
     wait_until_served(&lab, "a goodbye", AGAIN);
+}
+
+/// The home's service is still there, but nobody proves any more that it is the home's.
+#[test]
+fn a_killed_agents_home_is_answered_for_at_once_until_its_lease_ends_and_after() {
+    let lab = Lab::beside_others();
+    let (_vps, mut home) = lab.start_figure();
+    home.daemon.kill();
+    outlive(&lab, "an agent's death", || {
+        let page = lab.fetch(Phone6, &format!("https://{DUAL}/"), &[]).expect("the page, by the home's own address");
+        assert_eq!((page.body.as_str(), page.remote), (PAGE, lab.home().to_string()));
+    });
+    home.daemon.start_again();
+    wait_until_served(&lab, "its lease's end", PATIENTLY);
+}
+
+/// Not even the home's address is there any more: a dial would hang.
+#[test]
+fn a_home_that_lost_its_power_is_answered_for_at_once_until_its_lease_ends_and_after() {
+    let lab = Lab::beside_others();
+    let (_vps, mut home) = lab.start_figure();
+    lab.ns(Router).ip("link set server down");
+    home.daemon.kill();
+    outlive(&lab, "a power cut", || {});
+    lab.ns(Router).ip("link set server up");
+    home.daemon.start_again();
+    wait_until_served(&lab, "power came back", PATIENTLY);
+}
+
+/// From now, the moment of an end without a goodbye, until its address is withdrawn: phone4 is answered by the gateway, each time at once,
+/// and the address stays as long as its lease; `meanwhile` holds at 0, 2 and 10 s too.
+fn outlive(lab: &Lab, end: &str, meanwhile: impl Fn()) {
+    let began = Instant::now();
+    let answered = |limit| {
+        for speech in [Speech::Http, Speech::Tls] {
+            let attempt = lab.attempt(speech, DUAL);
+            let (after, took) = (attempt.began - began, attempt.answered - attempt.began);
+            assert_eq!(attempt.reply, Reply::Gateway, "{speech:?} {after:.1?} after {end}");
+            assert!(took <= limit, "{speech:?} {after:.1?} after {end}: answered in {took:?}");
+            figure(&format!("phone4 after {end}"), format_args!("{speech:?} at {after:.1?}: {took:.1?}"));
+        }
+    };
+    let published = || lab.dig(Dns, Some(VPS4), DUAL, "AAAA");
+    for (after, limit) in [(0, AT_FIRST), (2, AT_ONCE), (10, AT_ONCE)] {
+        throughout(began + Duration::from_secs(after), || assert_eq!(published().of("AAAA"), [lab.home().to_string().as_str()]));
+        answered(limit);
+        meanwhile();
+    }
+    wait_for("its address is withdrawn", *LEASE.end(), || published().is_no_data());
+    let took = began.elapsed();
+    figure(&format!("its address withdrawn after {end}"), format_args!("{took:.1?}"));
+    assert!(LEASE.contains(&took), "withdrawn {took:?} after {end}");
+    assert_eq!(lab.dig(Dns, Some(VPS4), DUAL, "A").of("A"), [VPS4], "the gateway answers for it");
+    answered(AT_ONCE);
 }
 
 #[test]

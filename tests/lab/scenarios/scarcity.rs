@@ -12,7 +12,7 @@ use crate::netns::succeed;
 use crate::probe::{Reply, Speech};
 use crate::roles::{DUAL, Role, TWIN, said};
 use crate::topology::Node::{Dns, Phone4};
-use crate::topology::{PHONE4, VPS4};
+use crate::topology::{Node, PHONE4, VPS4};
 
 /// Long against the pause between two tries to accept.
 const WHILE: Duration = Duration::from_secs(3);
@@ -22,6 +22,8 @@ const SOON: Duration = Duration::from_secs(5);
 const BUSY: Duration = Duration::from_millis(500);
 /// A lease, and what is granted to notice its end.
 const LEASE: Duration = Duration::from_secs(30 + 4);
+/// What is left of it at least when its agent dies: it was renewed within the last five seconds.
+const SHORTEST: Duration = Duration::from_secs(30 - 5 - 1);
 
 #[test]
 fn a_gateway_without_descriptors_carries_on_and_accepts_again_when_there_are_some() {
@@ -69,6 +71,13 @@ struct Wall {
 }
 
 impl Wall {
+    /// A clock that is right so far.
+    fn new(lab: &Lab, name: &str) -> Self {
+        let wall = Self { file: lab.dir().join(name).display().to_string() };
+        wall.set("+0");
+        wall
+    }
+
     fn set(&self, offset: &str) {
         fs::write(&self.file, offset).expect("set the clock");
     }
@@ -92,9 +101,8 @@ impl Wall {
 
 #[test]
 fn a_clock_that_jumps_an_hour_forth_and_back_moves_no_lease() {
-    let lab = Lab::new();
-    let wall = Wall { file: lab.dir().join("clock").display().to_string() };
-    wall.set("+0");
+    let lab = Lab::beside_others();
+    let wall = Wall::new(&lab, "clock");
     let (vps, home) = lab.start_figure();
     let (vps, home) = (wall.rule(&lab, vps, "vps"), wall.rule(&lab, home, "home"));
     let is_served = || lab.attempt(Speech::Http, DUAL).reply == Reply::Home(lab.home());
@@ -115,14 +123,62 @@ fn a_clock_that_jumps_an_hour_forth_and_back_moves_no_lease() {
     let taken = lab.try_to_join("late", Phone4, &join);
     assert!(taken.status.success(), "{}", said(&taken));
 
-    // A dead home's lease ends when it does, though the clock says that it had only begun.
-    let mut home = home;
+    assert_lease_ends(&lab, home, "the clock an hour back", || wall.set("-3600"));
+}
+
+#[test]
+fn a_servers_clock_that_jumps_an_hour_forth_moves_no_lease() {
+    one_clock_jumps(Node::Vps, "+3600");
+}
+
+#[test]
+fn a_servers_clock_that_jumps_an_hour_back_moves_no_lease() {
+    one_clock_jumps(Node::Vps, "-3600");
+}
+
+#[test]
+fn an_agents_clock_that_jumps_an_hour_forth_moves_no_lease() {
+    one_clock_jumps(Node::Server, "+3600");
+}
+
+#[test]
+fn an_agents_clock_that_jumps_an_hour_back_moves_no_lease() {
+    one_clock_jumps(Node::Server, "-3600");
+}
+
+/// One of the two has its own idea of the time, and then the right one: longer than a lease each, so that one that is not renewed would
+/// end; and the clock jumps once more while a lease runs out.
+fn one_clock_jumps(whose: Node, offset: &'static str) {
+    let lab = Lab::beside_others();
+    let wall = Wall::new(&lab, "clock");
+    let (mut vps, mut home) = lab.start_figure();
+    if whose == Node::Vps {
+        vps = wall.rule(&lab, vps, "vps")
+    } else {
+        home = wall.rule(&lab, home, "home")
+    }
+    wait_for("the home is served under this clock", SOON * 3, || lab.attempt(Speech::Http, DUAL).reply == Reply::Home(lab.home()));
+    let before = vps.serial();
+    for (now, span) in [(offset, LEASE), ("+0", WHILE)] {
+        wall.set(now);
+        throughout(Instant::now() + span, || {
+            assert_eq!(lab.attempt(Speech::Http, DUAL).reply, Reply::Home(lab.home()), "{whose:?} at {now}");
+            assert_eq!(vps.serial(), before, "no lease was lost, not even for a moment: {whose:?} at {now}");
+        });
+    }
+    wall.set(offset);
+    assert_lease_ends(&lab, home, &format!("{}'s clock {offset} s", whose.name()), || wall.set("+0"));
+}
+
+/// A dead home's lease ends when it does, though the clock says that it had only begun, or was over long ago.
+fn assert_lease_ends(lab: &Lab, mut home: Role, clock: &str, jump: impl FnOnce()) {
     home.daemon.kill();
     let died = Instant::now();
-    wall.set("-3600");
-    let took = wait_for("the dead home's address is withdrawn", LEASE, || lab.dig(Dns, Some(VPS4), DUAL, "AAAA").is_no_data());
-    figure("a dead home's address withdrawn, the clock an hour back", format_args!("{took:.1?}"));
-    assert!(died.elapsed() > LEASE - Duration::from_secs(14), "a lease is no shorter than an echo less: {:?}", died.elapsed());
+    jump();
+    wait_for("the dead home's address is withdrawn", LEASE, || lab.dig(Dns, Some(VPS4), DUAL, "AAAA").is_no_data());
+    let took = died.elapsed();
+    figure(&format!("a dead home's address withdrawn, {clock}"), format_args!("{took:.1?}"));
+    assert!(took > SHORTEST, "a lease is no shorter than an echo less: {took:?}");
     assert_eq!(lab.dig(Dns, Some(VPS4), DUAL, "A").of("A"), [VPS4], "the gateway answers for it");
     for speech in [Speech::Http, Speech::Tls] {
         let attempt = lab.attempt(speech, DUAL);

@@ -3,13 +3,31 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{AddressFrom, Carrier, Edit, HomePort, How, Settings, Via};
+use super::{AddressFrom, Alpn, Carrier, Edit, HomePort, How, Settings, Via};
 
 impl Settings {
     /// What is not as by default, as edits that make it so of new settings.
     pub fn edits(&self) -> Vec<Edit> {
         // Taken apart whole, so that none can be forgotten.
-        let Self { alias, address_from, address, carrier, ttl, via, home_port, wildcard, redirect, allow, deny, max_connections } = self;
+        let Self {
+            alias,
+            address_from,
+            address,
+            carrier,
+            ttl,
+            via,
+            home_port,
+            wildcard,
+            redirect,
+            allow,
+            deny,
+            max_connections,
+            record,
+            caa,
+            alpn,
+            follows,
+            suffix,
+        } = self;
         let word = |written: bool, word: &str| written.then(|| word.to_owned());
         let edits = [
             ("alias", joined(alias)),
@@ -24,8 +42,15 @@ impl Settings {
             ("allow", joined(allow)),
             ("deny", joined(deny)),
             ("max-connections", max_connections.map(|count| count.to_string())),
+            ("alpn", joined(alpn)),
+            ("follows", follows.as_deref().map(str::to_owned)),
+            ("suffix", suffix.map(|suffix| suffix.to_string())),
         ];
-        edits.into_iter().filter_map(|(key, value)| Some(Edit { key: key.into(), how: How::Replace, value: value? })).collect()
+        let edits = edits.into_iter().filter_map(|(key, value)| Some(Edit { key: key.into(), how: How::Replace, value: value? }));
+        // A comma may stand in these.
+        let each = |key: &str, value: String| Edit { key: key.into(), how: How::Add, value };
+        let caa = caa.iter().map(|one| each("caa", one.to_string()));
+        edits.chain(caa).chain(record.iter().map(|one| each("record", one.to_string()))).collect()
     }
 }
 
@@ -49,6 +74,26 @@ impl AddressFrom {
             Self::Static => "static",
             Self::Update => "update",
         }
+    }
+}
+
+impl Alpn {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::H3, Self::H2, Self::Http11];
+
+    /// As it is written, here and in the record.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::H3 => "h3",
+            Self::H2 => "h2",
+            Self::Http11 => "http/1.1",
+        }
+    }
+}
+
+impl fmt::Display for Alpn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 
@@ -104,6 +149,13 @@ mod tests {
             "allow=198.51.100.0/24,2001:db8::/32",
             "deny=198.51.100.7/32",
             "max-connections=9",
+            "alpn=h3,h2",
+            "follows=cloud",
+            "suffix=::22",
+            "caa+=issue letsencrypt.org; validationmethods=dns-01,http-01",
+            "caa+=issuewild ;",
+            "record+=MX 10 mail.example.org.",
+            "record+=_dmarc TXT \"v=DMARC1; rua=mailto:a@x.org,mailto:b@x.org\"",
         ];
         let mut settings = Settings::default();
         all.iter().for_each(|edit| settings.edit(&edit.parse().expect("an edit")).expect("a setting"));

@@ -1,11 +1,13 @@
 //! What `apply` keeps to, whatever the changes and their order.
 
+use std::net::Ipv4Addr;
+
 use ipnet::Ipv6Net;
 use proptest::prelude::*;
 
 use super::*;
 use crate::change::Entry;
-use crate::host::{ALIAS_LIMIT, Via};
+use crate::host::{ALIAS_LIMIT, Reported, Updated, Via};
 
 const ZONES: [&str; 3] = ["dyn.example.org", "home.test", "example.org"];
 
@@ -34,10 +36,19 @@ fn secret() -> impl Strategy<Value = JoinSecret> {
     (any_digest(), time()).prop_map(|(secret, expires)| JoinSecret { secret, expires, spent_by: None })
 }
 
+fn challenge() -> impl Strategy<Value = BTreeSet<String>> {
+    prop::collection::btree_set("[a-z]{0,3}", 0..3)
+}
+
 /// Addresses that are good, the gateway's, and local.
 fn address() -> impl Strategy<Value = Ipv6Addr> {
     let texts = ["2001:db8:1::1", "2001:db8:1::2", "2001:db8:a::11", "fe80::1"];
     prop::sample::select(texts.to_vec()).prop_map(|text| text.parse().expect("v6"))
+}
+
+/// What a router may say of its IPv4 address.
+fn address4() -> impl Strategy<Value = Ipv4Addr> {
+    prop::sample::select(vec!["203.0.113.9", "192.168.178.1", "127.0.0.1"]).prop_map(|text| text.parse().expect("v4"))
 }
 
 fn edit_text() -> impl Strategy<Value = String> {
@@ -48,24 +59,43 @@ fn edit_text() -> impl Strategy<Value = String> {
         1 => (0..=ALIAS_LIMIT + 1).prop_map(|count| (0..count).map(|n| format!("n{n}.org,")).fold("alias=".into(), |all, one| all + one.as_str())),
         1 => (0_u32..90_000).prop_map(|ttl| format!("ttl={ttl}")),
         1 => address().prop_map(|address| format!("address={address}")),
-        2 => prop::sample::select(vec!["address=", "ttl=", "address-from=link", "address-from=static", "carrier=direct", "colour=red", "via=gateway", "via=auto", "wildcard=on", "redirect=on"])
+        2 => prop::sample::select(vec!["address=", "ttl=", "address-from=link", "address-from=update", "address-from=static", "carrier=direct", "colour=red", "via=gateway", "via=auto", "wildcard=on", "redirect=on", "alpn=h2", "record=TXT x", "record=", "record=_x MX 0 .", "caa=issue a.org"])
             .prop_map(str::to_owned),
+        3 => (prop::sample::select(vec!["follows=a", "follows=b", "follows=@", "follows="]), prop::sample::select(vec!["::2", "::3", "::1:0:0:0:2/56", ""]))
+            .prop_map(|(follows, suffix)| if follows == "follows=" { follows.into() } else { format!("{follows} suffix={suffix}") }),
     ]
 }
 
 fn any_edits() -> impl Strategy<Value = Vec<Edit>> {
-    prop::collection::vec(edit_text().prop_map(|text| text.parse().expect("edit")), 0..4)
+    // Two that go together are one text.
+    let edit = edit_text().prop_map(|text| match text.split_once(" suffix=") {
+        Some((follows, suffix)) => vec![follows.parse().expect("edit"), format!("suffix={suffix}").parse().expect("edit")],
+        None => vec![text.parse().expect("edit")],
+    });
+    prop::collection::vec(edit, 0..4).prop_map(|edits| edits.concat())
+}
+
+fn any_host() -> impl Strategy<Value = Host> {
+    let join = (secret(), prop::option::of(any_digest())).prop_map(|(join, spent_by)| JoinSecret { spent_by, ..join });
+    let credentials = (join, prop::option::of(any_digest()), any_digest());
+    let credentials = credentials.prop_map(|(join, agent, update)| Credentials { join, agent, update });
+    let proven = (address(), time()).prop_map(|(address, since)| Proven { address, since });
+    let updated = (address(), time()).prop_map(|(address, since)| Updated { address, since });
+    let router = (prop::option::of(address4()), prop::option::of(address()), time()).prop_map(|(v4, v6, at)| Reported { v4, v6, at });
+    let found = (prop::option::of(proven), prop::option::of(address()), prop::option::of(updated), prop::option::of(router), challenge());
+    (credentials, found).prop_map(|(credentials, (proven, before, updated, router, challenge))| Host {
+        settings: Settings::default(),
+        credentials,
+        proven,
+        before,
+        updated,
+        router,
+        challenge,
+    })
 }
 
 fn any_entry() -> impl Strategy<Value = Entry> {
-    let host = (host_name(), any_edits(), secret(), any_digest(), prop::option::of(any_digest()), prop::option::of((address(), time())));
-    let host = host.prop_map(|(name, edits, join, update, agent, proven)| {
-        let credentials = Credentials { join, agent, update };
-        let proven = proven.map(|(address, since)| Proven { address, since });
-        let settings = Settings::default();
-        let host = Host { settings, credentials, proven, before: None, updated: None, router: None, challenge: BTreeSet::new() };
-        Entry::Host { name, edits, host: Box::new(host) }
-    });
+    let host = (host_name(), any_edits(), any_host()).prop_map(|(name, edits, host)| Entry::Host { name, edits, host: Box::new(host) });
     prop_oneof![4 => host, 1 => (host_name(), time()).prop_map(|(name, removed)| Entry::Tombstone { name, removed })]
 }
 
@@ -73,36 +103,48 @@ fn word<A: Clone + std::fmt::Debug>(address: impl Strategy<Value = A>) -> impl S
     prop_oneof![1 => Just(Word::Keep), 3 => address.prop_map(Word::Set), 1 => Just(Word::Clear)]
 }
 
-fn any_change() -> impl Strategy<Value = Change> {
-    let identity = Identity { link_key: vec![1], reset_key: [2; 32], certificate_key: vec![3] };
-    prop_oneof![
-        2 => (zone_name(), any_digest(), time()).prop_map(|(zone, apex, at)| Change::Serve { zone, apex, at }),
-        1 => zone_name().prop_map(|zone| Change::Retire { zone }),
-        6 => (host_name(), any_edits(), secret(), any_digest(), any::<bool>())
-            .prop_map(|(host, edits, join, update, reuse)| Change::Add { host, edits, join, update, reuse }),
-        6 => (host_name(), any_edits()).prop_map(|(host, edits)| Change::Set { host, edits }),
-        6 => (prop::collection::vec(any_entry(), 0..4), any::<bool>(), any::<bool>())
-            .prop_map(|(entries, replace, reuse)| Change::Import { entries, replace, reuse }),
-        2 => (host_name(), time()).prop_map(|(host, at)| Change::Remove { host, at }),
-        2 => (host_name(), secret(), any_digest()).prop_map(|(host, join, update)| Change::Token { host, join, update }),
-        4 => (host_name(), any_digest(), any_digest(), time())
-            .prop_map(|(host, secret, key, at)| Change::Register { host, secret, key, at }),
-        4 => (host_name(), address(), time()).prop_map(|(host, address, at)| Change::Move { host, address, at }),
-        2 => (host_name(), address()).prop_map(|(host, address)| Change::Withdraw { host, address }),
-        4 => (host_name(), word(any::<Ipv4Addr>()), word(address()), prop::option::of((address(), 16_u8..=64)), time()).prop_map(|(host, v4, v6, prefix, at)| {
+/// How often each kind of change is tried. A kind that is not in the table does not compile.
+macro_rules! kinds_of_change {
+    ($($kind:pat, $weight:literal => $strategy:expr;)*) => {
+        const _: fn(&Change) = |change| match change { $($kind => {})* };
+
+        fn any_change() -> impl Strategy<Value = Change> {
+            prop_oneof![$($weight => $strategy.prop_map(|change| {
+                assert!(matches!(change, $kind), "{change:?} is of another kind");
+                change
+            })),*]
+        }
+    };
+}
+
+kinds_of_change! {
+    Change::Serve { .. }, 2 => (zone_name(), any_digest(), time()).prop_map(|(zone, apex, at)| Change::Serve { zone, apex, at });
+    Change::Retire { .. }, 1 => zone_name().prop_map(|zone| Change::Retire { zone });
+    Change::Add { .. }, 6 => (host_name(), any_edits(), secret(), any_digest(), any::<bool>())
+        .prop_map(|(host, edits, join, update, reuse)| Change::Add { host, edits, join, update, reuse });
+    Change::Set { .. }, 6 => (host_name(), any_edits()).prop_map(|(host, edits)| Change::Set { host, edits });
+    Change::Import { .. }, 6 => (prop::collection::vec(any_entry(), 0..4), any::<bool>(), any::<bool>())
+        .prop_map(|(entries, replace, reuse)| Change::Import { entries, replace, reuse });
+    Change::Remove { .. }, 2 => (host_name(), time()).prop_map(|(host, at)| Change::Remove { host, at });
+    Change::Token { .. }, 2 => (host_name(), secret(), any_digest()).prop_map(|(host, join, update)| Change::Token { host, join, update });
+    Change::Register { .. }, 4 => (host_name(), any_digest(), any_digest(), time())
+        .prop_map(|(host, secret, key, at)| Change::Register { host, secret, key, at });
+    Change::Move { .. }, 4 => (host_name(), address(), time()).prop_map(|(host, address, at)| Change::Move { host, address, at });
+    Change::Withdraw { .. }, 2 => (host_name(), address()).prop_map(|(host, address)| Change::Withdraw { host, address });
+    Change::Update { .. }, 6 => (host_name(), word(address4()), word(address()), prop::option::of((address(), 16_u8..=64)), time())
+        .prop_map(|(host, v4, v6, prefix, at)| {
             let prefix = prefix.and_then(|(address, length)| Ipv6Net::new(address, length).ok());
             Change::Update { host, said: Said { v4, v6, prefix }, at }
-        }),
-        2 => (host_name(), prop::collection::btree_set("[a-z]{0,3}", 0..3))
-            .prop_map(|(host, values)| Change::Challenge { host, values }),
-        2 => (own_name(), prop::collection::btree_set("[a-z]{0,3}", 0..3)).prop_map(|(name, values)| Change::OwnChallenge { name, values }),
-        1 => ("[ab]", 0_u8..3).prop_map(|(directory, byte)| Change::Account { directory, account: Account(vec![byte]) }),
-        1 => (own_name(), 0_u8..3, time()).prop_map(|(name, byte, at)| {
-            let certificate = Certificate { chain: vec![vec![byte]], key: vec![byte], directory: "a".into(), at };
-            Change::Certificate { name, certificate }
-        }),
-        1 => Just(Change::Identify(identity)),
-    ]
+        });
+    Change::Challenge { .. }, 2 => (host_name(), challenge()).prop_map(|(host, values)| Change::Challenge { host, values });
+    Change::OwnChallenge { .. }, 2 => (own_name(), challenge()).prop_map(|(name, values)| Change::OwnChallenge { name, values });
+    Change::Account { .. }, 1 => ("[ab]", 0_u8..3)
+        .prop_map(|(directory, byte)| Change::Account { directory, account: Account(vec![byte]) });
+    Change::Certificate { .. }, 1 => (own_name(), 0_u8..3, time()).prop_map(|(name, byte, at)| {
+        let certificate = Certificate { chain: vec![vec![byte]], key: vec![byte], directory: "a".into(), at };
+        Change::Certificate { name, certificate }
+    });
+    Change::Identify(_), 1 => Just(Change::Identify(Identity { link_key: vec![1], reset_key: [2; 32], certificate_key: vec![3] }));
 }
 
 fn any_changes() -> impl Strategy<Value = Vec<Change>> {
@@ -124,10 +166,10 @@ fn keys(state: &State) -> Vec<Key> {
 }
 
 /// Whose each alias is, and each agent's key.
-type Indexes = (Vec<(DnsName, HostName)>, Vec<(Digest, HostName)>);
+type Indexes = (Vec<(DnsName, HostName)>, Vec<(Digest, HostName)>, Vec<(HostName, HostName)>);
 
 /// What the world sees of a host.
-type Seen = (HostName, Option<Ipv6Addr>, (Option<u32>, Via, bool), BTreeSet<String>, Option<(Option<Ipv4Addr>, Option<Ipv6Addr>)>);
+type Seen = (HostName, Option<Ipv6Addr>, (Option<Ipv4Addr>, Option<Ipv6Addr>), Option<u32>, BTreeSet<String>, Via, bool, [Vec<String>; 3]);
 
 /// Both indexes, as they follow from the hosts.
 fn derived(state: &State) -> Indexes {
@@ -136,20 +178,27 @@ fn derived(state: &State) -> Indexes {
     let (mut aliases, mut agents): (Vec<_>, Vec<_>) = (aliases.collect(), agents.collect());
     aliases.sort();
     agents.sort();
-    (aliases, agents)
+    let follows = state
+        .hosts()
+        .filter_map(|(name, host)| Some((HostName::new(host.settings.following()?.0, name.zone().clone()).ok()?, name.clone())));
+    let mut follows: Vec<_> = follows.collect();
+    follows.sort();
+    (aliases, agents, follows)
 }
 
 fn indexes(state: &State) -> Indexes {
     let pair = |(alias, host): (&DnsName, &HostName)| (alias.clone(), host.clone());
-    (state.aliases.iter().map(pair).collect(), state.agents.iter().map(|(key, host)| (*key, host.clone())).collect())
+    let follows = state.followers.iter().flat_map(|(leader, followers)| followers.iter().map(|name| (leader.clone(), name.clone())));
+    (state.aliases.iter().map(pair).collect(), state.agents.iter().map(|(key, host)| (*key, host.clone())).collect(), follows.collect())
 }
 
 fn seen(state: &State, zone: &DnsName) -> (Vec<Seen>, Vec<(DnsName, BTreeSet<String>)>) {
     let hosts = state.hosts().filter(|(name, _)| name.zone() == zone);
     let hosts = hosts.map(|(name, host)| {
         let Settings { ttl, via, wildcard, .. } = host.settings;
-        let router = host.router.map(|router| (router.v4, router.v6)).filter(|said| *said != (None, None));
-        (name.clone(), host.home(), (ttl, via, wildcard), host.challenge.clone(), router)
+        let router = host.router.map(|router| (router.v4, router.v6)).unwrap_or_default();
+        let texts = |key: &str| host.settings.edits().iter().filter(|edit| edit.key() == key).map(ToString::to_string).collect();
+        (name.clone(), state.home(name), router, ttl, host.challenge.clone(), via, wildcard, ["record", "caa", "alpn"].map(texts))
     });
     let own = state.challenges.iter().filter(|(name, _)| name.within(zone).is_some());
     (hosts.collect(), own.map(|(name, values)| (name.clone(), BTreeSet::clone(values))).collect())

@@ -38,6 +38,8 @@ fn what_the_providers_firewall_drops_is_named() {
 
     drop_at_provider(&lab, "tcp dport 53");
     home.check(DUAL).names_only("dns-tcp", "53/tcp");
+    lab.check(Phone4, DUAL).names_only("dns-tcp", "53/tcp");
+    lab.check(Phone6, DUAL).names_only("dns-tcp", "53/tcp");
     heal_provider(&lab);
 
     drop_at_provider(&lab, "tcp dport 443");

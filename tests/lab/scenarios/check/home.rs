@@ -3,7 +3,6 @@
 use std::fs;
 use std::process::Command;
 
-use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clock::wait_for;
@@ -19,7 +18,7 @@ fn firewall_at_home(lab: &Lab, verdict: &str) {
         .nft(&format!("table inet own {{\n chain input {{\n type filter hook input priority filter;\n tcp dport 443 {verdict}\n }}\n}}"));
 }
 
-fn inside(vps: &Role, home: &Role, id: &str, remedy: &str) {
+pub(super) fn inside(vps: &Role, home: &Role, id: &str, remedy: &str) {
     vps.check(DUAL).names_only(id, remedy);
     home.check(DUAL).names_only(id, remedy);
 }
@@ -57,57 +56,6 @@ fn the_routers_firewall_the_homes_own_and_the_service_are_told_apart() {
     lab.web().start_again();
     wait_for("Apache is back", PUBLISHED, || lab.ns(Server).run("curl", &["-sS", "http://127.0.0.1/"]).status.success());
     inside(&vps, &home, "service", "listen [::]:443");
-}
-
-#[test]
-fn a_wrong_certificate_is_named() {
-    let mut lab = Lab::beside_others();
-    let (vps, home) = lab.start_figure();
-    let both = |lab: &Lab, remedy: &str| {
-        inside(&vps, &home, "certificate", remedy);
-        lab.check(Phone6, DUAL).names_only("certificate", remedy);
-        lab.check(Phone4, DUAL).names_only("certificate", remedy);
-    };
-    serve_with(&mut lab, DUAL, (2020, 2021));
-    both(&lab, "renew");
-    serve_with(&mut lab, DUAL, (2090, 2091));
-    both(&lab, "clock");
-    serve_with(&mut lab, "other.example.org", (2020, 2091));
-    both(&lab, DUAL);
-}
-
-fn serve_with(lab: &mut Lab, name: &str, (from, until): (i32, i32)) {
-    let key = KeyPair::generate().expect("a key");
-    let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
-    (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
-    let certificate = params.self_signed(&key).expect("a certificate");
-    let web = lab.dir().join("web");
-    fs::write(web.join("server.pem"), certificate.pem()).expect("written");
-    fs::write(web.join("server.key"), key.serialize_pem()).expect("written");
-    lab.web().kill();
-    lab.web().start_again();
-    wait_for("Apache is back", PUBLISHED, || lab.ns(Server).run("curl", &["-sSk", "https://127.0.0.1/"]).status.success());
-}
-
-#[test]
-fn two_servers_behind_one_name_are_named() {
-    let lab = Lab::beside_others();
-    let (vps, _home) = lab.start_figure();
-    // Somebody's proxy answers IPv6 clients, but not the gateway.
-    let key = KeyPair::generate().expect("a key");
-    let certificate = CertificateParams::new(vec![DUAL.to_owned()]).and_then(|params| params.self_signed(&key)).expect("a certificate");
-    let (pem, secret) = (lab.dir().join("other.pem"), lab.dir().join("other.key"));
-    fs::write(&pem, certificate.pem()).expect("written");
-    fs::write(&secret, key.serialize_pem()).expect("written");
-    let (pem, secret) = (pem.display().to_string(), secret.display().to_string());
-    let arguments = ["s_server", "-6", "-accept", "9443", "-quiet", "-www", "-cert", &pem, "-key", &secret];
-    let mut other = Daemon::start(lab.ns(Server), lab.log("other"), "openssl", &arguments);
-    other.ready("the other server", PUBLISHED, || lab.ns(Server).run("curl", &["-sSk", "https://[::1]:9443/"]).status.success());
-    lab.ns(Server).nft("table ip6 other {\n chain prerouting {\n type nat hook prerouting priority dstnat;\n ip6 saddr 192::/128 accept\n ip6 saddr 2001:db8:a::11 accept\n tcp dport 443 redirect to :9443\n }\n}");
-    lab.ns(Router).nft("add rule inet home forward tcp dport 9443 accept");
-    let laptop = lab.check(Laptop, DUAL);
-    laptop.names_only("same-server", "both ways");
-    vps.check(DUAL).is_healthy("server", &["same-server"]);
 }
 
 #[test]
@@ -169,4 +117,29 @@ fn an_interface_identifier_that_changes_with_the_prefix_is_named() {
     lab.wait_until_published(TWIN, new);
     inside(&vps, &home, "interface-identifier", "ip token set");
     lab.check(Phone4, DUAL).names_first("path4", "fourward check");
+}
+
+/// The kernel at home makes its addresses itself, out of what the router announces and a secret (RFC 7217).
+#[test]
+fn an_address_out_of_a_secret_is_named_before_and_after_it_changes() {
+    let lab = Lab::beside_others();
+    let server = lab.ns(Server);
+    server.sysctl("ipv6/conf/eth0/accept_ra", "1");
+    server.sysctl("ipv6/conf/eth0/stable_secret", "2001:db8:5ec:5ec:5ec:5ec:5ec:5ec");
+    server.ip(&format!("addr del {}/64 dev eth0", lab.home()));
+    let first = lab.announce(0);
+    lab.ns(Router).nft(&format!("add rule inet home forward ip6 daddr {first} tcp dport {{ 80, 443 }} accept"));
+    let vps = lab.start_vps();
+    let home = lab.join_home("home", Server, &vps.add_host("cloud", &[]));
+    lab.wait_until_published(TWIN, first);
+    for (role, view) in [(&vps, "server"), (&home, "home")] {
+        let found = role.check(DUAL);
+        found.is_healthy(view, &["path6", "firewall-router"]);
+        found.notes("interface-identifier");
+    }
+    lab.nodes.route_prefix(1);
+    let second = lab.announce(1);
+    assert_ne!(first.to_bits() << 64, second.to_bits() << 64, "the kernel made another lower half");
+    lab.wait_until_published(TWIN, second);
+    inside(&vps, &home, "interface-identifier", "ip token set");
 }

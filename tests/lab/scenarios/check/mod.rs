@@ -2,7 +2,9 @@
 
 mod gateway;
 mod home;
+mod loops;
 mod names;
+mod tls;
 
 use crate::lab::Lab;
 use crate::roles::{ALIAS, DUAL, TWIN, said};

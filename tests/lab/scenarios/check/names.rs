@@ -7,8 +7,8 @@ use crate::clock::wait_for;
 use crate::daemon::Daemon;
 use crate::lab::Lab;
 use crate::renumber::Manner;
-use crate::roles::{ALIAS, DUAL, Role};
-use crate::topology::Node::{Dns, Laptop, Phone4, Phone6, Vps};
+use crate::roles::{ALIAS, DUAL, Role, ZONE};
+use crate::topology::Node::{Laptop, Phone4, Phone6, Vps};
 use crate::topology::{VPS4, VPS6};
 
 const START: Duration = Duration::from_secs(10);
@@ -97,41 +97,81 @@ fn a_resolver_that_leaves_addresses_out_is_named() {
     home.check(DUAL).names_only("resolver", "Rebind");
 }
 
-/// Somebody answers in the gateway's place, with what was true some time ago.
+/// Another name server on the gateway's machine, to which a rule leads these questions.
+fn impostor(lab: &Lab, (id, protocol): (&str, &str), zone: &str, records: &str) -> Daemon {
+    let folder = lab.dir().join(id);
+    fs::create_dir_all(&folder).expect("a folder");
+    let soa = "@ SOA gw hostmaster 1 3600 600 86400 60\n@ NS gw\n";
+    fs::write(folder.join("zone"), format!("$ORIGIN {zone}.\n$TTL 60\n{soa}gw A {VPS4}\ngw AAAA {VPS6}\n{records}")).expect("a zone");
+    let path = folder.display();
+    let config = format!(
+        "server:\n port: 5353\n ip-address: {VPS4}\n ip-address: {VPS6}\n server-count: 1\n username: \"\"\n chroot: \"\"\n database: \"\"\n pidfile: \"\"\n xfrdfile: \"\"\n zonesdir: \"{path}\"\n \
+         xfrdir: \"{path}\"\n zonelistfile: \"{path}/zone.list\"\nremote-control:\n control-enable: no\nzone:\n name: \"{zone}\"\n zonefile: \"zone\"\n"
+    );
+    fs::write(folder.join("nsd.conf"), config).expect("a configuration");
+    let mut nsd = Daemon::start(lab.ns(Vps), lab.log(id), "nsd", &["-d", "-c", &format!("{path}/nsd.conf")]);
+    let asked = ["-p", "5353", &format!("@{VPS4}"), "+short", "+tries=1", "+time=1", zone, "SOA"];
+    nsd.ready("the impostor", START, || lab.ns(Vps).run("dig", &asked).stdout.starts_with(b"gw."));
+    let port = format!("meta l4proto {protocol} th dport 53");
+    // What the machine asks itself goes another way.
+    lab.ns(Vps).nft(&format!(
+        "table inet steal {{\n chain prerouting {{\n type nat hook prerouting priority dstnat;\n {port} redirect to :5353\n }}\n chain output {{\n \
+         type nat hook output priority -100;\n ip daddr {VPS4} {port} dnat ip to {VPS4}:5353\n ip6 daddr {VPS6} {port} dnat ip6 to [{VPS6}]:5353\n }}\n}}"
+    ));
+    lab.forget();
+    nsd
+}
+
+fn unmask(lab: &Lab, nsd: Daemon) {
+    drop(nsd);
+    lab.ns(Vps).nft("delete table inet steal");
+    lab.forget();
+}
+
+/// Somebody answers in the gateway's place, with what was true some time ago, or never.
 #[test]
 fn answers_that_are_not_the_gateways_are_named() {
     let lab = Lab::beside_others();
-    let (_vps, home) = lab.start_figure();
+    let (vps, home) = lab.start_figure();
     let home_now = lab.home();
-    let impostor = |a: &str, aaaa: &str| {
-        let zone = format!(
-            "$ORIGIN dyn.example.org.\n$TTL 60\n@ SOA gw hostmaster 1 3600 600 86400 60\n@ NS gw\ngw A {VPS4}\ngw AAAA {VPS6}\n\
-             cloud A {a}\ncloud AAAA {aaaa}\ncloud-ip6only AAAA {aaaa}\n"
-        );
-        let folder = lab.dir().join("impostor");
-        fs::create_dir_all(&folder).expect("a folder");
-        fs::write(folder.join("zone"), zone).expect("a zone");
-        let path = folder.display();
-        let config = format!(
-            "server:\n port: 5353\n ip-address: {VPS4}\n ip-address: {VPS6}\n server-count: 1\n username: \"\"\n chroot: \"\"\n database: \"\"\n pidfile: \"\"\n xfrdfile: \"\"\n zonesdir: \"{path}\"\n \
-             xfrdir: \"{path}\"\n zonelistfile: \"{path}/zone.list\"\nremote-control:\n control-enable: no\nzone:\n name: \"dyn.example.org\"\n zonefile: \"zone\"\n"
-        );
-        fs::write(folder.join("nsd.conf"), config).expect("a configuration");
-        let mut nsd = Daemon::start(lab.ns(Vps), lab.log("impostor"), "nsd", &["-d", "-c", &format!("{path}/nsd.conf")]);
-        nsd.ready("the impostor", START, || {
-            lab.dig(Dns, Some(VPS4), DUAL, "AAAA").of("AAAA") == [aaaa] && lab.dig(Dns, Some(VPS4), DUAL, "A").of("A") == [a]
-        });
-        nsd
-    };
-    lab.ns(Vps).nft(
-        "table inet steal {\n chain prerouting {\n type nat hook prerouting priority dstnat;\n meta l4proto { tcp, udp } th dport 53 redirect to :5353\n }\n}",
-    );
-    let nsd = impostor("198.51.100.99", &home_now.to_string());
-    lab.forget();
-    home.check(DUAL).names_only("a", "public.ipv4");
-    lab.check(Phone4, DUAL).names_only("a", "public.ipv4");
-    drop(nsd);
-    let _nsd = impostor(VPS4, "2001:db8:177::11");
-    lab.forget();
-    home.check(DUAL).names_only("aaaa", "no name server of this fourward");
+    let old = "2001:db8:177::11";
+    let right = format!("cloud A {VPS4}\ncloud AAAA {home_now}\n");
+    let table = [
+        ("a", format!("cloud A 198.51.100.99\ncloud AAAA {home_now}\ncloud-ip6only AAAA {home_now}\n"), "public.ipv4"),
+        ("aaaa", format!("cloud A {VPS4}\ncloud AAAA {old}\ncloud-ip6only AAAA {old}\n"), "no name server of this fourward"),
+        ("twin", format!("{right}cloud-ip6only A {VPS4}\ncloud-ip6only AAAA {home_now}\n"), "take that record away"),
+        ("twin", format!("{right}cloud-ip6only AAAA {old}\n"), "correct the NS"),
+    ];
+    for (id, records, remedy) in table {
+        let nsd = impostor(&lab, ("impostor", "{ tcp, udp }"), ZONE, &records);
+        vps.check(DUAL).names_only(id, remedy);
+        home.check(DUAL).names_only(id, remedy);
+        match id {
+            // From outside nobody knows the right AAAA, only that it leads nowhere.
+            "aaaa" => lab.check(Phone6, DUAL).names_first("path6", "at home"),
+            _ => {
+                lab.check(Phone4, DUAL).names_only(id, remedy);
+                lab.check(Phone6, DUAL).names_only(id, remedy);
+            }
+        }
+        unmask(&lab, nsd);
+    }
+    vps.check(DUAL).is_healthy("server", &["a", "aaaa", "twin"]);
+}
+
+/// A box on the way, or another program on the machine, that refuses for a zone that is not its own.
+#[test]
+fn who_does_not_speak_for_the_zone_is_named() {
+    let lab = Lab::beside_others();
+    let (vps, home) = lab.start_figure();
+    for (id, protocol) in [("dns-udp", "udp"), ("dns-tcp", "tcp")] {
+        let nsd = impostor(&lab, ("bystander", protocol), "example.net", "");
+        vps.check(DUAL).names_only(id, "dns.zones");
+        home.check(DUAL).names_only(id, "dns.zones");
+        for client in [Phone4, Phone6] {
+            lab.check(client, DUAL).names_only(id, "dns.zones");
+        }
+        unmask(&lab, nsd);
+    }
+    vps.check(DUAL).is_healthy("server", &["dns-udp", "dns-tcp"]);
 }

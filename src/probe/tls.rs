@@ -1,6 +1,6 @@
 //! One TLS handshake, whoever answers, and what the certificate says.
 //!
-//! Nothing is sent in it: any certificate is taken, and judged afterwards. That is no client to copy.
+//! Any certificate is taken, and judged afterwards. That is no client to copy.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,8 +22,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
-use super::CONNECT;
-use crate::{crypto, probe};
+use super::outcome;
+use crate::crypto;
+
+/// For one connect, with one SYN sent anew.
+const CONNECT: Duration = Duration::from_millis(2_500);
 
 /// For the handshake: the gateway dials the home meanwhile, for which it has 5 s.
 const HANDSHAKE: Duration = Duration::from_secs(6);
@@ -32,10 +35,10 @@ const HANDSHAKE: Duration = Duration::from_secs(6);
 const NAMES: usize = 5;
 
 /// What is found at `to` under `name`.
-pub(super) async fn visit(to: SocketAddr, name: &DnsName) -> Tls {
+pub async fn visit(to: SocketAddr, name: &DnsName) -> Tls {
     let stream = match timeout(CONNECT, TcpStream::connect(to)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Tls::No(probe::outcome(Err(error))),
+        Ok(Err(error)) => return Tls::No(outcome(Err(error))),
         Err(_) => return Tls::No(Connect::Silent),
     };
     let Ok(server) = ServerName::try_from(name.as_str().to_owned()) else { return Tls::Broken("the name fits no TLS".into()) };
@@ -49,6 +52,14 @@ pub(super) async fn visit(to: SocketAddr, name: &DnsName) -> Tls {
         Ok(Err(error)) => failed(&error),
         Err(_) => Tls::Broken(format!("the handshake was not done after {} s", HANDSHAKE.as_secs())),
     }
+}
+
+/// Whether a byte comes back when `request` is sent to `to` in TLS for `name`. Until then this takes as long as it takes.
+pub async fn answers(to: SocketAddr, name: &DnsName, request: &str) -> bool {
+    let Ok(server) = ServerName::try_from(name.as_str().to_owned()) else { return false };
+    let (Ok(config), Ok(stream)) = (config(), TcpStream::connect(to).await) else { return false };
+    let Ok(stream) = TlsConnector::from(Arc::new(config)).connect(server, stream).await else { return false };
+    super::answered(stream, request).await
 }
 
 fn failed(error: &io::Error) -> Tls {

@@ -1,0 +1,184 @@
+//! How often a network is told the same: response rate limiting, so that a forged source gets little more from us than was sent.
+//!
+//! Each network may have so many answers of a kind a second: of one name, of names that are not there, of faults. What is beyond that is not
+//! sent, but for every second answer, which goes out cut short: a real client comes again by TCP, where nobody can forge an address. Memory is
+//! fixed; where two accounts fall into one place the newer has it. Who is known by a cookie is never counted.
+
+use std::hash::Hasher;
+use std::net::IpAddr;
+
+use siphasher::sip::SipHasher13;
+
+use crate::answer::Kind;
+use crate::wire::HEADER;
+
+/// Accounts of one thread, of 16 bytes each; memory that no account has used yet costs nothing.
+const ACCOUNTS: usize = 1 << 16;
+
+/// Seconds of answers that a network may be behind: so long after a flood it is served again.
+const BEHIND: i64 = 15;
+
+/// Every so-manyth answer beyond the limit goes out, cut short.
+const SLIP: u32 = 2;
+
+/// What becomes of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It goes out.
+    Whole,
+    /// It goes out cut short, so that a real client comes by TCP.
+    Cut,
+    /// It does not go out.
+    Not,
+}
+
+/// The accounts of one thread.
+pub struct Limiter {
+    /// Answers a second.
+    limit: u32,
+    key: [u8; 16],
+    accounts: Box<[Account]>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Account {
+    /// Which of those that fall into this place; 0 is nobody's.
+    tag: u32,
+    /// When it was looked at last, in seconds.
+    at: u32,
+    /// Answers that it may have at once; below zero it is behind.
+    balance: i32,
+    beyond: u32,
+}
+
+impl Limiter {
+    /// Lets each network have `limit` answers of a kind a second; 0 is without end. `key` is nobody's to know: who did could share an account
+    /// with another, and empty it.
+    pub fn new(limit: u32, key: [u8; 16]) -> Self {
+        let accounts = if limit == 0 { 0 } else { ACCOUNTS };
+        Self { limit, key, accounts: vec![Account::default(); accounts].into() }
+    }
+
+    /// What becomes of `answer`, a whole message of `kind`, to `address` at `now` (seconds).
+    pub fn judge(&mut self, address: IpAddr, kind: Kind, answer: &[u8], now: u32) -> Sent {
+        let hash = self.hash(address, kind, answer);
+        let Some(last) = self.accounts.len().checked_sub(1) else { return Sent::Whole };
+        let Some(account) = self.accounts.get_mut(hash as usize & last) else { return Sent::Whole };
+        let (tag, limit) = ((hash >> 32) as u32 | 1, i64::from(self.limit));
+        if account.tag != tag {
+            *account = Account { tag, at: now, balance: clamped(limit), beyond: 0 };
+        }
+        let gained = i64::from(now.wrapping_sub(account.at).min(BEHIND as u32 + 1)).saturating_mul(limit);
+        let balance = i64::from(account.balance).saturating_add(gained).min(limit).saturating_sub(1).max(limit.saturating_mul(-BEHIND));
+        account.at = now;
+        account.balance = clamped(balance);
+        if balance >= 0 {
+            return Sent::Whole;
+        }
+        account.beyond = account.beyond.wrapping_add(1);
+        if account.beyond.is_multiple_of(SLIP) { Sent::Cut } else { Sent::Not }
+    }
+
+    fn hash(&self, address: IpAddr, kind: Kind, answer: &[u8]) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.key);
+        match address.to_canonical() {
+            IpAddr::V4(v4) => hasher.write_u32(v4.to_bits() >> 8),
+            IpAddr::V6(v6) => hasher.write_u64((v6.to_bits() >> 72) as u64),
+        }
+        hasher.write_u8(kind as u8);
+        if kind == Kind::OfName {
+            // The question stands first; a name in other letters is the same name.
+            let mut name = [0; 256];
+            let question = answer.get(HEADER..).unwrap_or_default();
+            let length = question
+                .iter()
+                .zip(&mut name)
+                .take_while(|(byte, _)| **byte != 0)
+                .map(|(byte, to)| *to = byte.to_ascii_lowercase())
+                .count();
+            hasher.write(name.get(..length).unwrap_or_default());
+        }
+        hasher.finish()
+    }
+}
+
+impl std::fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Limiter({} a second)", self.limit)
+    }
+}
+
+fn clamped(balance: i64) -> i32 {
+    i32::try_from(balance).unwrap_or(if balance < 0 { i32::MIN } else { i32::MAX })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOBODY: &str = "198.51.100.1";
+
+    fn limiter(limit: u32) -> Limiter {
+        Limiter::new(limit, [7; 16])
+    }
+
+    /// An answer that begins with a question for `label`.
+    fn about(label: &str) -> Vec<u8> {
+        [&[0; HEADER][..], &[u8::try_from(label.len()).expect("short")], label.as_bytes(), &[0, 0, 1, 0, 1]].concat()
+    }
+
+    fn judge(limiter: &mut Limiter, address: &str, kind: Kind, label: &str, now: u32) -> Sent {
+        limiter.judge(address.parse().expect("an address"), kind, &about(label), now)
+    }
+
+    #[test]
+    fn beyond_the_limit_every_second_answer_is_cut_and_the_others_stay_here() {
+        let mut limiter = limiter(5);
+        let sent: Vec<_> = (0..9).map(|_| judge(&mut limiter, NOBODY, Kind::OfName, "cloud", 100)).collect();
+        assert_eq!(sent[..5], [Sent::Whole; 5]);
+        assert_eq!(sent[5..], [Sent::Not, Sent::Cut, Sent::Not, Sent::Cut]);
+    }
+
+    #[test]
+    fn each_second_brings_as_many_again_and_a_flood_is_over_after_a_while() {
+        let mut limiter = limiter(5);
+        (0..8).for_each(|_| _ = judge(&mut limiter, NOBODY, Kind::OfName, "cloud", 100));
+        let next: Vec<_> = (0..3).map(|_| judge(&mut limiter, NOBODY, Kind::OfName, "cloud", 101)).collect();
+        assert_eq!(next, [Sent::Whole, Sent::Whole, Sent::Cut], "three were owed");
+        (0..10_000).for_each(|_| _ = judge(&mut limiter, NOBODY, Kind::OfName, "cloud", 101));
+        assert_ne!(judge(&mut limiter, NOBODY, Kind::OfName, "cloud", 110), Sent::Whole);
+        assert_eq!(judge(&mut limiter, NOBODY, Kind::OfName, "cloud", 127), Sent::Whole);
+    }
+
+    #[test]
+    fn others_have_their_own_accounts_and_neighbours_do_not() {
+        let mut limiter = limiter(1);
+        assert_eq!(judge(&mut limiter, NOBODY, Kind::OfName, "cloud", 100), Sent::Whole);
+        assert_ne!(judge(&mut limiter, "198.51.100.200", Kind::OfName, "cloud", 100), Sent::Whole, "of the same /24");
+        assert_ne!(judge(&mut limiter, "::ffff:198.51.100.2", Kind::OfName, "CLOUD", 100), Sent::Whole, "the same, seen by an IPv6 socket");
+        for (address, kind, label) in [
+            ("198.51.101.1", Kind::OfName, "cloud"),
+            ("2001:db8::1", Kind::OfName, "cloud"),
+            ("2001:db8:0:100::1", Kind::OfName, "cloud"),
+            (NOBODY, Kind::OfName, "other"),
+            (NOBODY, Kind::Absent, "cloud"),
+            (NOBODY, Kind::Fault, "cloud"),
+        ] {
+            assert_eq!(judge(&mut limiter, address, kind, label, 100), Sent::Whole, "{address} {kind:?} {label}");
+        }
+        assert_ne!(judge(&mut limiter, NOBODY, Kind::Absent, "another", 100), Sent::Whole, "names that are not there are one account");
+        assert_ne!(judge(&mut limiter, "2001:db8:0:1::9", Kind::OfName, "cloud", 100), Sent::Whole, "of the same /56");
+    }
+
+    #[test]
+    fn without_a_limit_all_goes_out() {
+        let mut limiter = limiter(0);
+        assert!((0..100_000).all(|_| judge(&mut limiter, NOBODY, Kind::OfName, "cloud", 100) == Sent::Whole));
+    }
+
+    #[test]
+    fn the_greatest_limit_counts_as_the_least_does() {
+        let mut limiter = limiter(u32::MAX);
+        assert!((0..100).all(|at| judge(&mut limiter, NOBODY, Kind::OfName, "cloud", at) == Sent::Whole));
+    }
+}
