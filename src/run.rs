@@ -16,6 +16,7 @@ use fourward_core::api::{Reply, Request};
 use fourward_core::change::{Change, Identity};
 use fourward_core::policy::{AddressPolicy, Policy};
 use fourward_core::zone::ZoneParams;
+use ipnet::Ipv6Net;
 use jiff::Timestamp;
 use rcgen::KeyPair;
 use sd_notify::NotifyState;
@@ -141,15 +142,7 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         roles.start("dns", dns::run(sockets, settings, store.watch(), identity.reset_key, roles.end_token()));
     }
     // Not before the zones are there: until then a command waits, and is not told that its zone is not served.
-    let end = roles.end_token();
-    roles.start("control", async move {
-        let answer = move |request| {
-            let control = Arc::clone(&control);
-            async move { control.answer(request).await }
-        };
-        socket.run(answer, end).await;
-        Ok::<_, io::Error>(())
-    });
+    start_control(roles, socket, control);
     if let (Some(gateway), Some(sockets), Some(link_sockets), Some(certificate)) =
         (server.gateway.clone(), gateway_sockets, link_sockets, certificate)
     {
@@ -157,9 +150,11 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         let updates = Updates::new(&server, store.clone());
         let outcomes = updates.outcomes();
         let page = OwnPage::new(Arc::clone(&certificate.shown), updates, Arc::clone(&certificate.tokens))?;
-        let end = roles.end_token();
+        let (end, sender) = (roles.end_token(), own.clone());
         roles.start("page", async move {
             page.run(visitors, end).await;
+            // Not before: the gateway ends first, and without anybody who could send the page would end by itself.
+            drop(sender);
             Ok::<_, io::Error>(())
         });
         let links = Links::new(store.clone(), Arc::clone(&leases), roles.end_token());
@@ -177,6 +172,18 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     }
     roles.start("store", watch_store(store, roles.end_token()));
     Ok(())
+}
+
+fn start_control(roles: &mut Roles, socket: ControlSocket, control: Arc<Control>) {
+    let end = roles.end_token();
+    roles.start("control", async move {
+        let answer = move |request| {
+            let control = Arc::clone(&control);
+            async move { control.answer(request).await }
+        };
+        socket.run(answer, end).await;
+        Ok::<_, io::Error>(())
+    });
 }
 
 /// Ends the process with the store: nothing could be acknowledged any more.
@@ -241,18 +248,20 @@ async fn policy(server: &Server, loopback: bool) -> (Policy, Ipv6) {
     if loopback {
         return (Policy { addresses: AddressPolicy::on_loopback(), own_names }, Ipv6::There);
     }
-    let (mut own, networks, ipv6) = match netlink::own().await {
-        Ok((own, networks)) => {
-            let ipv6 = if own.iter().any(is_global_v6) { Ipv6::There } else { Ipv6::Missing };
-            (own, networks, ipv6)
-        }
+    match netlink::own().await {
+        Ok(read) => policy_of(server, read),
         Err(error) => {
             warn!(%error, "this machine's own addresses cannot be read; only the public ones are refused as homes");
-            (Vec::new(), Vec::new(), Ipv6::There)
+            (Policy { addresses: AddressPolicy::new(server.addresses().collect(), Vec::new()), own_names }, Ipv6::There)
         }
-    };
+    }
+}
+
+/// The same for a machine with these addresses and networks.
+fn policy_of(server: &Server, (mut own, networks): (Vec<IpAddr>, Vec<Ipv6Net>)) -> (Policy, Ipv6) {
+    let ipv6 = if own.iter().any(is_global_v6) { Ipv6::There } else { Ipv6::Missing };
     own.extend(server.addresses());
-    (Policy { addresses: AddressPolicy::new(own, networks), own_names }, ipv6)
+    (Policy { addresses: AddressPolicy::new(own, networks), own_names: vec![server.public.name.clone()] }, ipv6)
 }
 
 /// Whether this machine has a global IPv6 address, or may have one for all we know.
@@ -277,22 +286,51 @@ fn tell_of(ipv6: Ipv6) {
 }
 
 /// Keeps the policy up to date with the addresses that this machine gets and loses.
-async fn keep_policy(server: Server, mut told: Ipv6, store: Store, end: CancellationToken) -> Result<(), io::Error> {
+async fn keep_policy(server: Server, ipv6: Ipv6, store: Store, end: CancellationToken) -> Result<(), io::Error> {
     let mut addresses = netlink::watch();
+    let mut kept = KeptPolicy { server, store, told: ipv6, unread: false };
     loop {
         tokio::select! {
             () = end.cancelled() => return Ok(()),
             changed = addresses.changed() => changed.map_err(io::Error::other)?,
             () = tokio::time::sleep(POLICY_INTERVAL) => {}
         }
-        let (policy, ipv6) = policy(&server, false).await;
-        if ipv6 != told {
-            told = ipv6;
+        kept.follow(netlink::own().await);
+    }
+}
+
+/// The policy as it was last set, and what was said about it.
+struct KeptPolicy {
+    server: Server,
+    store: Store,
+    told: Ipv6,
+    /// The addresses could not be read last time.
+    unread: bool,
+}
+
+impl KeptPolicy {
+    /// Follows what was `read` of this machine's addresses and networks. Where nothing was, they are as they were: a policy without them would
+    /// let a home be anywhere in the gateway's own networks.
+    fn follow(&mut self, read: io::Result<(Vec<IpAddr>, Vec<Ipv6Net>)>) {
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => {
+                if !self.unread {
+                    warn!(%error, "this machine's own addresses cannot be read; the address policy stays as it is, and is tried again");
+                }
+                self.unread = true;
+                return;
+            }
+        };
+        self.unread = false;
+        let (policy, ipv6) = policy_of(&self.server, read);
+        if ipv6 != self.told {
+            self.told = ipv6;
             tell_of(ipv6);
         }
-        if *store.policy() != policy {
+        if *self.store.policy() != policy {
             info!("this machine's addresses changed; the address policy follows");
-            store.set_policy(policy);
+            self.store.set_policy(policy);
         }
     }
 }
@@ -339,4 +377,25 @@ fn start_home_control(roles: &mut Roles, condition: Arc<Condition>, path: &Path)
         socket.run(answer, end).await;
         Ok::<_, io::Error>(())
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_be_read_leaves_the_policy_as_it_was() {
+        let text = "[public]\nipv4 = [\"192.0.2.11\"]\nipv6 = [\"2001:db8:a::11\"]\n[dns]\nzones = [\"dyn.example.org\"]\n[gateway]\n";
+        let server = Config::parse(text, Path::new("fourward.toml")).expect("a configuration").server.expect("a server");
+        let network: Ipv6Net = "2001:db8:b::/64".parse().expect("a network");
+        let (neighbour, own) = ("2001:db8:b::7".parse().expect("an address"), IpAddr::V6("2001:db8:b::1".parse().expect("an address")));
+        let state = tempfile::tempdir().expect("a directory");
+        let (policy, told) = policy_of(&server, (vec![own], vec![network]));
+        let store = Store::open(state.path(), policy).expect("a store");
+        let mut kept = KeptPolicy { server, store: store.clone(), told, unread: false };
+        kept.follow(Err(rustix::io::Errno::MFILE.into()));
+        assert!(store.policy().addresses.check(neighbour).is_err(), "a neighbour of the gateway's is still no home");
+        kept.follow(Ok((vec![own], Vec::new())));
+        assert!(store.policy().addresses.check(neighbour).is_ok(), "what is read is followed");
+    }
 }

@@ -3,6 +3,7 @@
 //! A process whose name server is dead but whose gateway runs on looks healthy and is not, so the first role that ends ends the process,
 //! and systemd starts it anew. SIGTERM ends it in order: first what drains, then the rest.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::future::{Future, pending};
 use std::io;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -39,8 +40,13 @@ pub enum SupervisorError {
     #[error("{0} ended by itself")]
     Stopped(&'static str),
     /// A role panicked.
-    #[error("a role panicked: {0}")]
-    Panicked(JoinError),
+    #[error("{role} panicked: {source}; this is a defect: please report it with the log")]
+    Panicked {
+        /// Which.
+        role: &'static str,
+        /// Its last words.
+        source: JoinError,
+    },
     /// Signals cannot be had.
     #[error("signals cannot be received: {0}")]
     Signals(#[from] io::Error),
@@ -49,8 +55,9 @@ pub enum SupervisorError {
 /// The roles that run, and the two tokens that end them.
 #[derive(Default)]
 pub struct Roles {
-    draining: JoinSet<(&'static str, Result<(), RoleError>)>,
-    others: JoinSet<(&'static str, Result<(), RoleError>)>,
+    draining: JoinSet<Result<(), RoleError>>,
+    others: JoinSet<Result<(), RoleError>>,
+    names: HashMap<Id, &'static str>,
     drain: CancellationToken,
     end: CancellationToken,
 }
@@ -68,12 +75,14 @@ impl Roles {
 
     /// Starts a role that ends by the drain token.
     pub fn start_draining<E: Into<RoleError>>(&mut self, name: &'static str, role: impl Future<Output = Result<(), E>> + Send + 'static) {
-        self.draining.spawn(async move { (name, role.await.map_err(Into::into)) });
+        let task = self.draining.spawn(async move { role.await.map_err(Into::into) });
+        self.names.insert(task.id(), name);
     }
 
     /// Starts a role that ends by the end token.
     pub fn start<E: Into<RoleError>>(&mut self, name: &'static str, role: impl Future<Output = Result<(), E>> + Send + 'static) {
-        self.others.spawn(async move { (name, role.await.map_err(Into::into)) });
+        let task = self.others.spawn(async move { role.await.map_err(Into::into) });
+        self.names.insert(task.id(), name);
     }
 
     /// Waits for SIGTERM or SIGINT, or for the first role that ends, and ends the rest. A second signal ends it at once.
@@ -87,8 +96,8 @@ impl Roles {
                 info!(signal = name, "ending; connections may finish");
                 Ok(())
             }
-            Some(ended) = self.draining.join_next() => Err(judge(ended)),
-            Some(ended) = self.others.join_next() => Err(judge(ended)),
+            Some(ended) = self.draining.join_next_with_id() => Err(self.judge(ended)),
+            Some(ended) = self.others.join_next_with_id() => Err(self.judge(ended)),
         };
         if ended.is_err() {
             // Half a server is worse than none: nobody is seen off, and systemd starts a whole one.
@@ -96,22 +105,47 @@ impl Roles {
             self.end.cancel();
         }
         let last_words = async { if ended.is_ok() { pending().await } else { sleep(LAST_WORDS).await } };
-        tokio::select! {
-            () = self.wind_down() => {}
-            name = signals.end() => warn!(signal = name, "ending at once"),
-            () = last_words => {}
-            () = keep_waiting() => {}
-        }
-        ended
+        let wound_down = tokio::select! {
+            wound_down = self.wind_down() => wound_down,
+            name = signals.end() => {
+                warn!(signal = name, "ending at once");
+                Ok(())
+            }
+            () = last_words => Ok(()),
+            () = keep_waiting() => Ok(()),
+        };
+        ended.and(wound_down)
     }
 
-    async fn wind_down(&mut self) {
+    /// Ends what drains, then the rest. Meanwhile the rest must live: one of it that dies ends the wait, which may be for days.
+    async fn wind_down(&mut self) -> Result<(), SupervisorError> {
         self.drain.cancel();
-        while self.draining.join_next().await.is_some() {}
+        let mut died = Ok(());
+        while died.is_ok() {
+            died = tokio::select! {
+                biased;
+                ended = self.draining.join_next_with_id() => match ended {
+                    None => break,
+                    Some(Ok((_, Ok(())))) => Ok(()),
+                    Some(ended) => Err(self.judge(ended)),
+                },
+                Some(ended) = self.others.join_next_with_id(), if !self.end.is_cancelled() => Err(self.judge(ended)),
+            };
+        }
         self.end.cancel();
         let rest = async { while self.others.join_next().await.is_some() {} };
         if timeout(LAST_WORDS, rest).await.is_err() {
             warn!("a role did not end in time");
+        }
+        died
+    }
+
+    fn judge(&self, ended: Result<(Id, Result<(), RoleError>), JoinError>) -> SupervisorError {
+        let name = |id: Id| self.names.get(&id).copied().unwrap_or("a role");
+        match ended {
+            Ok((id, Err(source))) => SupervisorError::Ended { role: name(id), source },
+            Ok((id, Ok(()))) => SupervisorError::Stopped(name(id)),
+            Err(source) => SupervisorError::Panicked { role: name(source.id()), source },
         }
     }
 }
@@ -122,14 +156,6 @@ async fn keep_waiting() {
     loop {
         let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(STILL_THERE.as_micros().try_into().unwrap_or(u32::MAX))]);
         sleep(STILL_THERE / 3).await;
-    }
-}
-
-fn judge(ended: Result<(&'static str, Result<(), RoleError>), JoinError>) -> SupervisorError {
-    match ended {
-        Ok((role, Err(source))) => SupervisorError::Ended { role, source },
-        Ok((role, Ok(()))) => SupervisorError::Stopped(role),
-        Err(panicked) => SupervisorError::Panicked(panicked),
     }
 }
 
@@ -179,7 +205,8 @@ mod tests {
             assert!(std::hint::black_box(false), "boom");
             Ok::<_, io::Error>(())
         });
-        assert!(matches!(roles.run().await, Err(SupervisorError::Panicked(_))));
+        let ended = roles.run().await.expect_err("ends").to_string();
+        assert!(ended.starts_with("panicking panicked: "), "{ended}");
     }
 
     #[tokio::test]
@@ -196,7 +223,28 @@ mod tests {
             end.cancelled().await;
             Ok::<_, io::Error>(())
         });
-        roles.wind_down().await;
+        roles.wind_down().await.expect("in order");
         assert!(roles.others.is_empty() && roles.draining.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_role_that_dies_while_others_drain_ends_the_wait_and_is_named() {
+        for (words, last) in [("dns ended: broken", Err(io::Error::other("broken"))), ("dns ended by itself", Ok(()))] {
+            let mut roles = Roles::default();
+            let (drain, end) = (roles.drain_token(), roles.end_token());
+            roles.start_draining("gateway", pending::<io::Result<()>>());
+            roles.start("dns", async move {
+                drain.cancelled().await;
+                last
+            });
+            let (ended, told) = tokio::sync::oneshot::channel();
+            roles.start("store", async move {
+                end.cancelled().await;
+                ended.send(()).map_err(|()| io::Error::other("nobody listens"))
+            });
+            let died = timeout(Duration::from_secs(20), roles.wind_down()).await.expect("the wait ends").expect_err("with an error");
+            assert_eq!(died.to_string(), words);
+            told.await.expect("the rest was told to end, in order");
+        }
     }
 }

@@ -14,6 +14,10 @@ pub const HELLO_LIMIT: usize = 64 * 1024;
 /// RFC 8446 §5.1: no plaintext record is longer.
 const RECORD_LIMIT: usize = 1 << 14;
 
+/// The records of one hello: each wake-up reads all of them anew, so a drip of tiny ones would cost more and more. Programs that hide from
+/// censors make records of a byte or two, so a post-quantum hello has to fit.
+const RECORDS: usize = 2048;
+
 const RECORD_HEADER: usize = 5;
 const MESSAGE_HEADER: usize = 4;
 const RECORD_HANDSHAKE: u8 = 22;
@@ -63,11 +67,13 @@ pub fn message(bytes: &[u8]) -> Peek<ClientHello> {
     }
 }
 
-/// The handshake bytes of the records that are here, the last of which may be cut. `None`: these are no handshake records.
+/// The handshake bytes of the records that are here, the last of which may be cut. `None`: these are no handshake records, or too many.
 fn assemble(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut handshake = Vec::new();
+    let mut handshake = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
+    let mut records = 0..RECORDS;
     while !rest.is_empty() && !is_whole(&handshake) {
+        records.next()?;
         let (header, after) = rest.split_at_checked(RECORD_HEADER).unwrap_or((rest, &[]));
         let length = payload_length(header)?;
         let (payload, next) = after.split_at_checked(length).unwrap_or((after, &[]));

@@ -22,7 +22,7 @@ const TTL: u32 = 60;
 /// As nsd has it: no resolver asks for one name so often, and a forged source gets little.
 const RATE_LIMIT: u32 = 200;
 
-/// Enough for a few hundred homes; each costs two descriptors, and a pipe while bytes flow. `listener` lowers it where the process may not have so many.
+/// Enough for a few hundred homes; each costs two descriptors, and a pipe while bytes flow. `gateway::descriptors` lowers it where the process may not have so many.
 const CONNECTIONS: usize = 16_384;
 
 /// Each waits for its hello for a round trip, or is slow on purpose. No more than a quarter of all connections.

@@ -90,14 +90,14 @@ impl OwnPage {
             let Some((place, visitor)) = crowd.admit(connection.peer.ip()) else { continue };
             let page = Arc::clone(&self);
             tokio::spawn(async move {
-                let (peer, gives_way) = (connection.peer, visitor.gives_way());
+                let (peer, bell) = (connection.peer, visitor.bell());
                 tokio::select! {
                     visit = timeout(VISIT, page.visit(connection)) => {
                         if visit.is_err() {
                             debug!(%peer, "a visit took too long");
                         }
                     }
-                    () = gives_way.notified() => debug!(%peer, "a visitor gave way to another"),
+                    () = bell.rung() => debug!(%peer, "a visitor gave way to another"),
                 }
                 drop((place, visitor));
             });

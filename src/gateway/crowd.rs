@@ -6,7 +6,8 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -18,6 +19,9 @@ const UNDECIDED_SHARE: usize = 4;
 
 /// A network with more undecided ones than this is greedy: a household's browsers open so many at once, each for a moment.
 const HANDFUL: usize = 16;
+
+/// A site, an IPv6 /48, has as many connections as so many networks: it is 256 of them, which whoever has it could play one after the other.
+const NETWORKS_OF_SITE: usize = 4;
 
 /// How many there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,8 @@ struct Inside {
     last: u64,
     undecided: usize,
     networks: BTreeMap<IpAddr, Network>,
+    /// Connections of sites.
+    sites: BTreeMap<Ipv6Addr, usize>,
     /// The networks with undecided connections; the last gives way first.
     greed: BTreeSet<Greed>,
 }
@@ -48,7 +54,15 @@ struct Inside {
 struct Network {
     connections: usize,
     /// By their numbers, the oldest first.
-    undecided: BTreeMap<u64, Arc<Notify>>,
+    undecided: BTreeMap<u64, Arc<Bell>>,
+}
+
+/// Rung when a connection has to give way.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    rung: Notify,
+    /// What becomes of the connection is counted already.
+    counted: AtomicBool,
 }
 
 /// How many are undecided, beyond a handful; then how long the first of them has been; then who.
@@ -67,7 +81,7 @@ pub(crate) struct Undecided {
     crowd: Crowd,
     network: IpAddr,
     number: u64,
-    gives_way: Arc<Notify>,
+    bell: Arc<Bell>,
 }
 
 impl Limits {
@@ -82,22 +96,32 @@ impl Crowd {
         Self { limits, inside: Arc::default() }
     }
 
+    /// Whether the network of `client` has as many as it may.
+    pub(super) fn is_full(&self, client: IpAddr) -> bool {
+        self.lock().is_full(network_of(client), self.limits)
+    }
+
     /// Lets one of `client` in, unless its network has as many as it may. Undecided ones may give way to it.
     pub(crate) fn admit(&self, client: IpAddr) -> Option<(Place, Undecided)> {
+        self.admit_with(client, Arc::default())
+    }
+
+    /// The same for a connection that has a bell already, from another crowd.
+    pub(super) fn admit_with(&self, client: IpAddr, bell: Arc<Bell>) -> Option<(Place, Undecided)> {
         let network = network_of(client);
         let mut inside = self.lock();
-        let (connections, undecided) = inside.networks.get(&network).map_or((0, 0), |of| (of.connections, of.undecided.len()));
-        if connections >= self.limits.of_one {
+        if inside.is_full(network, self.limits) {
             return None;
         }
+        let undecided = inside.networks.get(&network).map_or(0, |of| of.undecided.len());
         if undecided >= self.limits.undecided_of_one() {
             inside.oldest_gives_way(network);
         }
-        let (number, gives_way) = inside.enter(network);
+        let number = inside.enter(network, Arc::clone(&bell));
         while inside.undecided > self.limits.undecided && inside.greediest_gives_way() {}
         drop(inside);
         let place = Place { crowd: self.clone(), network };
-        Some((place, Undecided { crowd: self.clone(), network, number, gives_way }))
+        Some((place, Undecided { crowd: self.clone(), network, number, bell }))
     }
 
     /// Has an undecided one give way, if there is any.
@@ -112,14 +136,33 @@ impl Crowd {
 }
 
 impl Inside {
-    fn enter(&mut self, network: IpAddr) -> (u64, Arc<Notify>) {
+    fn is_full(&self, network: IpAddr, limits: Limits) -> bool {
+        let here = self.networks.get(&network).map_or(0, |of| of.connections);
+        let site = site_of(network).and_then(|site| self.sites.get(&site)).copied().unwrap_or(0);
+        here >= limits.of_one || site >= limits.of_one.saturating_mul(NETWORKS_OF_SITE)
+    }
+
+    fn enter(&mut self, network: IpAddr, bell: Arc<Bell>) -> u64 {
         self.last = self.last.wrapping_add(1);
-        let (number, gives_way) = (self.last, Arc::new(Notify::new()));
+        let number = self.last;
         self.change(network, |of| {
             of.connections = of.connections.saturating_add(1);
-            of.undecided.insert(number, Arc::clone(&gives_way));
+            of.undecided.insert(number, bell);
         });
-        (number, gives_way)
+        if let Some(site) = site_of(network) {
+            let here = self.sites.entry(site).or_default();
+            *here = here.saturating_add(1);
+        }
+        number
+    }
+
+    fn leave(&mut self, network: IpAddr) {
+        self.change(network, |of| of.connections = of.connections.saturating_sub(1));
+        let Some(site) = site_of(network) else { return };
+        match self.sites.get_mut(&site) {
+            Some(here) if *here > 1 => *here -= 1,
+            _ => drop(self.sites.remove(&site)),
+        }
     }
 
     fn greediest_gives_way(&mut self) -> bool {
@@ -131,7 +174,7 @@ impl Inside {
     fn oldest_gives_way(&mut self, network: IpAddr) {
         self.change(network, |of| {
             if let Some((_, oldest)) = of.undecided.pop_first() {
-                oldest.notify_one();
+                oldest.rung.notify_one();
             }
         });
     }
@@ -159,10 +202,22 @@ impl Network {
     }
 }
 
+impl Bell {
+    /// Returns when the connection has to give way.
+    pub(crate) async fn rung(&self) {
+        self.rung.notified().await;
+    }
+
+    /// Says that it is counted what becomes of the connection; whether it was not before.
+    pub(super) fn count(&self) -> bool {
+        !self.counted.swap(true, Ordering::Relaxed)
+    }
+}
+
 impl Undecided {
     /// Rung when the connection has to give way.
-    pub(crate) fn gives_way(&self) -> Arc<Notify> {
-        Arc::clone(&self.gives_way)
+    pub(crate) fn bell(&self) -> Arc<Bell> {
+        Arc::clone(&self.bell)
     }
 }
 
@@ -174,7 +229,15 @@ impl Drop for Undecided {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.crowd.lock().change(self.network, |of| of.connections = of.connections.saturating_sub(1));
+        self.crowd.lock().leave(self.network);
+    }
+}
+
+/// The site that an IPv6 network is of.
+fn site_of(network: IpAddr) -> Option<Ipv6Addr> {
+    match network {
+        IpAddr::V6(network) => Some((network.to_bits() >> 80 << 80).into()),
+        IpAddr::V4(_) => None,
     }
 }
 
@@ -193,7 +256,7 @@ mod tests {
     }
 
     fn gave_way(undecided: &Undecided) -> bool {
-        undecided.gives_way.notified().now_or_never().is_some()
+        undecided.bell.rung().now_or_never().is_some()
     }
 
     #[test]
@@ -207,6 +270,19 @@ mod tests {
         let _held: Vec<_> = (0..8).map(|host| crowd.admit(home(host << 64)).expect("room").0).collect();
         assert!(crowd.admit(home(255 << 64)).is_none(), "a /56 is one customer's");
         assert!(crowd.admit(home(256 << 64)).is_some());
+    }
+
+    #[test]
+    fn a_site_has_as_many_as_a_few_networks() {
+        let crowd = crowd(100, 2);
+        let from = |network: u128| IpAddr::V6((0x2001_0db8_0001_0000_0000_0000_0000_0000_u128 + (network << 72)).into());
+        let mut held: Vec<_> = (0..8).map(|network| crowd.admit(from(network)).expect("room").0).collect();
+        assert!(crowd.is_full(from(9)) && crowd.admit(from(9)).is_none());
+        assert!(!crowd.is_full(from(256)), "another site");
+        drop(held.pop());
+        assert!(crowd.admit(from(9)).is_some());
+        drop(held);
+        assert!(crowd.lock().sites.is_empty());
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod crowd;
 mod descriptors;
 mod dial;
 mod dials;
+mod first;
 mod pipes;
 mod refuse;
 mod relays;
@@ -105,6 +106,8 @@ struct Shared {
     pipes: pipes::Pool,
     aliases: aliases::Aliases,
     crowd: crowd::Crowd,
+    /// Those whose beginning is longer than the kernel holds.
+    long: crowd::Crowd,
 }
 
 /// Takes the sockets, all of them or none.
@@ -152,7 +155,7 @@ impl Gateway {
         let config = config::Gateway { connections: budget.connections, ..config };
         let (pipes, crowd) = (pipes::Pool::new(budget.pipes), crowd::Crowd::new(limits));
         let aliases = aliases::Aliases::new(resolvers, store.clone());
-        Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), pipes, aliases, crowd })
+        Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), pipes, aliases, crowd, long: first::room() })
     }
 
     /// Serves until `cancel`; then takes no more connections, and gives those there are `timeouts.drain` to end.
@@ -163,7 +166,8 @@ impl Gateway {
         let shared = Arc::new(self.0);
         let tracker = TaskTracker::new();
         let abort = CancellationToken::new();
-        // However this function ends, no connection outlives it.
+        // However this function ends, no connection on its way to a home outlives it. Those to our own name are the page's, and a question to DNS
+        // ends by itself, within seconds.
         let _abort = abort.clone().drop_guard();
         let relays = Arc::clone(&shared.relays);
         let mut follower = AbortOnDropHandle::new(tokio::spawn(relays.follow(shared.store.changes(), shared.store.clone())));
@@ -180,21 +184,24 @@ impl Gateway {
             };
             acceptors.spawn(acceptor.run());
         }
-        tokio::select! {
-            () = cancel.cancelled() => {}
-            _ = acceptors.join_next() => return Err(GatewayError::Stopped),
-            _ = &mut follower => return Err(GatewayError::Stopped),
-        }
+        let ended = tokio::select! {
+            () = cancel.cancelled() => Ok(()),
+            _ = acceptors.join_next() => Err(GatewayError::Stopped),
+            _ = &mut follower => Err(GatewayError::Stopped),
+        };
         acceptors.shutdown().await;
         tracker.close();
-        info!(connections = tracker.len(), "draining");
-        if timeout(shared.config.timeouts.drain, tracker.wait()).await.is_err() {
+        if ended.is_ok() {
+            info!(connections = tracker.len(), "draining");
+            if timeout(shared.config.timeouts.drain, tracker.wait()).await.is_ok() {
+                return ended;
+            }
             warn!(connections = tracker.len(), "aborting connections that did not end in time");
-            abort.cancel();
-            // Whatever still hangs after this is a task that never yields; it ends with the process.
-            let _ = timeout(ABORT_TIME, tracker.wait()).await;
         }
-        Ok(())
+        abort.cancel();
+        // Whatever still hangs after this is a task that never yields; it ends with the process.
+        let _ = timeout(ABORT_TIME, tracker.wait()).await;
+        ended
     }
 }
 
@@ -214,7 +221,13 @@ impl Acceptor {
             let (stream, peer) = listener::accept(&self.listener).await;
             // Whatever ends without an answer is reset: no close that waits for its client, and no doubt what happened.
             let _ = stream.set_zero_linger();
+            // Before it is asked who gives way: nobody does for one that may not come.
+            if self.shared.crowd.is_full(peer.ip()) {
+                self.shared.traffic.refuse(Reason::Crowded);
+                continue;
+            }
             let Some(permit) = self.permit().await else { return };
+            // Another listener may have let one more of its network in meanwhile.
             let Some((place, undecided)) = self.shared.crowd.admit(peer.ip()) else {
                 self.shared.traffic.refuse(Reason::Crowded);
                 continue;
@@ -239,11 +252,11 @@ impl Acceptor {
 
 /// Leads a connection to where it wants to go, and starts its relay.
 async fn serve(shared: Arc<Shared>, visitor: Box<tcp::Visitor>, tracker: TaskTracker, abort: CancellationToken) {
-    let gives_way = visitor.undecided.gives_way();
+    let bell = visitor.undecided.bell();
     let carried = tokio::select! {
         carried = tcp::serve(&shared, visitor) => carried,
-        () = gives_way.notified() => {
-            shared.traffic.refuse(Reason::Crowded);
+        () = bell.rung() => {
+            shared.count(&bell, Some(Reason::Crowded));
             None
         }
         () = abort.cancelled() => None,

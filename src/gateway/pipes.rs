@@ -34,8 +34,6 @@ pub(super) struct Pool {
     open: AtomicUsize,
     /// Those of them that are large.
     large: AtomicUsize,
-    /// Loans on which bytes flow, and do not wait for somebody to take them.
-    flowing: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -50,27 +48,19 @@ pub(super) struct Lent<'a> {
     pool: &'a Pool,
     pipe: Option<Pipe>,
     filled: usize,
-    flows: bool,
 }
 
 impl Pool {
     /// At most `limit` pipes at once.
     pub(super) fn new(limit: usize) -> Self {
-        Self { idle: Mutex::default(), limit, open: AtomicUsize::new(0), large: AtomicUsize::new(0), flowing: AtomicUsize::new(0) }
+        Self { idle: Mutex::default(), limit, open: AtomicUsize::new(0), large: AtomicUsize::new(0) }
     }
 
     /// An empty pipe, if one is to be had.
     pub(super) fn lend(&self) -> Option<Lent<'_>> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let pipe = idle.or_else(|| self.open())?;
-        let mut lent = Lent { pool: self, pipe: Some(pipe), filled: 0, flows: false };
-        lent.flow(true);
-        Some(lent)
-    }
-
-    /// How much of `whole` one relay may move before others have their turn: the less, the more there are that move much.
-    pub(super) fn share(&self, whole: usize) -> usize {
-        (whole / self.flowing.load(Ordering::Relaxed).max(1)).max(LEAST)
+        Some(Lent { pool: self, pipe: Some(pipe), filled: 0 })
     }
 
     fn open(&self) -> Option<Pipe> {
@@ -113,22 +103,13 @@ impl Lent<'_> {
         self.filled
     }
 
-    /// Whether bytes flow from now on, or wait in it.
-    pub(super) fn flow(&mut self, flows: bool) {
-        match (std::mem::replace(&mut self.flows, flows), flows) {
-            (false, true) => self.pool.flowing.fetch_add(1, Ordering::Relaxed),
-            (true, false) => self.pool.flowing.fetch_sub(1, Ordering::Relaxed),
-            _ => 0,
-        };
-    }
-
-    /// Takes in what `from` has, and no more than `limit`; 0 at its end. Only into an empty pipe: else "would block" could mean that the pipe is full,
+    /// Takes in what `from` has; 0 at its end. Only into an empty pipe: else "would block" could mean that the pipe is full,
     /// and the socket's readiness would be forgotten.
-    pub(super) fn fill(&mut self, from: &TcpStream, limit: usize) -> io::Result<usize> {
+    pub(super) fn fill(&mut self, from: &TcpStream) -> io::Result<usize> {
         let Some(pipe) = self.pipe.as_ref().filter(|_| self.filled == 0) else {
             return Err(io::Error::other("a pipe is filled when it is empty"));
         };
-        let count = splice(from, None, &pipe.into, None, pipe.size.min(limit), SpliceFlags::NONBLOCK | SpliceFlags::MOVE)?;
+        let count = splice(from, None, &pipe.into, None, pipe.size, SpliceFlags::NONBLOCK | SpliceFlags::MOVE)?;
         self.filled = count;
         Ok(count)
     }
@@ -144,7 +125,6 @@ impl Lent<'_> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        self.flow(false);
         let Some(pipe) = self.pipe.take() else { return };
         let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if self.filled == 0 && idle.len() < IDLE_LIMIT {
@@ -174,7 +154,7 @@ mod tests {
         let (mut from, source) = pair().await;
         from.write_all(bytes).await.expect("sent");
         source.readable().await.expect("readable");
-        assert_eq!(pipe.fill(&source, LARGE).expect("filled"), bytes.len());
+        assert_eq!(pipe.fill(&source).expect("filled"), bytes.len());
     }
 
     #[tokio::test]
@@ -189,24 +169,6 @@ mod tests {
         let mut got = [0; 4];
         target.read_exact(&mut got).await.expect("bytes");
         assert_eq!(&got, b"mine");
-    }
-
-    #[tokio::test]
-    async fn the_more_flow_the_less_each_moves_at_a_time() {
-        let pool = Pool::new(9);
-        assert_eq!(pool.share(LARGE), LARGE, "alone");
-        let mut lent: Vec<_> = (0..8).map(|_| pool.lend().expect("pipe")).collect();
-        assert_eq!(pool.share(LARGE), LARGE / 8);
-        lent.iter_mut().skip(4).for_each(|pipe| (0..2).for_each(|_| pipe.flow(false)));
-        assert_eq!(pool.share(LARGE), LARGE / 4, "who waits takes no time");
-        assert_eq!(pool.share(LEAST), LEAST);
-        drop(lent);
-        assert_eq!(pool.share(LARGE), LARGE);
-        let mut pipe = pool.lend().expect("pipe");
-        let (mut from, source) = pair().await;
-        from.write_all(b"more than is asked for").await.expect("sent");
-        source.readable().await.expect("readable");
-        assert_eq!(pipe.fill(&source, 4).expect("filled"), 4);
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// For a client to take the answer and close; it has nothing else to do.
-const FAREWELL: Duration = Duration::from_secs(2);
+pub(super) const FAREWELL: Duration = Duration::from_secs(2);
 
 /// The rest of an upload that nobody wants: read so far, so that the answer arrives.
 const UNREAD_LIMIT: usize = 256 * 1024;

@@ -38,6 +38,16 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// What it counts as.
+    pub(super) fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Denied => Some(Reason::Denied),
+            Self::Full => Some(Reason::Full),
+            Self::Away => Some(Reason::Away),
+            Self::Redirect => None,
+        }
+    }
+
     /// What a client of TLS is told.
     pub(super) fn alert(self) -> Alert {
         match self {
@@ -63,17 +73,18 @@ impl Shared {
         self.store.snapshot().host(host).is_some_and(|host| host.settings.via == Via::Gateway)
     }
 
-    /// The home of `host`, for a client at `client` that speaks `protocol` and, in HTTP, asks for `path`.
+    /// The home of `host`, for a client at `client` that speaks `protocol` and, in HTTP, asks for `path`. It is `undecided` until nothing but the
+    /// dial is between it and the home.
     pub(super) async fn lead(
         &self,
         host: &HostName,
         client: IpAddr,
         protocol: Protocol,
         path: Option<&str>,
-        undecided: Undecided,
+        undecided: &mut Option<Undecided>,
     ) -> Result<(Home, Seat), Refusal> {
         let (seat, home_port) = self.judge(host, client, path)?;
-        drop(undecided);
+        drop(undecided.take());
         let ports = self.config.home_ports;
         // What the agent permits is the port that is dialled, whatever clients call it.
         let (own, usual, port) = match protocol {
@@ -86,10 +97,10 @@ impl Shared {
         // Boxed: who has not said yet where it wants to go shall not hold the memory for it.
         match Box::pin(dialer.dial(host, client, service, own.unwrap_or(port))).await {
             Ok(home) => Ok((home, seat)),
-            Err(DialError::NotAdmitted(_)) => Err(self.refuse(Reason::Denied, Refusal::Denied)),
+            Err(DialError::NotAdmitted(_)) => Err(Refusal::Denied),
             Err(error) => {
                 self.tell(host, &error);
-                Err(self.refuse(Reason::Away, Refusal::Away))
+                Err(Refusal::Away)
             }
         }
     }
@@ -97,24 +108,19 @@ impl Shared {
     /// A seat for the client, and the ports to dial, if the owner's settings let it through.
     fn judge(&self, host: &HostName, client: IpAddr, path: Option<&str>) -> Result<(Seat, HomePort), Refusal> {
         let state = self.store.snapshot();
-        let Some(settings) = state.host(host).map(|host| &host.settings) else { return Err(self.refuse(Reason::Away, Refusal::Away)) };
+        let Some(settings) = state.host(host).map(|host| &host.settings) else { return Err(Refusal::Away) };
         if !settings.admits(client) {
             debug!(%host, %client, "not admitted");
-            return Err(self.refuse(Reason::Denied, Refusal::Denied));
+            return Err(Refusal::Denied);
         }
         if settings.redirect && path.is_some_and(|path| !path.starts_with(ACME_CHALLENGE)) {
             return Err(Refusal::Redirect);
         }
         let Some(seat) = self.relays.seat(host, settings.max_connections) else {
             debug!(%host, %client, "full");
-            return Err(self.refuse(Reason::Full, Refusal::Full));
+            return Err(Refusal::Full);
         };
         Ok((seat, settings.home_port))
-    }
-
-    fn refuse(&self, reason: Reason, refusal: Refusal) -> Refusal {
-        self.traffic.refuse(reason);
-        refusal
     }
 
     /// What only somebody at home can mend is said aloud, once a link; clients could fill the log with all else.

@@ -7,26 +7,31 @@
 use std::cell::RefCell;
 use std::io;
 use std::net::Shutdown;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustix::net::RecvFlags;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
+use super::Traffic;
+use super::first::First;
 use super::pipes::{Lent, Pool};
-use super::{Traffic, refuse};
+use super::refuse::{self, FAREWELL};
 use crate::config::Timeouts;
 
 /// A read of this size means that more is coming. Below, a pipe costs more than the copy.
 const BULK: usize = 16 * 1024;
 
-/// What one copy takes at most, in a buffer that all relays of a thread share.
+/// What goes at once where no pipe is to be had, by a buffer that all relays of a thread share. A copy takes no more than [`BULK`], since
+/// its rest is kept for as long as it is not taken.
 const COPY: usize = 64 * 1024;
 
-/// After so many bytes without a wait, other connections have their turn; where many move much, each after its share of that.
+/// After so many bytes without a wait, other connections have their turn.
 const TURN: usize = 1024 * 1024;
 
 /// NATs forget a silent connection after minutes, some after two; a dead peer that nothing is sent to is noticed within two. One that
@@ -54,6 +59,8 @@ struct Side {
     stream: TcpStream,
     /// Everything for it was sent, and the end of stream behind it.
     told: AtomicBool,
+    /// It was reset: no end that is read from it is one.
+    cut: AtomicBool,
     /// Whether a reset is what it must get.
     reset: AtomicBool,
 }
@@ -70,7 +77,7 @@ impl Relay {
     pub(super) fn new(client: TcpStream, home: TcpStream, timeouts: &Timeouts) -> Self {
         let side = |stream: TcpStream| {
             prepare(&stream);
-            Side { stream, told: AtomicBool::new(false), reset: AtomicBool::new(true) }
+            Side { stream, told: AtomicBool::new(false), cut: AtomicBool::new(false), reset: AtomicBool::new(true) }
         };
         Self {
             client: side(client),
@@ -87,18 +94,34 @@ impl Relay {
     /// Counts the bytes. A caller that stops waiting resets both.
     ///
     /// What is rare is boxed, here and below: thousands of relays idle, each with room for all that is not.
-    pub(super) async fn run(&self, first: Vec<u8>, pipes: &Pool, traffic: &Traffic) -> io::Result<()> {
+    pub(super) async fn run(&self, first: First, pipes: &Pool, traffic: &Traffic) -> io::Result<()> {
         let up = Way { from: &self.client, to: &self.home, bytes: traffic.to_homes() };
         let down = Way { from: &self.home, to: &self.client, bytes: traffic.to_clients() };
         let upwards = async {
-            if !first.is_empty() {
-                Box::pin(self.send(&up, &first)).await?;
+            if !first.bytes().is_empty() {
+                Box::pin(self.send(&up, first.bytes())).await?;
             }
             drop(first);
             self.carry(&up, pipes).await
         };
+        let both = async {
+            let (mut upwards, mut downwards) = (pin!(upwards), pin!(self.carry(&down, pipes)));
+            tokio::select! {
+                ended = &mut downwards => match ended {
+                    Ok(()) => upwards.await,
+                    Err(error) => Err(error),
+                },
+                ended = &mut upwards => match ended {
+                    Ok(()) => downwards.await,
+                    Err(error) => {
+                        Box::pin(self.hear_out(&error, downwards)).await;
+                        Err(error)
+                    }
+                },
+            }
+        };
         let ended = tokio::select! {
-            ended = async { tokio::try_join!(upwards, self.carry(&down, pipes)) } => ended.map(drop),
+            ended = both => ended,
             () = self.fell_silent() => return Err(io::ErrorKind::TimedOut.into()),
         };
         if ended.is_err() && self.client.told.load(Ordering::Relaxed) {
@@ -111,12 +134,28 @@ impl Relay {
         ended
     }
 
+    /// The home takes no more: it is gone, with that `error`. What it said last may lie in our socket still, beyond the reset, and must arrive.
+    async fn hear_out(&self, error: &io::Error, downwards: Pin<&mut impl Future<Output = io::Result<()>>>) {
+        if !matches!(rustix::net::recv(&self.home.stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((1.., _))) {
+            return;
+        }
+        // The kernel calls a pipe broken whose end of stream came before the reset. Any other end is none: what is read behind the last byte
+        // looks like one since we were told of the error.
+        self.home.cut.store(error.kind() != io::ErrorKind::BrokenPipe, Ordering::Relaxed);
+        let _ = timeout(FAREWELL, downwards).await;
+        if !self.client.told.load(Ordering::Relaxed) {
+            // Before the reset, which would overtake it.
+            refuse::part(&self.client.stream).await;
+        }
+    }
+
     async fn carry(&self, way: &Way<'_>, pipes: &Pool) -> io::Result<()> {
         let (mut bulk, mut turn) = (false, 0_usize);
         loop {
             let pipe = if bulk { pipes.lend() } else { None };
             let burst = match pipe {
-                Some(pipe) => Box::pin(self.splice(way, pipe, pipes.share(TURN))).await?,
+                Some(pipe) => Box::pin(self.splice(way, pipe)).await?,
+                None if bulk => Box::pin(self.pass(way)).await?,
                 None => self.copy(way).await?,
             };
             if burst.end {
@@ -127,7 +166,7 @@ impl Relay {
             if burst.dry {
                 way.from.stream.readable().await?;
             }
-            if turn >= pipes.share(TURN) {
+            if turn >= TURN {
                 tokio::task::yield_now().await;
                 turn = 0;
             }
@@ -135,15 +174,36 @@ impl Relay {
     }
 
     fn tell_end(&self, way: &Way<'_>) -> io::Result<()> {
+        if way.from.cut.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
         SockRef::from(&way.to.stream).shutdown(Shutdown::Write)?;
         way.to.told.store(true, Ordering::Relaxed);
         self.one_done.notify_one();
         Ok(())
     }
 
+    /// Where no pipe is to be had: what does not go out stays in the kernel, so that a client that takes nothing costs no memory here.
+    async fn pass(&self, way: &Way<'_>) -> io::Result<Burst> {
+        let passed = BUFFER.with_borrow_mut(|buffer| pass_once(&way.from.stream, &way.to.stream, buffer));
+        let (there, went) = match passed {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Burst { bytes: 0, end: false, dry: true }),
+            passed => passed?,
+        };
+        if went > 0 {
+            self.moved(way, went);
+        }
+        if went < there {
+            way.to.stream.writable().await?;
+        }
+        Ok(Burst { bytes: there, end: there == 0, dry: false })
+    }
+
     /// One read into the thread's buffer, and all of it out again.
     async fn copy(&self, way: &Way<'_>) -> io::Result<Burst> {
-        let (read, rest) = match BUFFER.with_borrow_mut(|buffer| copy_once(&way.from.stream, &way.to.stream, buffer)) {
+        let (read, rest) = match BUFFER
+            .with_borrow_mut(|buffer| copy_once(&way.from.stream, &way.to.stream, buffer.get_mut(..BULK).unwrap_or_default()))
+        {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Burst { bytes: 0, end: false, dry: true }),
             copied => copied?,
         };
@@ -151,15 +211,15 @@ impl Relay {
         if !rest.is_empty() {
             Box::pin(self.send(way, &rest)).await?;
         }
-        Ok(Burst { bytes: read, end: read == 0, dry: read < COPY })
+        Ok(Burst { bytes: read, end: read == 0, dry: read < BULK })
     }
 
     /// Through the pipe until the source is dry, ends, or has had its turn.
-    async fn splice(&self, way: &Way<'_>, mut pipe: Lent<'_>, turn: usize) -> io::Result<Burst> {
+    async fn splice(&self, way: &Way<'_>, mut pipe: Lent<'_>) -> io::Result<Burst> {
         let (from, to) = (&way.from.stream, &way.to.stream);
         let mut burst = Burst { bytes: 0, end: false, dry: false };
-        while burst.bytes < turn {
-            match from.try_io(Interest::READABLE, || pipe.fill(from, turn)) {
+        while burst.bytes < TURN {
+            match from.try_io(Interest::READABLE, || pipe.fill(from)) {
                 Ok(0) => return Ok(Burst { end: true, ..burst }),
                 Ok(count) => burst.bytes = burst.bytes.saturating_add(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Burst { dry: true, ..burst }),
@@ -169,11 +229,7 @@ impl Relay {
                 match to.try_io(Interest::WRITABLE, || pipe.drain(to)) {
                     Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                     Ok(count) => self.moved(way, count),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        pipe.flow(false);
-                        to.writable().await?;
-                        pipe.flow(true);
-                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => to.writable().await?,
                     Err(error) => return Err(error),
                 }
             }
@@ -232,7 +288,7 @@ fn copy_once(from: &TcpStream, to: &TcpStream, buffer: &mut [u8]) -> io::Result<
         let got = rustix::io::read(from, &mut *buffer)?;
         count = Some(got);
         // A short read has emptied the socket: saying so saves asking again (epoll(7), question 9).
-        if (1..COPY).contains(&got) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(got) }
+        if (1..BULK).contains(&got) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(got) }
     });
     let count = count.map_or(read, Ok)?;
     let read = buffer.get(..count).unwrap_or_default();
@@ -244,6 +300,22 @@ fn copy_once(from: &TcpStream, to: &TcpStream, buffer: &mut [u8]) -> io::Result<
         written => written?,
     };
     Ok((count, read.get(written..).unwrap_or_default().to_vec()))
+}
+
+/// Looks at what there is, sends of it what goes, and takes that away; says how much there was, and how much went.
+fn pass_once(from: &TcpStream, to: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, usize)> {
+    let (there, _) = from.try_io(Interest::READABLE, || Ok(rustix::net::recv(from, &mut *buffer, RecvFlags::PEEK)?))?;
+    let looked = buffer.get(..there).unwrap_or_default();
+    if looked.is_empty() {
+        return Ok((0, 0));
+    }
+    let went = match to.try_write(looked) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok((there, 0)),
+        went => went?,
+    };
+    // Away without a copy (tcp(7), MSG_TRUNC).
+    let (gone, _) = rustix::net::recv(from, buffer.get_mut(..went).unwrap_or_default(), RecvFlags::TRUNC)?;
+    if gone == went { Ok((there, went)) } else { Err(io::Error::other("what was looked at is not there")) }
 }
 
 fn prepare(stream: &TcpStream) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fourward::config::Public;
-use fourward::gateway::{self, Protocol};
+use fourward::gateway::{self, Counts, Protocol};
 use fourward::leases::Leases;
 use tokio::io::AsyncWriteExt;
 
@@ -121,4 +121,52 @@ async fn a_network_has_so_many_connections_and_is_reset_beyond() {
     until("its place is free", || rig.traffic.counts().open == 3).await;
     let (mut client, mut home) = rig.relayed("still").await;
     assert_alive(&mut client, &mut home).await;
+}
+
+/// Nobody gives way to one that may not come: its network is full.
+#[tokio::test]
+async fn a_network_that_is_full_drives_nobody_out() {
+    let mut config = config();
+    (config.connections, config.half_open, config.per_network) = (8, 4, 4);
+    let rig = Rig::with(config, Leases::new(std::time::Instant::now())).await;
+    let mut relayed = Vec::new();
+    for network in [1, 1, 1, 1, 2, 2, 2] {
+        let mut client = rig.client_from(network).await;
+        client.write_all(&hello(&format!("still.{ZONE}"))).await.expect("sent");
+        relayed.push((client, rig.accept().await));
+    }
+    let hello = hello(&format!("still.{ZONE}"));
+    let mut undecided = rig.client_from(3).await;
+    undecided.write_all(&hello[..100]).await.expect("sent");
+    until("all are there", || rig.traffic.counts().open == 8).await;
+    let mut fifth = rig.client_from(1).await;
+    assert_reset(&mut fifth).await;
+    assert_eq!(rig.traffic.counts().crowded, 1);
+    undecided.write_all(&hello[100..]).await.expect("still there");
+    let mut home = rig.accept().await;
+    assert_eq!(take(&mut home, hello.len()).await, hello);
+    assert_alive(&mut undecided, &mut home).await;
+}
+
+/// Who is shut out takes the place of nobody who might be let in: it gives way while it is told.
+#[tokio::test]
+async fn who_is_being_refused_gives_way_and_counts_once() {
+    let mut config = config();
+    (config.connections, config.half_open, config.per_network) = (4, 1, 4);
+    let rig = Rig::with(config, Leases::new(std::time::Instant::now())).await;
+    rig.set(&crate::rig::host("still"), &["deny=127.0.0.1/32"]).await;
+    for (host, counted) in [("still", (|counts| counts.denied) as fn(Counts) -> u64), ("nobody", |counts| counts.unknown)] {
+        let hello = hello(&format!("{host}.{ZONE}"));
+        // It takes its answer and does not close, so that it is waited for.
+        let mut shut_out = rig.client(Protocol::Tls, &hello).await;
+        assert_eq!(take(&mut shut_out, 7).await[0], 21, "an alert");
+        let (began, before) = (std::time::Instant::now(), rig.traffic.counts().total);
+        let next = rig.client(Protocol::Tls, &[22]).await;
+        until("it gave way", || rig.traffic.counts().open == 1 && rig.traffic.counts().total == before + 1).await;
+        assert!(began.elapsed() < Duration::from_millis(1_500), "the time for a farewell was waited for");
+        let counts = rig.traffic.counts();
+        assert_eq!((counted(counts), counts.crowded), (1, 0), "{host}");
+        drop(next);
+        until("all are gone", || rig.traffic.counts().open == 0).await;
+    }
 }

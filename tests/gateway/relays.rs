@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::rig::{ELSEWHERE, PATIENCE, Rig, ZONE, assert_alive, assert_reset, config, hello, host, rest, take, until, within};
+use crate::rig::{ELSEWHERE, PATIENCE, Rig, ZONE, assert_alive, assert_reset, config, hello, host, long_hello, rest, take, until, within};
 
 /// Numbers that look random and are the same in each run.
 struct Numbers(u64);
@@ -156,6 +156,70 @@ async fn an_early_answer_survives_an_upload_that_goes_on() {
     assert_eq!(rest(&mut client).await.expect("no reset").len(), 200_000);
 }
 
+/// Sends without pause until it is cut off, and then reads what it was told.
+fn upload(mut client: std::net::TcpStream) -> Vec<u8> {
+    while std::io::Write::write_all(&mut client, &[1; 200_000]).is_ok() {}
+    let mut told = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut client, &mut told);
+    told
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_words_of_a_home_that_reads_no_further_arrive() {
+    let rig = Rig::start().await;
+    for ends_first in [false, true] {
+        let mut told = Vec::new();
+        for _ in 0..25 {
+            let (client, mut home) = rig.relayed("still").await;
+            let client = client.into_std().expect("a socket");
+            client.set_nonblocking(false).expect("option");
+            let client = tokio::task::spawn_blocking(move || upload(client));
+            take(&mut home, 1).await;
+            home.write_all(b"413").await.expect("sent");
+            if ends_first {
+                home.shutdown().await.expect("closed");
+            }
+            // With bytes in it that were not read: a reset.
+            drop(home);
+            told.push(within(client).await.expect("a thread"));
+        }
+        assert!(told.iter().all(|told| told == b"413"), "{} of 25", told.iter().filter(|told| *told == b"413").count());
+    }
+    until("all ended", || rig.traffic.counts().open == 0).await;
+}
+
+/// What was on its way arrives, but a cut is no end: the client must not take the half for the whole.
+#[tokio::test]
+async fn last_words_before_a_reset_end_in_a_reset() {
+    let rig = Rig::start().await;
+    // A client that takes little at a time: most of the answer waits at the gateway and at home.
+    let socket = TcpSocket::new_v4().expect("socket");
+    socket.set_recv_buffer_size(4_096).expect("buffer");
+    let mut client = socket.connect(rig.address(Protocol::Tls, false)).await.expect("gateway");
+    let hello = hello(&format!("still.{ZONE}"));
+    client.write_all(&hello).await.expect("sent");
+    let mut home = rig.accept().await;
+    take(&mut home, hello.len()).await;
+    let mut sent = 0;
+    // Until nothing is taken any more.
+    while tokio::time::timeout(Duration::from_millis(200), home.writable()).await.is_ok() {
+        sent += home.try_write(&[7; 100_000]).unwrap_or(0);
+    }
+    until("it is at the gateway", || rig.traffic.counts().to_clients > 0).await;
+    home.set_zero_linger().expect("linger");
+    drop(home);
+    client.write_all(&[1; 1_000]).await.expect("sent");
+    let (mut got, mut buffer) = (0, vec![0; 65_536]);
+    let ended = loop {
+        match within(client.read(&mut buffer)).await {
+            Ok(0) => break None,
+            Ok(count) => got += count,
+            Err(error) => break Some(error.kind()),
+        }
+    };
+    assert_eq!(ended, Some(ErrorKind::ConnectionReset), "after {got} of {sent} bytes");
+}
+
 #[tokio::test]
 async fn silence_ends_a_relay_and_a_half_closed_one_sooner() {
     let (idle, mut config) = (Duration::from_secs(2), config());
@@ -237,25 +301,11 @@ async fn an_alias_leads_home() {
     assert_alive(&mut client, &mut home).await;
 }
 
-/// A hello with this many names of protocols, each of 255 bytes: more than a socket holds by itself.
-fn long_hello(protocols: usize) -> Vec<u8> {
-    let roots = rustls::RootCertStore::empty();
-    let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![vec![b'p'; 255]; protocols];
-    let name = rustls::pki_types::ServerName::try_from(format!("still.{ZONE}")).expect("server name");
-    let mut connection = rustls::ClientConnection::new(std::sync::Arc::new(config), name).expect("client");
-    let mut wire = Vec::new();
-    while connection.wants_write() {
-        connection.write_tls(&mut wire).expect("hello");
-    }
-    wire
-}
-
 #[tokio::test]
 async fn hellos_of_every_length_reach_the_home_as_they_were_sent() {
     let rig = Rig::start().await;
     for protocols in [0, 1, 30, 60, 70, 130, 250] {
-        let hello = long_hello(protocols);
+        let hello = long_hello(&format!("still.{ZONE}"), protocols);
         for piece in [hello.len(), 16 * 1024, 1_448, 500] {
             let mut client = tokio::net::TcpStream::connect(rig.address(Protocol::Tls, false)).await.expect("gateway");
             client.set_nodelay(true).expect("option");
@@ -268,13 +318,13 @@ async fn hellos_of_every_length_reach_the_home_as_they_were_sent() {
             assert_alive(&mut client, &mut home).await;
         }
     }
-    assert!(long_hello(250).len() > 60 * 1024);
+    assert!(long_hello(&format!("still.{ZONE}"), 250).len() > 60 * 1024);
 }
 
 #[tokio::test]
 async fn half_a_hello_and_an_end_is_an_end() {
     let rig = Rig::start().await;
-    let hello = long_hello(130);
+    let hello = long_hello(&format!("still.{ZONE}"), 130);
     for length in [0, 1, 5, 100, 17 * 1024, 33 * 1024] {
         let mut client = rig.client(Protocol::Tls, &hello[..length]).await;
         client.shutdown().await.expect("ended");

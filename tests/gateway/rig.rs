@@ -20,7 +20,7 @@ use fourward_core::name::{DnsName, HostName};
 use fourward_core::policy::{AddressPolicy, Policy};
 use jiff::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -133,6 +133,13 @@ impl Rig {
         stream
     }
 
+    /// A client of its own network that has said nothing yet.
+    pub(crate) async fn client_from(&self, network: u8) -> TcpStream {
+        let socket = TcpSocket::new_v4().expect("socket");
+        socket.bind((Ipv4Addr::new(127, 0, 1, network), 0).into()).expect("one of many");
+        within(socket.connect(self.address(Protocol::Tls, false))).await.expect("gateway")
+    }
+
     pub(crate) async fn client_v6(&self, protocol: Protocol, first: &[u8]) -> TcpStream {
         let mut stream = within(TcpStream::connect(self.address(protocol, true))).await.expect("gateway");
         stream.write_all(first).await.expect("sent");
@@ -194,12 +201,20 @@ pub(crate) fn echo(link: &Presence, address: Ipv6Addr) {
 
 /// A ClientHello as rustls sends it.
 pub(crate) fn hello(server: &str) -> Vec<u8> {
+    long_hello(server, 0)
+}
+
+/// The same with so many names of protocols, each of 255 bytes: more than a socket holds by itself.
+pub(crate) fn long_hello(server: &str, protocols: usize) -> Vec<u8> {
     let roots = rustls::RootCertStore::empty();
-    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![vec![b'p'; 255]; protocols];
     let name = rustls::pki_types::ServerName::try_from(server.to_owned()).expect("server name");
     let mut connection = rustls::ClientConnection::new(Arc::new(config), name).expect("client");
     let mut wire = Vec::new();
-    connection.write_tls(&mut wire).expect("hello");
+    while connection.wants_write() {
+        connection.write_tls(&mut wire).expect("hello");
+    }
     wire
 }
 

@@ -169,7 +169,14 @@ fn keys(state: &State) -> Vec<Key> {
 type Indexes = (Vec<(DnsName, HostName)>, Vec<(Digest, HostName)>, Vec<(HostName, HostName)>);
 
 /// What the world sees of a host.
-type Seen = (HostName, Option<Ipv6Addr>, (Option<Ipv4Addr>, Option<Ipv6Addr>), Option<u32>, BTreeSet<String>, Via, bool, [Vec<String>; 3]);
+type Seen = (
+    HostName,
+    Option<Ipv6Addr>,
+    (Option<u32>, Via, bool),
+    BTreeSet<String>,
+    Option<(Option<Ipv4Addr>, Option<Ipv6Addr>)>,
+    [Vec<String>; 3],
+);
 
 /// Both indexes, as they follow from the hosts.
 fn derived(state: &State) -> Indexes {
@@ -196,9 +203,9 @@ fn seen(state: &State, zone: &DnsName) -> (Vec<Seen>, Vec<(DnsName, BTreeSet<Str
     let hosts = state.hosts().filter(|(name, _)| name.zone() == zone);
     let hosts = hosts.map(|(name, host)| {
         let Settings { ttl, via, wildcard, .. } = host.settings;
-        let router = host.router.map(|router| (router.v4, router.v6)).unwrap_or_default();
+        let router = host.router.map(|router| (router.v4, router.v6)).filter(|said| *said != (None, None));
         let texts = |key: &str| host.settings.edits().iter().filter(|edit| edit.key() == key).map(ToString::to_string).collect();
-        (name.clone(), state.home(name), router, ttl, host.challenge.clone(), via, wildcard, ["record", "caa", "alpn"].map(texts))
+        (name.clone(), state.home(name), (ttl, via, wildcard), host.challenge.clone(), router, ["record", "caa", "alpn"].map(texts))
     });
     let own = state.challenges.iter().filter(|(name, _)| name.within(zone).is_some());
     (hosts.collect(), own.map(|(name, values)| (name.clone(), BTreeSet::clone(values))).collect())
