@@ -99,6 +99,24 @@ fn a_prefix_alone_is_refused_until_an_address_is_known_and_names_the_remedy() {
 }
 
 #[test]
+fn one_prefix_moves_a_host_and_all_that_follow_it_at_once() {
+    let rig = Rig::new(&["address-from=update"]);
+    for at in 1..=3 {
+        rig.server.tell(&["host", "add", &format!("nas{at}"), "follows=cloud", &format!("suffix=::{at}")]).succeeds();
+    }
+    let homes = || ["cloud", "nas1", "nas2", "nas3"].map(|label| rig.dig(&format!("{label}.{ZONE}"), "AAAA"));
+    // As a FRITZ!Box sends it: its own address is in another network, and moves nobody.
+    let by = |net: &str, end: &str| rig.update(&format!("myip=100.64.0.7&myipv6=2001:db8:ffff::1&ip6lanprefix={net}{end}"));
+    assert_eq!(by("2001:db8:100:5500::/56", "::11"), "good 192.0.2.11,2001:db8:100:5500::11\n");
+    assert_eq!(homes(), ["2001:db8:100:5500::11", "2001:db8:100:5500::1", "2001:db8:100:5500::2", "2001:db8:100:5500::3"]);
+    let serial = rig.serial();
+    assert_eq!(by("2001:db8:100:7700::/56", ""), "good 192.0.2.11,2001:db8:100:7700::11\n");
+    assert_eq!(homes(), ["2001:db8:100:7700::11", "2001:db8:100:7700::1", "2001:db8:100:7700::2", "2001:db8:100:7700::3"]);
+    assert_eq!(rig.serial(), serial + 1, "one commit, one version");
+    assert_eq!(rig.dig("cloud-router.dyn.example.org", "AAAA"), "2001:db8:ffff::1");
+}
+
+#[test]
 fn acme_clients_of_he_get_a_name_and_its_wildcard_proven_at_once() {
     let rig = Rig::new(&["address-from=update"]);
     rig.server.tell(&["host", "add", "linked"]).succeeds();
