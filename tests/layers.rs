@@ -39,13 +39,14 @@ const ROOT: &[(&[&str], bool)] = &[
 ];
 
 const CORE: &[(&[&str], bool)] = &[
-    (&["demux", "lease", "name", "reader", "renewal"], false),
+    (&["cookie", "demux", "index", "lease", "name", "reader", "renewal"], false),
     (&["host", "peek", "policy", "wire"], false),
     (&["facts"], false),
     (&["address", "api", "change", "client_hello", "http_head", "join", "reply"], false),
     (&["link", "state"], false),
     (&["check", "dyndns", "route", "stored", "zone"], false),
     (&["answer", "export"], false),
+    (&["rate"], false),
 ];
 
 #[test]
