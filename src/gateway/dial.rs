@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fourward_core::host::AddressFrom;
@@ -62,6 +63,12 @@ pub(super) enum DialError {
     /// It is there, and takes no connection.
     #[error("cannot connect to {address}: {source}; is the service running, and does the home's router let it through?")]
     Connect { address: SocketAddrV6, source: io::Error },
+    /// Not even the first packet left this machine.
+    #[error(
+        "this machine cannot connect to {address}: {source}; see that `ip -6 route get {}` finds a way, and raise LimitNOFILE where files are too many",
+        .address.ip()
+    )]
+    Local { address: SocketAddrV6, source: io::Error },
     /// Nothing came back in time.
     #[error("no answer from {0} in time; does the home's router let the connection through?")]
     Late(HostName),
@@ -153,8 +160,9 @@ impl Dialer<'_> {
         }
     }
 
-    /// Asks a linked home for an echo, and never ends.
-    async fn ask(&self, host: &HostName, aim: Aim) -> Infallible {
+    /// Notes that the SYN has `left`, asks a linked home for an echo, and never ends.
+    async fn ask(&self, host: &HostName, aim: Aim, left: &AtomicBool) -> Infallible {
+        left.store(true, Ordering::Relaxed);
         if aim.from == AddressFrom::Link {
             self.leases.ask(host);
         }
@@ -165,12 +173,20 @@ impl Dialer<'_> {
     async fn connect(&self, host: &HostName, aim: Aim, address: SocketAddrV6, deadline: Instant) -> Result<Found, DialError> {
         let began = Instant::now();
         let connecting = async { TcpSocket::new_v6()?.connect(address.into()).await };
+        let left = AtomicBool::new(false);
         let stream = tokio::select! {
             // In this order: the SYN leaves before the nonce. On one path it then comes to the home first, so that an echo from
             // the address says that the SYN found the home there too.
             biased;
             stream = connecting => stream,
-            never = self.ask(host, aim) => match never {},
+            never = self.ask(host, aim, &left) => match never {},
+        };
+        let stream = match stream {
+            // A refusal may be there at once, by a home on this very machine.
+            Err(source) if !left.load(Ordering::Relaxed) && source.kind() != io::ErrorKind::ConnectionRefused => {
+                return Err(DialError::Local { address, source });
+            }
+            stream => stream,
         };
         let connected = Instant::now();
         if aim.from == AddressFrom::Link {
