@@ -25,6 +25,7 @@ use crate::config::{Dns, Public};
 use crate::listener::{self, BindError};
 use counters::Counter;
 pub use counters::{Counters, RCODES, Sums};
+pub(crate) use tcp::GUESTS;
 
 /// The setting that says where the name server listens.
 const KEY: &str = "dns.listen";

@@ -29,7 +29,7 @@ const MESSAGE: Duration = Duration::from_secs(5);
 const QUESTION_LIMIT: usize = 4096;
 
 /// All connections: half of the 1,024 descriptors that a process has where nobody raised the limit.
-const GUESTS: usize = 512;
+pub(crate) const GUESTS: usize = 512;
 
 /// The connections of one client; a resolver uses a handful, and nobody can take all of them.
 const GUESTS_PER_NETWORK: usize = 64;
