@@ -18,11 +18,16 @@ use tracing::{info, warn};
 use holder::RESOLVED;
 pub use holder::{Holder, holder_of, listening};
 
+use crate::telemetry::Seldom;
+
 /// Connections that may wait between two accepts; the kernel caps it by net.core.somaxconn.
 const BACKLOG: i32 = 1024;
 
 /// Out of descriptors or memory: long enough not to spin, short enough that nobody notices.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is short is short for all listeners of the process.
+static FAILURES: Seldom = Seldom::every(Duration::from_secs(60));
 
 /// TCP or UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,14 +167,15 @@ pub fn bind_udp(key: &'static str, address: SocketAddr, count: usize) -> Result<
     Ok(std::iter::once(first).chain(others).collect())
 }
 
-/// The next connection. Errors cost a pause, never the listener; they are told of once, however long they last.
+/// The next connection. Errors cost a pause, never the listener; they are told of once, however long they last, and however often they
+/// come: at the edge of the limit on open files one connection in two may fail.
 pub async fn accept(listener: &tokio::net::TcpListener) -> (TcpStream, SocketAddr) {
-    let mut failing = None;
+    let mut failing: Option<Failing> = None;
     loop {
         match listener.accept().await {
             Ok(accepted) => {
-                if let Some(since) = failing {
-                    info!(after = ?Instant::elapsed(&since), "accepting again");
+                if let Some(Failing { since, told: true }) = failing {
+                    info!(after = ?since.elapsed(), "accepting again");
                 }
                 return accepted;
             }
@@ -177,14 +183,24 @@ pub async fn accept(listener: &tokio::net::TcpListener) -> (TcpStream, SocketAdd
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 if failing.is_none() {
-                    failing = Some(Instant::now());
-                    let address = listener.local_addr().ok();
-                    warn!(?address, %error, "no connection can be accepted; trying on (too many open files: raise LimitNOFILE)");
+                    let since = Instant::now();
+                    let told = FAILURES.may(since);
+                    failing = Some(Failing { since, told });
+                    if told {
+                        let address = listener.local_addr().ok();
+                        warn!(?address, %error, "no connection can be accepted; trying on (too many open files: raise LimitNOFILE)");
+                    }
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await; // out of descriptors: do not spin
             }
         }
     }
+}
+
+/// Since when no connection can be accepted, and whether that was said.
+struct Failing {
+    since: Instant,
+    told: bool,
 }
 
 fn open(address: SocketAddr, kind: Type) -> io::Result<Socket> {

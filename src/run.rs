@@ -31,14 +31,14 @@ use crate::config::{self, AGENT_KEY, Config, ConfigError, Server};
 use crate::control::metrics::{self, Sources};
 use crate::control::{Control, ControlSocket, OwnPage, PageError, SocketError, Updates};
 use crate::crypto::{self, KeyError};
-use crate::gateway::{Gateway, Traffic};
+use crate::gateway::{Gateway, Own, OwnConnection, Traffic};
 use crate::leases::Leases;
 use crate::link::Links;
 use crate::listener::{self, BindError};
 use crate::resolver::Resolvers;
 use crate::store::{CommitError, Store, StoreError};
 use crate::supervisor::{Roles, SupervisorError};
-use crate::{dns, gateway, netlink};
+use crate::{control, dns, gateway, netlink};
 use certificate::OwnCertificate;
 
 /// Visitors of our own name that wait for the page.
@@ -150,17 +150,13 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         let updates = Updates::new(&server, store.clone());
         let outcomes = updates.outcomes();
         let page = OwnPage::new(Arc::clone(&certificate.shown), updates, Arc::clone(&certificate.tokens))?;
-        let (end, sender) = (roles.end_token(), own.clone());
-        roles.start("page", async move {
-            page.run(visitors, end).await;
-            // Not before: the gateway ends first, and without anybody who could send the page would end by itself.
-            drop(sender);
-            Ok::<_, io::Error>(())
-        });
+        start_page(roles, page, own.clone(), visitors);
         let links = Links::new(store.clone(), Arc::clone(&leases), roles.end_token());
         sources.gateway = Some((links.joins(), outcomes));
         roles.start("link", async move { links.run(&identity, link_sockets).await });
-        let gateway = Gateway::new(gateway, vec![server.public.name.clone()], store.clone(), leases, own, traffic, resolvers);
+        let own =
+            Own { names: vec![server.public.name.clone()], connections: own, descriptors_beside: descriptors_beside_gateway(&server) };
+        let gateway = Gateway::new(gateway, own, store.clone(), leases, traffic, resolvers);
         roles.start_draining("gateway", gateway.run(sockets, roles.drain_token()));
         certificate.start(roles, &store).await?;
     }
@@ -186,6 +182,17 @@ fn start_control(roles: &mut Roles, socket: ControlSocket, control: Arc<Control>
     });
 }
 
+/// Serves our own page to `visitors`. It holds their `sender` too: the gateway ends first, and without anybody who could send the page would
+/// end by itself.
+fn start_page(roles: &mut Roles, page: Arc<OwnPage>, sender: mpsc::Sender<OwnConnection>, visitors: mpsc::Receiver<OwnConnection>) {
+    let end = roles.end_token();
+    roles.start("page", async move {
+        page.run(visitors, end).await;
+        drop(sender);
+        Ok::<_, io::Error>(())
+    });
+}
+
 /// Ends the process with the store: nothing could be acknowledged any more.
 async fn watch_store(store: Store, end: CancellationToken) -> Result<(), StoreError> {
     tokio::select! {
@@ -205,6 +212,12 @@ async fn settle_zones(store: &Store, dns: &config::Dns, params: &ZoneParams) -> 
         store.commit(Change::Serve { zone: zone.clone(), apex, at: Timestamp::now() }).await?;
     }
     Ok(())
+}
+
+/// Descriptors that clients of the other roles may have open at once. Those of the page are the gateway's.
+fn descriptors_beside_gateway(server: &Server) -> usize {
+    let dns = server.dns.as_ref().map_or(0, |_| dns::GUESTS);
+    dns + metrics::VISITORS * server.control.metrics.len() + control::CLIENTS
 }
 
 fn bind_links(server: &Server, port: u16) -> Result<Vec<std::net::UdpSocket>, BindError> {

@@ -7,6 +7,7 @@ mod rig;
 
 use fourward::gateway::Protocol;
 use rig::{HERE, Rig, ZONE, answer, hello, host, rest, until};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::AsyncWriteExt;
 
 /// Pipes that the pool keeps for the next bulk, two ends each.
@@ -23,6 +24,7 @@ fn sockets() -> usize {
 
 #[tokio::test]
 async fn descriptors_return_to_where_they_were() {
+    let _turn = TURN.lock().await;
     let rig = Rig::start().await;
     let _link = rig.link_at(&host("cloud"), HERE);
     let (base, base_sockets) = (open(), sockets());
@@ -55,4 +57,32 @@ async fn descriptors_return_to_where_they_were() {
     until("sockets are closed", || sockets() == base_sockets).await;
     assert!(open() <= base + KEPT, "{} of {base}", open());
     assert_eq!(rig.traffic.counts().open, 0);
+}
+
+/// One after the other: both count, or take, what the whole process has.
+static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+#[tokio::test]
+async fn a_dial_that_fails_for_want_of_descriptors_is_not_the_homes_fault() {
+    let _turn = TURN.lock().await;
+    let rig = Rig::start().await;
+    let mut waiting = [rig.client(Protocol::Tls, &[22]).await, rig.client(Protocol::Http, b"GET / HTTP/1.1\r\n").await];
+    until("both were accepted", || rig.traffic.counts().open == 2).await;
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(1_024), ..limit }).expect("a lower limit");
+    let mut taken = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        taken.push(file);
+    }
+    waiting[0].write_all(&hello(&format!("still.{ZONE}"))[1..]).await.expect("sent");
+    waiting[1].write_all(format!("Host: still.{ZONE}\r\n\r\n").as_bytes()).await.expect("sent");
+    let [tls, http] = waiting;
+    let (alert, page) = (answer(tls).await, answer(http).await);
+    drop(taken);
+    setrlimit(Resource::Nofile, limit).expect("the limit as it was");
+    assert_eq!(alert, [21, 3, 3, 0, 2, 2, 80]);
+    let page = String::from_utf8(page).expect("text");
+    assert!(page.starts_with("HTTP/1.1 503 ") && page.contains("This gateway cannot"), "{page}");
+    let failed = rig.traffic.dials().failed();
+    assert_eq!(failed.into_iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>(), [("local", 2)]);
 }

@@ -10,7 +10,7 @@ use ipnet::Ipv6Net;
 
 use crate::name::DnsName;
 
-/// The ranges that lead elsewhere than to one machine at home, each with its name; all but the second are inside global unicast.
+/// The ranges that lead elsewhere than to one machine at home, each with its name. Those of NAT64 are outside global unicast anyway.
 const SPECIAL: [(Ipv6Addr, u8, &str); 4] = [
     (Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16, "a 6to4 address (RFC 3056)"),
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32, "a Teredo address (RFC 4380)"),

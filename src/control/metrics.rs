@@ -36,7 +36,7 @@ use crate::listener::{self, BindError};
 const KEY: &str = "control.metrics";
 
 /// Scrapes at once; a server has one or two scrapers, and each takes milliseconds.
-const VISITORS: usize = 16;
+pub(crate) const VISITORS: usize = 16;
 
 /// For a request's head.
 const PATIENCE: Duration = Duration::from_secs(5);

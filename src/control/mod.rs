@@ -32,6 +32,7 @@ use crate::store::{CommitError, Store};
 
 pub use dyndns::{Outcomes, Updates};
 pub use own::{OwnPage, PageError};
+pub(crate) use socket::CLIENTS;
 pub use socket::{ControlSocket, SocketError};
 
 /// Long enough to walk to the machine at home, short enough that a forgotten terminal is no open door.

@@ -25,7 +25,7 @@ use crate::accounts;
 const GROUP: &str = "fourward";
 
 /// Commands at once; each is one person or script.
-const CLIENTS: usize = 32;
+pub(crate) const CLIENTS: usize = 32;
 
 /// How long a client may take to say what it wants, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -30,6 +30,7 @@ use crate::listener::{self, BindError};
 use cookies::Jar;
 use counters::Counter;
 pub use counters::{Counters, RCODES, Sums};
+pub(crate) use tcp::GUESTS;
 
 /// The setting that says where the name server listens.
 const KEY: &str = "dns.listen";
@@ -132,7 +133,7 @@ pub async fn run(
     let udp = counted.map(|(socket, counter)| udp::Socket::new(socket, counter)).collect::<io::Result<Vec<_>>>()?;
     let mut threads = udp::Threads::start(by_thread(udp), &source, settings.rate_limit)?;
     let mut tasks = JoinSet::new();
-    let guests = Crowd::new(tcp::GUESTS);
+    let guests = Crowd::new(tcp::LIMITS);
     for (listener, counter) in sockets.tcp.into_iter().zip(sockets.counters.of(Transport::Tcp)) {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         tasks.spawn(tcp::serve(listener, source.clone(), counter, guests.clone(), cancel.clone()));

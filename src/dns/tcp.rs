@@ -31,14 +31,14 @@ const MESSAGE: Duration = Duration::from_secs(5);
 const QUESTION_LIMIT: usize = 4096;
 
 /// All connections: half of the 1,024 descriptors that a process has where nobody raised the limit.
-const ALL: usize = 512;
+pub(crate) const GUESTS: usize = 512;
 
 /// The connections of one client; a resolver uses a handful, and nobody can take all of them.
 const OF_ONE: usize = 64;
 
 /// Who may be connected, on all listeners together. All are alike, however long they have been there: whoever asks once in a while could else hold
 /// a place for ever, and many of them all places.
-pub(super) const GUESTS: Limits = Limits { undecided: ALL, of_one: 4 * OF_ONE };
+pub(super) const LIMITS: Limits = Limits { undecided: GUESTS, of_one: 4 * OF_ONE };
 
 /// Accepts until `cancel`, and comes back when all connections have ended. Who comes when all places are taken has that of the oldest of the greediest
 /// network.

@@ -22,6 +22,7 @@ use tracing::{debug, warn};
 use crate::listener::network_of;
 use crate::resolver::Resolvers;
 use crate::store::Store;
+pub(super) use known::ASKED;
 use known::{Found, Known, Verdict};
 
 /// For all questions about one name: most of what a client's hello leaves of its 5 s.

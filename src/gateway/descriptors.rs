@@ -5,8 +5,10 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// For the store, the name server, control, the log and what libraries open.
-const RESERVED: usize = 256;
+use super::aliases::ASKED;
+
+/// For the store, the link, netlink, the listeners of all roles, the log and what libraries open; questions to DNS have a socket each.
+const RESERVED: usize = 128 + ASKED;
 
 /// A client's socket and a home's.
 const PER_CONNECTION: usize = 2;
@@ -24,12 +26,18 @@ pub(super) struct Budget {
     pub(super) pipes: usize,
 }
 
-/// Raises the process's soft limit to its hard one, and says how much of `wanted` fits.
-pub(super) fn budget(wanted: usize) -> Budget {
+/// Raises the process's soft limit to its hard one, and says how much of `wanted` fits where other roles may have `beside` open.
+pub(super) fn budget(wanted: usize, beside: usize) -> Budget {
     let open = raise();
-    let budget = share(wanted, open);
+    let budget = share(wanted, open.saturating_sub(beside));
     if budget.connections < wanted {
-        warn!(wanted, fits = budget.connections, open_files = open, "fewer connections than configured: raise LimitNOFILE");
+        warn!(
+            wanted,
+            fits = budget.connections,
+            open_files = open,
+            others = beside,
+            "fewer connections than configured: raise LimitNOFILE"
+        );
     }
     budget
 }
@@ -56,12 +64,19 @@ mod tests {
     #[test]
     fn the_cap_fits_the_open_files() {
         assert_eq!(share(16_384, 1_048_576), Budget { connections: 16_384, pipes: PIPES });
-        assert_eq!(share(16_384, 1_024), Budget { connections: 288, pipes: 96 });
+        assert_eq!(share(16_384, 1_024), Budget { connections: 312, pipes: 104 });
         assert_eq!(share(16_384, 0), Budget { connections: 1, pipes: 0 });
         for open in [300, 1_024, 4_096, 65_536] {
             let Budget { connections, pipes } = share(usize::MAX, open);
             assert!(connections * PER_CONNECTION + pipes * PER_PIPE + RESERVED <= open, "{open}");
         }
+    }
+
+    #[test]
+    fn what_other_roles_may_have_is_left_to_them() {
+        let open = raise();
+        let Budget { connections, pipes } = budget(usize::MAX, open / 2);
+        assert!(connections * PER_CONNECTION + pipes * PER_PIPE + RESERVED <= open.div_ceil(2), "{connections} of {open}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddrV6};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fourward_core::link::Service;
@@ -61,6 +62,12 @@ pub(super) enum DialError {
     /// It is there, and takes no connection.
     #[error("cannot connect to {address}: {source}; is the service running, and does the home's router let it through?")]
     Connect { address: SocketAddrV6, source: io::Error },
+    /// Not even the first packet left this machine.
+    #[error(
+        "this machine cannot connect to {address}: {source}; see that `ip -6 route get {}` finds a way, and raise LimitNOFILE where files are too many",
+        .address.ip()
+    )]
+    Local { address: SocketAddrV6, source: io::Error },
     /// Nothing came back in time.
     #[error("no answer from {0} in time; does the home's router let the connection through?")]
     Late(HostName),
@@ -152,8 +159,9 @@ impl Dialer<'_> {
         }
     }
 
-    /// Asks the link that vouches for `aim` for an echo, and never ends.
-    async fn ask(&self, aim: &Whereabouts) -> Infallible {
+    /// Notes that the SYN has `left`, asks the link that vouches for `aim` for an echo, and never ends.
+    async fn ask(&self, aim: &Whereabouts, left: &AtomicBool) -> Infallible {
+        left.store(true, Ordering::Relaxed);
         if let Some(proof) = &aim.proof {
             self.leases.ask(&proof.host);
         }
@@ -172,12 +180,20 @@ impl Dialer<'_> {
     async fn connect(&self, host: &HostName, aim: &Whereabouts, address: SocketAddrV6, deadline: Instant) -> Result<Found, DialError> {
         let began = Instant::now();
         let connecting = async { TcpSocket::new_v6()?.connect(address.into()).await };
+        let left = AtomicBool::new(false);
         let stream = tokio::select! {
             // In this order: the SYN leaves before the nonce. On one path it then comes to the home first, so that an echo from
             // the address says that the SYN found the home there too.
             biased;
             stream = connecting => stream,
-            never = self.ask(aim) => match never {},
+            never = self.ask(aim, &left) => match never {},
+        };
+        let stream = match stream {
+            // A refusal may be there at once, by a home on this very machine.
+            Err(source) if !left.load(Ordering::Relaxed) && source.kind() != io::ErrorKind::ConnectionRefused => {
+                return Err(DialError::Local { address, source });
+            }
+            stream => stream,
         };
         let connected = Instant::now();
         if let Some(proof) = &aim.proof {

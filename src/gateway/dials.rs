@@ -8,7 +8,7 @@ use super::dial::DialError;
 use crate::tally::Tally;
 
 /// Why dials fail, by the names that metrics have for it.
-const FAILURES: [&str; 8] = ["no-address", "no-link", "not-offered", "not-admitted", "forbidden", "refused", "late", "restless"];
+const FAILURES: [&str; 9] = ["no-address", "no-link", "not-offered", "not-admitted", "forbidden", "refused", "local", "late", "restless"];
 
 /// Seconds: a home on the same continent is within the first few, a SYN sent anew within the last.
 const SECONDS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
@@ -47,6 +47,7 @@ impl Dials {
             DialError::NotAdmitted(_) => "not-admitted",
             DialError::Forbidden(_) => "forbidden",
             DialError::Connect { .. } => "refused",
+            DialError::Local { .. } => "local",
             DialError::Late(_) => "late",
             DialError::Restless(_) => "restless",
         });

@@ -91,6 +91,16 @@ pub enum GatewayError {
     Stopped,
 }
 
+/// What the gateway has of its own, and beside whom it runs.
+pub struct Own {
+    /// What it is called.
+    pub names: Vec<DnsName>,
+    /// Where connections for itself go; they are closed where that is full.
+    pub connections: mpsc::Sender<OwnConnection>,
+    /// Descriptors that other roles of the process may have open.
+    pub descriptors_beside: usize,
+}
+
 /// The gateway, ready to run.
 pub struct Gateway(Shared);
 
@@ -137,24 +147,16 @@ impl Sockets {
 }
 
 impl Gateway {
-    /// A gateway called `own_names`. Connections for itself go to `own`, and are closed where that is full; names that are not
-    /// listed are looked up with `resolvers`.
-    pub fn new(
-        config: config::Gateway,
-        own_names: Vec<DnsName>,
-        store: Store,
-        leases: Arc<Leases>,
-        own: mpsc::Sender<OwnConnection>,
-        traffic: Arc<Traffic>,
-        resolvers: Resolvers,
-    ) -> Self {
-        let budget = descriptors::budget(config.connections);
+    /// A gateway that is not served yet; names that are not listed are looked up with `resolvers`.
+    pub fn new(config: config::Gateway, own: Own, store: Store, leases: Arc<Leases>, traffic: Arc<Traffic>, resolvers: Resolvers) -> Self {
+        let budget = descriptors::budget(config.connections, own.descriptors_beside);
         // Where there is room for fewer than configured, still nobody has all of it.
         let fits = |limit: usize| if budget.connections < config.connections { limit.min(budget.connections / 2).max(1) } else { limit };
         let limits = Limits { undecided: fits(config.half_open), of_one: fits(config.per_network) };
         let config = config::Gateway { connections: budget.connections, ..config };
         let (pipes, crowd) = (pipes::Pool::new(budget.pipes), Crowd::new(limits));
         let aliases = aliases::Aliases::new(resolvers, store.clone());
+        let Own { names: own_names, connections: own, .. } = own;
         Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), pipes, aliases, crowd, long: first::room() })
     }
 

@@ -86,6 +86,15 @@ pub(super) fn away(head: &HttpHead, host: &HostName) -> Vec<u8> {
     page(head, "503 Service Unavailable", &format!("Retry-After: {RETRY_AFTER}\r\n"), &text)
 }
 
+/// This machine cannot connect to the home of `host`.
+pub(super) fn unable(head: &HttpHead, host: &HostName) -> Vec<u8> {
+    let text = format!(
+        "This gateway cannot open a connection to {host} at the moment: it is short of something itself. Try again in a minute.\n\n\
+         If the gateway is yours, its log says of what.\n"
+    );
+    page(head, "503 Service Unavailable", &format!("Retry-After: {RETRY_AFTER}\r\n"), &text)
+}
+
 /// The same page over TLS.
 pub(super) fn redirect(head: &HttpHead, name: &DnsName, port: u16) -> Vec<u8> {
     let port = if port == 443 { String::new() } else { format!(":{port}") };

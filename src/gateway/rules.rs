@@ -3,6 +3,7 @@
 //! Judged once the host is known and before anything is dialled. What holds for relays that live already is `relays`'.
 
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use fourward_core::host::{HomePort, Via};
 use fourward_core::http_head::HttpHead;
@@ -16,6 +17,7 @@ use super::refuse::{self, Alert};
 use super::relays::Seat;
 use super::{Protocol, Reason, Shared};
 use crate::crowd::Undecided;
+use crate::telemetry::Seldom;
 
 /// Where certificate authorities look (RFC 8555 §8.3): the home's business, also where all else is redirected.
 const ACME_CHALLENGE: &str = "/.well-known/acme-challenge/";
@@ -23,6 +25,9 @@ const ACME_CHALLENGE: &str = "/.well-known/acme-challenge/";
 /// What the ports are called that homes have open by default.
 const TLS: u16 = 443;
 const HTTP: u16 = 80;
+
+/// What is short here is short for all homes.
+static LOCAL_FAILURES: Seldom = Seldom::every(Duration::from_secs(60));
 
 /// Why a client is not led home.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub(super) enum Refusal {
     Redirect,
     /// The home cannot be reached.
     Away,
+    /// This machine cannot connect to anybody, or not to it: not the home's fault.
+    Unable,
 }
 
 impl Refusal {
@@ -43,7 +50,7 @@ impl Refusal {
         match self {
             Self::Denied => Some(Reason::Denied),
             Self::Full => Some(Reason::Full),
-            Self::Away => Some(Reason::Away),
+            Self::Away | Self::Unable => Some(Reason::Away),
             Self::Redirect => None,
         }
     }
@@ -52,7 +59,7 @@ impl Refusal {
     pub(super) fn alert(self) -> Alert {
         match self {
             Self::Denied => Alert::AccessDenied,
-            Self::Full | Self::Redirect | Self::Away => Alert::InternalError,
+            Self::Full | Self::Redirect | Self::Away | Self::Unable => Alert::InternalError,
         }
     }
 
@@ -63,6 +70,7 @@ impl Refusal {
             Self::Full => refuse::full(head, host),
             Self::Redirect => refuse::redirect(head, name, tls),
             Self::Away => refuse::away(head, host),
+            Self::Unable => refuse::unable(head, host),
         }
     }
 }
@@ -98,6 +106,12 @@ impl Shared {
         match Box::pin(dialer.dial(host, client, service, own.unwrap_or(port))).await {
             Ok(home) => Ok((home, seat)),
             Err(DialError::NotAdmitted(_)) => Err(Refusal::Denied),
+            Err(error @ DialError::Local { .. }) => {
+                if LOCAL_FAILURES.may(Instant::now()) {
+                    warn!(%host, %error, "no home's fault");
+                }
+                Err(Refusal::Unable)
+            }
             Err(error) => {
                 self.tell(host, &error);
                 Err(Refusal::Away)

@@ -37,7 +37,7 @@ pub enum Reason {
     Unknown,
     /// It came over IPv6, where a home is reached at its own address.
     Direct,
-    /// The home is away.
+    /// The home is away, or this machine cannot connect to it.
     Away,
     /// It is for ourselves, who have too much to do.
     Busy,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fourward::config::{self, HomePorts, Public, Timeouts};
-use fourward::gateway::{self, Gateway, GatewayError, OwnConnection, Protocol, Traffic};
+use fourward::gateway::{self, Gateway, GatewayError, Own, OwnConnection, Protocol, Traffic};
 use fourward::leases::{Leases, Presence};
 use fourward::resolver::Resolvers;
 use fourward::store::Store;
@@ -117,7 +117,8 @@ impl Rig {
         let (leases, traffic, cancel) = (Arc::new(leases), Arc::<Traffic>::default(), CancellationToken::new());
         let (sender, own) = mpsc::channel(1);
         let resolvers = Resolvers::given(config.resolver.clone());
-        let gateway = Gateway::new(config, vec![name(OWN)], store.clone(), Arc::clone(&leases), sender, Arc::clone(&traffic), resolvers)
+        let own_side = Own { names: vec![name(OWN)], connections: sender, descriptors_beside: 0 };
+        let gateway = Gateway::new(config, own_side, store.clone(), Arc::clone(&leases), Arc::clone(&traffic), resolvers)
             .run(sockets, cancel.clone());
         Self { store, leases, traffic, own, cancel, running: tokio::spawn(gateway), home, addresses, _state: directory }
     }

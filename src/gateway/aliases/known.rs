@@ -20,7 +20,7 @@ const ENTRIES: usize = 4_096;
 const NETWORK_ENTRIES: usize = 256;
 
 /// Questions under way, each with a socket; a resolver that works answers within milliseconds.
-const ASKED: usize = 64;
+pub(in crate::gateway) const ASKED: usize = 64;
 
 /// Of one network. A stranger can own names whose servers never answer.
 const NETWORK_ASKED: usize = 8;
