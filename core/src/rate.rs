@@ -37,10 +37,10 @@ pub struct Limiter {
     /// Answers a second.
     limit: u32,
     key: [u8; 16],
-    accounts: Box<[Account]>,
+    /// Numbers, not a structure of them: of those the allocator knows that they are zero, and touches no page.
+    accounts: Box<[[u32; 4]]>,
 }
 
-#[derive(Clone, Copy, Default)]
 struct Account {
     /// Which of those that fall into this place; 0 is nobody's.
     tag: u32,
@@ -56,26 +56,30 @@ impl Limiter {
     /// with another, and empty it.
     pub fn new(limit: u32, key: [u8; 16]) -> Self {
         let accounts = if limit == 0 { 0 } else { ACCOUNTS };
-        Self { limit, key, accounts: vec![Account::default(); accounts].into() }
+        Self { limit, key, accounts: vec![[0; 4]; accounts].into() }
     }
 
     /// What becomes of `answer`, a whole message of `kind`, to `address` at `now` (seconds).
     pub fn judge(&mut self, address: IpAddr, kind: Kind, answer: &[u8], now: u32) -> Sent {
         let hash = self.hash(address, kind, answer);
         let Some(last) = self.accounts.len().checked_sub(1) else { return Sent::Whole };
-        let Some(account) = self.accounts.get_mut(hash as usize & last) else { return Sent::Whole };
+        let Some(place) = self.accounts.get_mut(hash as usize & last) else { return Sent::Whole };
+        let mut account = Account::from(*place);
         let (tag, limit) = ((hash >> 32) as u32 | 1, i64::from(self.limit));
         if account.tag != tag {
-            *account = Account { tag, at: now, balance: clamped(limit), beyond: 0 };
+            account = Account { tag, at: now, balance: clamped(limit), beyond: 0 };
         }
         let gained = i64::from(now.wrapping_sub(account.at).min(BEHIND as u32 + 1)).saturating_mul(limit);
         let balance = i64::from(account.balance).saturating_add(gained).min(limit).saturating_sub(1).max(limit.saturating_mul(-BEHIND));
         account.at = now;
         account.balance = clamped(balance);
+        if balance < 0 {
+            account.beyond = account.beyond.wrapping_add(1);
+        }
+        *place = account.into();
         if balance >= 0 {
             return Sent::Whole;
         }
-        account.beyond = account.beyond.wrapping_add(1);
         if account.beyond.is_multiple_of(SLIP) { Sent::Cut } else { Sent::Not }
     }
 
@@ -99,6 +103,18 @@ impl Limiter {
             hasher.write(name.get(..length).unwrap_or_default());
         }
         hasher.finish()
+    }
+}
+
+impl From<[u32; 4]> for Account {
+    fn from([tag, at, balance, beyond]: [u32; 4]) -> Self {
+        Self { tag, at, balance: balance.cast_signed(), beyond }
+    }
+}
+
+impl From<Account> for [u32; 4] {
+    fn from(account: Account) -> Self {
+        [account.tag, account.at, account.balance.cast_unsigned(), account.beyond]
     }
 }
 
