@@ -41,6 +41,7 @@ pub struct Limiter {
     accounts: Box<[[u32; 4]]>,
 }
 
+#[derive(Clone, Copy)]
 struct Account {
     /// Which of those that fall into this place; 0 is nobody's.
     tag: u32,
