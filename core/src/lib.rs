@@ -25,6 +25,7 @@ pub mod join;
 pub mod lease;
 pub mod link;
 pub mod name;
+pub mod order;
 pub mod peek;
 pub mod policy;
 pub mod rate;
