@@ -49,8 +49,9 @@ fn a_key_is_its_name_again() {
     assert_eq!(Left::below(&"x".repeat(60), &"y".repeat(250)).as_str(), "x".repeat(60), "too much is cut off");
 }
 
+/// Few bytes, so that names are often nearly the same: above all those that keys have a use for.
 fn any_label() -> impl Strategy<Value = Vec<u8>> {
-    prop::collection::vec(prop_oneof![0_u8..4, Just(b'A'), Just(b'a'), Just(b'b'), Just(b'*'), any::<u8>()], 1..4)
+    prop::collection::vec(prop_oneof![8 => prop::sample::select(vec![0, 1, 2, b'a', b'A']), 1 => any::<u8>()], 1..4)
 }
 
 fn any_name() -> impl Strategy<Value = Vec<Vec<u8>>> {
@@ -113,11 +114,15 @@ fn many_come_and_go() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
     #[test]
     fn the_order_of_keys_is_the_canonical_one(one in any_name(), other in any_name()) {
         prop_assert_eq!(key(&one).as_bytes().cmp(key(&other).as_bytes()), canonical(&one, &other));
     }
+}
 
+proptest! {
     #[test]
     fn it_is_a_set_of_which_snapshots_are_kept(changes in prop::collection::vec((0_u16..500, any::<bool>()), 0..1_500)) {
         let name = |at: u16| OrderKey::of(&format!("x{}.h{}", at % 7, at / 7)).as_bytes().to_vec();
