@@ -41,11 +41,12 @@ const ROOT: &[(&[&str], bool)] = &[
 const CORE: &[(&[&str], bool)] = &[
     (&["cookie", "demux", "index", "lease", "name", "order", "reader", "renewal"], false),
     (&["host", "peek", "policy", "wire"], false),
-    (&["facts"], false),
+    (&["dnssec", "facts"], false),
     (&["address", "api", "change", "client_hello", "http_head", "join", "reply"], false),
     (&["link", "state"], false),
     (&["check", "dyndns", "route", "stored", "zone"], false),
-    (&["answer", "export"], false),
+    (&["rdata"], false),
+    (&["answer", "export", "signing"], false),
     (&["rate"], false),
 ];
 

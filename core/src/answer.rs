@@ -3,15 +3,14 @@
 //! Bytes in, bytes out, nothing allocated on the way. AXFR and IXFR are refused, NOTIFY and UPDATE not implemented, as long as
 //! this server has no secondaries and no keys; the sockets are the root package's.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::cookie::{ClientCookie, Secrets, ServerCookie};
-use crate::host::{Alpn, Caa, RecordData, Target};
-use crate::name::{APEX, DnsName, HostName};
+use crate::name::DnsName;
+use crate::rdata;
 use crate::state::State;
 use crate::wire::{CLASS_IN, ExtendedError, Full, HEADER, Opt, Query, Question, Rcode, Suffix, TRUNCATED, Type, Writer};
-use crate::zone::{Data, Node, Rrset, Soa, ZoneParams, ZoneView};
+use crate::zone::{Data, Node, Rrset, ZoneParams, ZoneView};
 
 /// What fits a packet everywhere, so that no answer is ever fragmented: IPv6's least MTU, 1280, less the headers.
 pub const UDP_LIMIT: usize = 1232;
@@ -21,15 +20,6 @@ const PLAIN_LIMIT: usize = 512;
 
 /// What the length in front of a message on TCP can say (RFC 1035 §4.2.2).
 pub const TCP_LIMIT: usize = 65_535;
-
-/// The longest string in a TXT record (RFC 1035 §3.3); a longer value is several of them.
-const STRING_LIMIT: usize = 255;
-
-/// Of the only HTTPS record that a host has: 0 would make it an alias (RFC 9460 §2.4.1).
-const SERVICE_PRIORITY: u16 = 1;
-
-/// The parameter of an HTTPS record that says the protocols (RFC 9460 §14.3.2).
-const PARAMETER_ALPN: u16 = 1;
 
 /// How a message came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,34 +264,18 @@ enum Owner<'a> {
 /// Writes the whole set and returns how many records it has.
 fn records(writer: &mut Writer<'_>, owner: Owner<'_>, set: &Rrset<'_>, place: &Place<'_>) -> Result<u16, Full> {
     let mut count = 0_u16;
-    let mut one = |fill: &dyn Fn(&mut Writer<'_>) -> Result<(), Full>| {
+    let zone = Suffix { name: place.zone.name, at: Some(place.at) };
+    rdata::each(&set.data, zone, &mut |fill| {
         count = count.checked_add(1).ok_or(Full)?;
         record(writer, owner, set, place, fill)
-    };
-    let zone = Suffix { name: place.zone.name, at: place.at };
-    match set.data {
-        Data::Soa(soa) => one(&|writer| start_of_authority(writer, &soa, zone))?,
-        Data::Ns(servers) => servers.iter().try_for_each(|server| one(&|writer| writer.name(server, zone)))?,
-        Data::A(addresses) => addresses.iter().try_for_each(|address| one(&|writer| writer.bytes(&address.octets())))?,
-        Data::Aaaa(addresses) => addresses.iter().try_for_each(|address| one(&|writer| writer.bytes(&address.octets())))?,
-        Data::Txt(values) => values.iter().try_for_each(|value| one(&|writer| strings(writer, value)))?,
-        Data::Records(records) => records.iter().try_for_each(|data| one(&|writer| host_record(writer, data, records.host)))?,
-        Data::Caa(values) => values.iter().try_for_each(|caa| one(&|writer| authorities(writer, caa)))?,
-        Data::Https(protocols) => one(&|writer| https(writer, protocols))?,
-    }
+    })?;
     Ok(count)
 }
 
-fn record(
-    writer: &mut Writer<'_>,
-    owner: Owner<'_>,
-    set: &Rrset<'_>,
-    place: &Place<'_>,
-    fill: &dyn Fn(&mut Writer<'_>) -> Result<(), Full>,
-) -> Result<(), Full> {
+fn record(writer: &mut Writer<'_>, owner: Owner<'_>, set: &Rrset<'_>, place: &Place<'_>, fill: &rdata::Fill<'_>) -> Result<(), Full> {
     match owner {
         Owner::At(at) => writer.pointer(at)?,
-        Owner::Named(name) => writer.name(name, Suffix { name: place.zone.name, at: place.at })?,
+        Owner::Named(name) => writer.name(name, Suffix { name: place.zone.name, at: Some(place.at) })?,
     }
     writer.u16(set.data.kind().0)?;
     writer.u16(CLASS_IN)?;
@@ -312,68 +286,6 @@ fn record(
     fill(writer)?;
     writer.patch(length_at, u16::try_from(writer.len().saturating_sub(start)).map_err(|_| Full)?);
     Ok(())
-}
-
-fn start_of_authority(writer: &mut Writer<'_>, soa: &Soa<'_>, zone: Suffix<'_>) -> Result<(), Full> {
-    writer.name(soa.primary, zone)?;
-    writer.counted(b"hostmaster")?;
-    writer.pointer(zone.at)?;
-    [soa.serial.0, Soa::REFRESH, Soa::RETRY, Soa::EXPIRE, Soa::MINIMUM].into_iter().try_for_each(|number| writer.u32(number))
-}
-
-fn host_record(writer: &mut Writer<'_>, data: &RecordData, host: &HostName) -> Result<(), Full> {
-    match data {
-        RecordData::Txt(strings) => writer.bytes(strings),
-        RecordData::Srv { priority, weight, port, target: name } => {
-            [priority, weight, port].into_iter().try_for_each(|number| writer.u16(*number))?;
-            target(writer, name, host)
-        }
-        RecordData::Mx { preference, exchange } => {
-            writer.u16(*preference)?;
-            target(writer, exchange, host)
-        }
-    }
-}
-
-/// A name in a record, whole: in SRV it must not be compressed (RFC 2782).
-fn target(writer: &mut Writer<'_>, target: &Target, host: &HostName) -> Result<(), Full> {
-    match target {
-        Target::Nowhere => {}
-        Target::Name(name) => writer.labels(name.as_str())?,
-        Target::Host(below) => {
-            let label = Some(host.label()).filter(|label| *label != APEX);
-            let parts = [below.as_ref().map(DnsName::as_str), label, Some(host.zone().as_str())];
-            parts.into_iter().flatten().try_for_each(|part| writer.labels(part))?;
-        }
-    }
-    writer.bytes(&[0])
-}
-
-/// RFC 8659 §4.1.
-fn authorities(writer: &mut Writer<'_>, caa: &Caa) -> Result<(), Full> {
-    writer.bytes(&[caa.flags()])?;
-    writer.counted(caa.tag.word().as_bytes())?;
-    writer.bytes(caa.value.as_bytes())
-}
-
-/// The service is at this very name, and speaks `protocols` (RFC 9460 §2.2, §7.1). No hints: an address that is said twice is once wrong.
-fn https(writer: &mut Writer<'_>, protocols: &BTreeSet<Alpn>) -> Result<(), Full> {
-    writer.u16(SERVICE_PRIORITY)?;
-    writer.bytes(&[0])?;
-    writer.u16(PARAMETER_ALPN)?;
-    let length_at = writer.len();
-    writer.u16(0)?;
-    let start = writer.len();
-    protocols.iter().try_for_each(|protocol| writer.counted(protocol.word().as_bytes()))?;
-    writer.patch(length_at, u16::try_from(writer.len().saturating_sub(start)).map_err(|_| Full)?);
-    Ok(())
-}
-
-fn strings(writer: &mut Writer<'_>, value: &str) -> Result<(), Full> {
-    if value.is_empty() {
-        return writer.counted(&[]);
-    }
-    value.as_bytes().chunks(STRING_LIMIT).try_for_each(|chunk| writer.counted(chunk))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use ipnet::Ipv6Net;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::dnssec::{Signatures, Unit, ZoneKeys};
 use crate::host::{Digest, Edit, EditError, Host, JoinSecret};
 use crate::name::{DnsName, HostName};
 use crate::policy::Forbidden;
@@ -299,6 +300,25 @@ pub enum Change {
     },
     /// The secrets of this server, made once.
     Identify(Identity),
+    /// Sign a zone with these keys from now on, or no longer.
+    ZoneKeys {
+        /// The zone.
+        zone: DnsName,
+        /// Its keys.
+        keys: Option<ZoneKeys>,
+    },
+    /// A new version of a zone, since signatures are about to take the place of older ones.
+    Refresh {
+        /// The zone.
+        zone: DnsName,
+    },
+    /// Keep signatures, in the place of all earlier ones of that unit. It comes with the change that they sign, which has made the new version.
+    Sign {
+        /// Whose they are.
+        unit: Unit,
+        /// All of them.
+        signatures: Arc<Signatures>,
+    },
 }
 
 /// Why a change is refused. The state is then as it was.
@@ -479,6 +499,10 @@ pub enum Key {
     Certificate(DnsName),
     /// The server's secrets.
     Identity,
+    /// The keys of a zone.
+    ZoneKeys(DnsName),
+    /// The signatures of a unit.
+    Signatures(Unit),
 }
 
 /// What is kept under a [`Key`].
@@ -498,4 +522,8 @@ pub enum Record {
     Certificate(DnsName, Arc<Certificate>),
     /// Under [`Key::Identity`].
     Identity(Arc<Identity>),
+    /// Under [`Key::ZoneKeys`].
+    ZoneKeys(DnsName, Arc<ZoneKeys>),
+    /// Under [`Key::Signatures`].
+    Signatures(Unit, Arc<Signatures>),
 }

@@ -6,7 +6,9 @@
 
 mod bulk;
 mod follow;
+mod names;
 mod own;
+mod signed;
 mod update;
 mod visible;
 
@@ -18,12 +20,15 @@ use jiff::Timestamp;
 use rpds::{RedBlackTreeMapSync as OrdMap, RedBlackTreeSetSync as OrdSet};
 
 use crate::change::{Account, Certificate, Change, Identity, Key, Record, Refused, Serial, Zone};
+use crate::dnssec::{Signatures, Unit, ZoneKeys};
 use crate::host::{AddressFrom, Credentials, Digest, Edit, Host, Proven, RecordData, Settings, Target};
 use crate::index::Index;
 use crate::name::{APEX, DnsName, HostKey, HostName};
+use crate::order::Order;
 use crate::policy::Policy;
 
 pub use follow::{Proof, Whereabouts};
+pub(crate) use names::host_names;
 
 /// All that must survive. A clone is a snapshot.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,14 +40,27 @@ pub struct State {
     accounts: OrdMap<String, Arc<Account>>,
     certificates: OrdMap<DnsName, Arc<Certificate>>,
     identity: Option<Arc<Identity>>,
-    /// Derived from `hosts`, which has their order: the way of a query to its host.
-    by_name: Index<HostName, Arc<Host>>,
+    zone_keys: OrdMap<DnsName, Arc<ZoneKeys>>,
+    /// Of what is the zones' own. The hosts' are in `by_name`.
+    zone_signatures: OrdMap<DnsName, Arc<Signatures>>,
+    /// Derived from `hosts`, which has their order, but for the signatures: the way of a query to its host.
+    by_name: Index<HostName, Known>,
+    /// Derived from `hosts`: their names by zone.
+    orders: OrdMap<DnsName, Order>,
     /// Derived from `hosts`: whose alias a name is.
     aliases: OrdMap<DnsName, HostName>,
     /// Derived from `hosts`: whose agent has a key.
     agents: OrdMap<Digest, HostName>,
     /// Derived from `hosts`: who follows a host.
     followers: OrdMap<HostName, OrdSet<HostName>>,
+}
+
+/// A host, and what a query for it needs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Known {
+    pub(crate) host: Arc<Host>,
+    /// Of its records; none as long as the zone is not signed.
+    pub(crate) signatures: Option<Arc<Signatures>>,
 }
 
 impl State {
@@ -68,6 +86,10 @@ impl State {
 
     /// Like [`State::host_by`], with the host's whole name.
     pub fn named_host_by(&self, zone: &DnsName, label: &str) -> Option<(&HostName, &Arc<Host>)> {
+        self.known_by(zone, label).map(|(name, known)| (name, &known.host))
+    }
+
+    pub(crate) fn known_by(&self, zone: &DnsName, label: &str) -> Option<(&HostName, &Known)> {
         self.by_name.get_key_value(&(zone, label) as &dyn HostKey)
     }
 
@@ -103,10 +125,12 @@ impl State {
             Key::Account(url) => self.accounts.get(url).map(|account| Record::Account(url.clone(), Arc::clone(account))),
             Key::Certificate(name) => self.certificates.get(name).map(|kept| Record::Certificate(name.clone(), Arc::clone(kept))),
             Key::Identity => self.identity.clone().map(Record::Identity),
+            Key::ZoneKeys(name) => self.zone_keys.get(name).map(|keys| Record::ZoneKeys(name.clone(), Arc::clone(keys))),
+            Key::Signatures(unit) => self.signatures(unit).map(|kept| Record::Signatures(unit.clone(), Arc::clone(kept))),
         }
     }
 
-    /// Puts back a record as the store kept it.
+    /// Puts back a record as the store kept it: a host before its signatures.
     pub fn restore(&mut self, record: Record) {
         match record {
             Record::Zone(name, zone) => self.zones.insert_mut(name, zone),
@@ -115,7 +139,9 @@ impl State {
             Record::Account(url, account) => self.accounts.insert_mut(url, account),
             Record::Certificate(name, certificate) => self.certificates.insert_mut(name, certificate),
             Record::Identity(identity) => self.identity = Some(identity),
-            Record::Host(name, host) => self.put(&name, host),
+            Record::Host(name, host) => self.replace(&name, Some(host)),
+            Record::ZoneKeys(name, keys) => self.zone_keys.insert_mut(name, keys),
+            Record::Signatures(unit, signatures) => self.put_signatures(&unit, Some(signatures)),
         }
     }
 
@@ -172,6 +198,9 @@ impl State {
             Change::Account { directory, account } => Ok(self.keep_account(directory, account)),
             Change::Certificate { name, certificate } => Ok(self.keep_certificate(name, certificate)),
             Change::Identify(identity) => self.identify(identity),
+            Change::ZoneKeys { zone, keys } => self.set_zone_keys(zone, keys.as_ref()),
+            Change::Refresh { zone } => self.refresh(zone),
+            Change::Sign { unit, signatures } => self.sign(unit, signatures),
         }
     }
 
@@ -332,11 +361,23 @@ impl State {
             self.zones.insert_mut(name.zone().clone(), Zone { serial: zone.serial.next(), ..zone });
             touched.push(Key::Zone(name.zone().clone()));
         }
-        self.forget(name);
-        if let Some(new) = new {
-            self.put(name, Arc::new(new));
+        let unit = Unit::Host(name.clone());
+        if new.is_none() && self.signatures(&unit).is_some() {
+            touched.push(Key::Signatures(unit));
         }
+        self.replace(name, new.map(Arc::new));
         touched
+    }
+
+    /// Puts `new` in the place of the host called `name`. What was signed of it stays.
+    fn replace(&mut self, name: &HostName, new: Option<Arc<Host>>) {
+        let old = self.hosts.get(name).cloned();
+        self.reorder(name, old.as_deref(), new.as_deref());
+        self.forget(name);
+        match new {
+            Some(new) => self.put(name, new),
+            None => self.by_name.remove(name),
+        }
     }
 
     fn put(&mut self, name: &HostName, host: Arc<Host>) {
@@ -346,14 +387,14 @@ impl State {
         if let Some(key) = host.credentials.agent {
             self.agents.insert_mut(key, name.clone());
         }
-        self.by_name.insert(name.clone(), Arc::clone(&host));
+        let signatures = self.by_name.get_key_value(name).and_then(|(_, known)| known.signatures.clone());
+        self.by_name.insert(name.clone(), Known { host: Arc::clone(&host), signatures });
         self.note_follower(name, &host);
         self.hosts.insert_mut(name.clone(), host);
     }
 
     fn forget(&mut self, name: &HostName) {
         let Some(host) = self.hosts.get(name).cloned() else { return };
-        self.by_name.remove(name);
         self.hosts.remove_mut(name);
         for alias in &host.settings.alias {
             self.aliases.remove_mut(alias);

@@ -6,6 +6,7 @@
 //! record back would lose them. Files and transactions are the store's.
 
 mod settings;
+mod signed;
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -19,6 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::change;
 use crate::change::{Key, Record, Serial};
+use crate::dnssec::Unit;
 use crate::host::{self, Digest};
 use crate::name::{DnsName, HostName};
 use settings::Settings;
@@ -46,6 +48,10 @@ pub enum Table {
     Certificates,
     /// The server's secrets, by `self`.
     Identity,
+    /// The keys of zones, by name.
+    ZoneKeys,
+    /// Signatures, by `zone` for what is the zone's own and `zone/label` for a host's. Behind the hosts, without which they are nobody's.
+    Signatures,
 }
 
 /// Why a stored record is not understood.
@@ -66,9 +72,18 @@ pub struct Undecodable {
 pub struct Unencodable(#[from] serde_json::Error);
 
 impl Table {
-    /// Every table there is.
-    pub const ALL: [Self; 7] =
-        [Self::Zones, Self::Hosts, Self::Tombstones, Self::Challenges, Self::Accounts, Self::Certificates, Self::Identity];
+    /// Every table there is, in the order in which they must be read.
+    pub const ALL: [Self; 9] = [
+        Self::Zones,
+        Self::Hosts,
+        Self::Tombstones,
+        Self::Challenges,
+        Self::Accounts,
+        Self::Certificates,
+        Self::Identity,
+        Self::ZoneKeys,
+        Self::Signatures,
+    ];
 
     /// Whether every store has it: the others came later, and a store that lacks them has no record of theirs.
     pub fn is_of_the_first_version(self) -> bool {
@@ -85,6 +100,8 @@ impl Table {
             Self::Accounts => "accounts",
             Self::Certificates => "certificates",
             Self::Identity => "identity",
+            Self::ZoneKeys => "zone-keys",
+            Self::Signatures => "signatures",
         }
     }
 }
@@ -99,6 +116,8 @@ pub fn place(key: &Key) -> (Table, String) {
         Key::Account(url) => (Table::Accounts, url.clone()),
         Key::Certificate(name) => (Table::Certificates, name.to_string()),
         Key::Identity => (Table::Identity, SELF.into()),
+        Key::ZoneKeys(name) => (Table::ZoneKeys, name.to_string()),
+        Key::Signatures(unit) => (Table::Signatures, unit_key(unit)),
     }
 }
 
@@ -115,6 +134,8 @@ pub fn encode(record: &Record) -> Result<Vec<u8>, Unencodable> {
         Record::Account(_, account) => v1(&Account { account: Secret(account.0.clone()) }),
         Record::Certificate(_, certificate) => v1(&Certificate::from(certificate.as_ref())),
         Record::Identity(identity) => v1(&Identity::from(identity.as_ref())),
+        Record::ZoneKeys(_, keys) => v1(&signed::ZoneKeys::from(keys.as_ref())),
+        Record::Signatures(_, signatures) => v1(&signed::Signatures::from(signatures.as_ref())),
     }
 }
 
@@ -155,6 +176,14 @@ fn decoded(table: Table, key: &str, value: &[u8]) -> Result<Record, String> {
         }
         Table::Identity if key == SELF => Ok(Record::Identity(Arc::new(read_secret::<Identity>(json)?.into()))),
         Table::Identity => Err(format!("expected the key {SELF:?}")),
+        Table::ZoneKeys => {
+            let name: DnsName = canonical(key, key.parse(), DnsName::to_string)?;
+            Ok(Record::ZoneKeys(name, Arc::new(read_secret::<signed::ZoneKeys>(json)?.try_into()?)))
+        }
+        Table::Signatures => {
+            let signatures = read::<signed::Signatures>(json)?.try_into()?;
+            Ok(Record::Signatures(parse_unit_key(key)?, Arc::new(signatures)))
+        }
     }
 }
 
@@ -175,6 +204,20 @@ fn parse_host_key(key: &str) -> Result<HostName, String> {
     let (zone, label) = key.split_once('/').ok_or("expected a key like dyn.example.org/cloud")?;
     let name = zone.parse().and_then(|zone| HostName::new(label, zone));
     canonical(key, name, host_key)
+}
+
+fn unit_key(unit: &Unit) -> String {
+    match unit {
+        Unit::Zone(zone) => zone.to_string(),
+        Unit::Host(host) => host_key(host),
+    }
+}
+
+fn parse_unit_key(key: &str) -> Result<Unit, String> {
+    if key.contains('/') {
+        return parse_host_key(key).map(Unit::Host);
+    }
+    canonical(key, key.parse(), DnsName::to_string).map(Unit::Zone)
 }
 
 /// The name that `key` stands for. One name has one key, else two records could claim to be the same one.

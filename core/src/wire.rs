@@ -4,12 +4,14 @@
 //! RFC 6891 and the answers of one zone ask for: a question is never compressed, and an answer points into its question and
 //! nowhere else. Reading is here, writing in [`Writer`]'s file. What is true of which name is `zone`'s, what to say is `answer`'s.
 
+mod types;
 mod writer;
 
 use crate::cookie::ClientCookie;
 use crate::name::DnsName;
 use crate::reader::Reader;
 
+pub use types::TypeSet;
 pub use writer::{Full, Opt, Suffix, Writer};
 
 /// Every message begins with so much (RFC 1035 §4.1.1); what is shorter has not even an ID to answer to.
@@ -54,6 +56,11 @@ impl Type {
     pub const AAAA: Self = Self(28);
     pub const SRV: Self = Self(33);
     pub const OPT: Self = Self(41);
+    pub const RRSIG: Self = Self(46);
+    pub const NSEC: Self = Self(47);
+    pub const DNSKEY: Self = Self(48);
+    pub const CDS: Self = Self(59);
+    pub const CDNSKEY: Self = Self(60);
     pub const HTTPS: Self = Self(65);
     pub const NXNAME: Self = Self(128);
     pub const TKEY: Self = Self(249);

@@ -5,14 +5,20 @@
 //! where nothing is follows RFC 4592, as a secondary that knows only the records would have it.
 //! How records look on the wire is `answer`'s.
 
+mod chain;
+mod node;
+
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::change::Serial;
-use crate::host::{Alpn, Caa, Host, HostRecord, RecordData, RecordKind, Reported, Via};
+use crate::dnssec::{Signatures, Spot, Unit, ZoneKeys};
+use crate::host::{Host, Via};
 use crate::name::{APEX, DnsName, Form, HostName, form_of};
 use crate::state::State;
-use crate::wire::Type;
+
+use node::{Apex, Owned};
+pub use node::{Data, KEY_TTL, Node, Nsec, Place, Records, Rrset, Soa};
 
 /// The version of the rules in this file: a change of what follows from the same state is a new version of every zone.
 const RULES: u32 = 2;
@@ -47,112 +53,6 @@ pub struct ZoneView<'a> {
     params: &'a ZoneParams,
 }
 
-/// A name that exists, and all that is there. It may be empty.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Node<'a> {
-    apex: Option<Apex<'a>>,
-    ipv4: &'a [Ipv4Addr],
-    ipv6: &'a [Ipv6Addr],
-    home: Option<Ipv6Addr>,
-    router: Option<&'a Reported>,
-    challenge: Option<&'a BTreeSet<String>>,
-    records: Option<Owned<'a>>,
-    caa: Option<&'a BTreeSet<Caa>>,
-    alpn: Option<&'a BTreeSet<Alpn>>,
-    ttl: u32,
-}
-
-/// The records that a host's owner set at one name.
-#[derive(Clone, Copy, Debug)]
-struct Owned<'a> {
-    host: &'a HostName,
-    list: &'a BTreeSet<HostRecord>,
-    owner: Option<&'a DnsName>,
-}
-
-impl<'a> Owned<'a> {
-    fn of(self, kind: RecordKind) -> Records<'a> {
-        let Self { host, list, owner } = self;
-        Records { host, list, owner, kind }
-    }
-}
-
-/// Those of one type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Records<'a> {
-    /// Whose they are: names in them are relative to it.
-    pub host: &'a HostName,
-    list: &'a BTreeSet<HostRecord>,
-    owner: Option<&'a DnsName>,
-    kind: RecordKind,
-}
-
-impl<'a> Records<'a> {
-    /// What they say.
-    pub fn iter(self) -> impl Iterator<Item = &'a RecordData> {
-        let fits = move |record: &&HostRecord| record.owner.as_ref() == self.owner && record.data.kind() == self.kind;
-        self.list.iter().filter(fits).map(|record| &record.data)
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Apex<'a> {
-    soa: Soa<'a>,
-    nameservers: &'a [DnsName],
-    ttl: u32,
-}
-
-/// All records of one name and type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rrset<'n> {
-    /// Seconds.
-    pub ttl: u32,
-    /// What they say.
-    pub data: Data<'n>,
-}
-
-/// The contents of records of one type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Data<'n> {
-    /// The zone's version and primary server.
-    Soa(Soa<'n>),
-    /// Name servers.
-    Ns(&'n [DnsName]),
-    /// IPv4 addresses.
-    A(&'n [Ipv4Addr]),
-    /// IPv6 addresses.
-    Aaaa(&'n [Ipv6Addr]),
-    /// Values of an ACME challenge.
-    Txt(&'n BTreeSet<String>),
-    /// What a host's owner set.
-    Records(Records<'n>),
-    /// Who may issue certificates.
-    Caa(&'n BTreeSet<Caa>),
-    /// What a host speaks, at its own name.
-    Https(&'n BTreeSet<Alpn>),
-}
-
-/// Start of authority (RFC 1035 §3.3.13); the responsible mailbox is hostmaster at the zone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Soa<'a> {
-    /// The first name server.
-    pub primary: &'a DnsName,
-    /// The zone's version.
-    pub serial: Serial,
-}
-
-impl Soa<'_> {
-    /// Seconds between two questions of a secondary. NOTIFY is what tells it; this is for when that is lost.
-    pub const REFRESH: u32 = 14_400;
-    /// Seconds until a secondary asks again after a failure.
-    pub const RETRY: u32 = 3_600;
-    /// Seconds for which a secondary serves a zone whose primary is silent.
-    pub const EXPIRE: u32 = 604_800;
-    /// Seconds for which it may be remembered that something is not there (RFC 2308 §4): a home that comes back is
-    /// seen after a minute.
-    pub const MINIMUM: u32 = 60;
-}
-
 impl ZoneParams {
     /// All that the configuration gives to `zone`, as text: its digest says whether the zone needs a new version.
     pub fn digest_input(&self, zone: &DnsName) -> Vec<u8> {
@@ -184,12 +84,17 @@ impl<'a> ZoneView<'a> {
 
     /// What a wildcard puts at the name with `left` in front of the zone, where nothing else is.
     pub fn by_wildcard(&self, left: &str) -> Option<Node<'a>> {
-        // Up to the nearest name that exists, the closest encloser: a wildcard further up does not reach below it.
+        // A wildcard further up does not reach below the closest encloser.
+        self.wildcard(self.closest_encloser(left)?)
+    }
+
+    /// The nearest name that exists above the one with `left` in front of the zone (RFC 4592 §3.3.1).
+    pub fn closest_encloser<'l>(&self, left: &'l str) -> Option<&'l str> {
         let mut above = left;
         while !above.is_empty() {
             above = above.split_once('.').map_or("", |(_, above)| above);
             if self.node(above).is_some() {
-                return self.wildcard(above);
+                return Some(above);
             }
         }
         None
@@ -206,7 +111,8 @@ impl<'a> ZoneView<'a> {
             return Some(self.own(left));
         }
         if let Some(challenge) = self.own_challenge(left) {
-            return Some(Node { challenge: Some(challenge), ttl: CHALLENGE_TTL, ..Node::default() });
+            let place = Some(Place::of_zone(Spot::OwnChallenge));
+            return Some(Node { place, challenge: Some(challenge), ttl: CHALLENGE_TTL, ..Node::default() });
         }
         // A name with nothing of its own exists if another one is below it (RFC 8020).
         let above_own = || own?.strip_suffix(left)?.ends_with('.').then(Node::default);
@@ -226,13 +132,14 @@ impl<'a> ZoneView<'a> {
     /// What stands at `*` below `above`, where that is a host's dual name and not our own.
     fn wildcard(&self, above: &str) -> Option<Node<'a>> {
         let label = if above.is_empty() { APEX } else { above };
-        let host = self.host(label).filter(|host| host.settings.wildcard)?;
-        (self.params.own_name.within(self.name) != Some(above)).then(|| self.everyones(host))
+        let found = self.host(label).filter(|found| found.host.settings.wildcard)?;
+        (self.params.own_name.within(self.name) != Some(above)).then(|| self.everyones(found, Spot::Wildcard))
     }
 
     fn own(&self, left: &str) -> Node<'a> {
         let apex = left.is_empty().then(|| self.apex());
-        Node { apex, ipv4: &self.params.ipv4, ipv6: &self.params.ipv6, ttl: self.params.ttl, ..Node::default() }
+        let place = Some(Place::of_zone(if left.is_empty() { Spot::Main } else { Spot::Own }));
+        Node { place, apex, ipv4: &self.params.ipv4, ipv6: &self.params.ipv6, ttl: self.params.ttl, ..Node::default() }
     }
 
     /// The challenge of our own name, which is at no host's.
@@ -243,24 +150,25 @@ impl<'a> ZoneView<'a> {
     }
 
     fn node_of_host(&self, left: &str) -> Option<Node<'a>> {
+        let node = |found: Found<'a>, spot| Node { place: Some(found.place(spot)), ttl: self.ttl(found.host), ..Node::default() };
         match form_of(left) {
             Form::Apex => {
                 let host = self.dual(APEX).unwrap_or_default();
-                Some(Node { apex: Some(self.apex()), ..host })
+                Some(Node { place: Some(Place::of_zone(Spot::Main)), apex: Some(self.apex()), ..host })
             }
             Form::Dual(label) => self.dual(label),
-            Form::Twin(label) => self.host(label).map(|host| {
+            Form::Twin(label) => self.host(label).map(|found| {
                 // Whoever asks for the twin must not be led back to the gateway.
-                let home = self.home(host).filter(|home| !self.params.ipv6.contains(home));
-                Node { home, ttl: self.ttl(host), ..Node::default() }
+                let home = self.home(found.host).filter(|home| !self.params.ipv6.contains(home));
+                Node { home, ..node(found, Spot::Twin) }
             }),
             Form::Router(label) => {
-                let host = self.host(label)?;
-                Some(Node { router: Some(host.router.as_ref()?), ttl: self.ttl(host), ..Node::default() })
+                let found = self.host(label)?;
+                Some(Node { router: Some(found.host.router.as_ref()?), ..node(found, Spot::Router) })
             }
             Form::Challenge(label) => {
-                let host = self.host(label).filter(|host| !host.challenge.is_empty())?;
-                Some(Node { challenge: Some(&host.challenge), ttl: self.ttl(host), ..Node::default() })
+                let found = self.host(label).filter(|found| !found.host.challenge.is_empty())?;
+                Some(Node { challenge: Some(&found.host.challenge), ..node(found, Spot::Challenge) })
             }
             Form::Other => None,
         }
@@ -269,15 +177,16 @@ impl<'a> ZoneView<'a> {
     /// What its owner put below a host, and the names on the way there, which exist too (RFC 8020).
     fn below_host(&self, left: &str) -> Option<Node<'a>> {
         let (above, top) = left.rsplit_once('.').map_or((None, left), |(above, top)| (Some(above), top));
-        let of_host = above.and_then(|above| Some((self.named_host(top)?, above)));
+        let of_host = above.and_then(|above| Some((self.host(top)?, above)));
         // Below the zone itself, what has no underscore is for hosts.
-        let of_apex = || top.starts_with('_').then(|| self.named_host(APEX)).flatten().map(|host| (host, left));
-        let ((name, host), below) = of_host.or_else(of_apex)?;
-        let list = &host.settings.record;
+        let of_apex = || top.starts_with('_').then(|| self.host(APEX)).flatten().map(|host| (host, left));
+        let (found, below) = of_host.or_else(of_apex)?;
+        let list = &found.host.settings.record;
         let owners = || list.iter().filter_map(|record| record.owner.as_ref());
-        let ttl = self.ttl(host);
+        let ttl = self.ttl(found.host);
         if let Some(owner) = owners().find(|owner| owner.as_str() == below) {
-            return Some(Node { records: Some(Owned { host: name, list, owner: Some(owner) }), ttl, ..Node::default() });
+            let place = Some(found.place(Spot::Below(owner.as_str())));
+            return Some(Node { place, records: Some(Owned { host: found.name, list, owner: Some(owner) }), ttl, ..Node::default() });
         }
         let is_above = |owner: &DnsName| owner.as_str().strip_suffix(below).is_some_and(|rest| rest.ends_with('.'));
         owners().any(is_above).then_some(Node { ttl, ..Node::default() })
@@ -285,23 +194,25 @@ impl<'a> ZoneView<'a> {
 
     /// All that stands at the name for everyone.
     fn dual(&self, label: &str) -> Option<Node<'a>> {
-        let (name, host) = self.named_host(label)?;
-        let settings = &host.settings;
-        let records = Owned { host: name, list: &settings.record, owner: None };
-        Some(Node { records: Some(records), caa: Some(&settings.caa), ..self.everyones(host) })
+        let found = self.host(label)?;
+        let settings = &found.host.settings;
+        let records = Owned { host: found.name, list: &settings.record, owner: None };
+        Some(Node { records: Some(records), caa: Some(&settings.caa), ..self.everyones(found, Spot::Main) })
     }
 
     /// What of it stands at the names below too, with a wildcard: how to get there. The rest is about the one name.
-    fn everyones(&self, host: &'a Host) -> Node<'a> {
+    fn everyones(&self, found: Found<'a>, spot: Spot<'a>) -> Node<'a> {
+        let host = found.host;
         let (home, ipv6) = match host.settings.via {
             Via::Gateway => (None, self.params.ipv6.as_slice()),
             Via::Auto | Via::Home => (self.home(host), [].as_slice()),
         };
-        Node { ipv4: &self.params.ipv4, ipv6, home, alpn: Some(&host.settings.alpn), ttl: self.ttl(host), ..Node::default() }
+        let (place, alpn) = (Some(found.place(spot)), Some(&host.settings.alpn));
+        Node { place, ipv4: &self.params.ipv4, ipv6, home, alpn, ttl: self.ttl(host), ..Node::default() }
     }
 
     fn apex(&self) -> Apex<'a> {
-        Apex { soa: self.soa(), nameservers: &self.params.nameservers, ttl: self.params.ttl }
+        Apex { soa: self.soa(), nameservers: &self.params.nameservers, keys: self.keys(), ttl: self.params.ttl }
     }
 
     fn soa(&self) -> Soa<'a> {
@@ -309,12 +220,9 @@ impl<'a> ZoneView<'a> {
         Soa { primary, serial: self.serial }
     }
 
-    fn host(&self, label: &str) -> Option<&'a Host> {
-        self.state.host_by(self.name, label).map(AsRef::as_ref)
-    }
-
-    fn named_host(&self, label: &str) -> Option<(&'a HostName, &'a Host)> {
-        self.state.named_host_by(self.name, label).map(|(name, host)| (name, host.as_ref()))
+    fn host(&self, label: &str) -> Option<Found<'a>> {
+        let (name, known) = self.state.known_by(self.name, label)?;
+        Some(Found { name, host: &known.host, signatures: known.signatures.as_deref() })
     }
 
     fn home(&self, host: &Host) -> Option<Ipv6Addr> {
@@ -326,68 +234,23 @@ impl<'a> ZoneView<'a> {
     }
 }
 
-impl Node<'_> {
-    /// The records of type `kind`, if there are any. For ANY the first that there are: one set of records is an answer
-    /// (RFC 8482 §4.1), and nobody can be flooded with all of them.
-    pub fn rrset(&self, kind: Type) -> Option<Rrset<'_>> {
-        if kind == Type::ANY {
-            let kinds = [Type::SOA, Type::A, Type::AAAA, Type::TXT, Type::SRV, Type::MX];
-            return kinds.into_iter().find_map(|kind| self.rrset(kind));
-        }
-        if let (Type::SOA | Type::NS, Some(apex)) = (kind, &self.apex) {
-            let data = if kind == Type::SOA { Data::Soa(apex.soa) } else { Data::Ns(apex.nameservers) };
-            return Some(Rrset { ttl: apex.ttl, data }).filter(|set| !set.data.is_empty());
-        }
-        let data = match kind {
-            Type::A => Data::A(self.router.map_or(self.ipv4, |router| router.v4.as_slice())),
-            Type::AAAA => Data::Aaaa(self.aaaa()),
-            Type::TXT if self.challenge.is_some() => Data::Txt(self.challenge?),
-            Type::TXT => Data::Records(self.records?.of(RecordKind::Txt)),
-            Type::SRV => Data::Records(self.records?.of(RecordKind::Srv)),
-            Type::MX => Data::Records(self.records?.of(RecordKind::Mx)),
-            Type::CAA => Data::Caa(self.caa?),
-            Type::HTTPS => Data::Https(self.alpn?),
-            _ => return None,
-        };
-        (!data.is_empty()).then_some(Rrset { ttl: self.ttl, data })
-    }
+/// A host that was looked up.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    name: &'a HostName,
+    host: &'a Host,
+    signatures: Option<&'a Signatures>,
+}
 
-    fn aaaa(&self) -> &[Ipv6Addr] {
-        match (&self.router, &self.home) {
-            (Some(router), _) => router.v6.as_slice(),
-            (None, Some(home)) => std::slice::from_ref(home),
-            (None, None) => self.ipv6,
-        }
+impl<'a> Found<'a> {
+    fn place(self, spot: Spot<'a>) -> Place<'a> {
+        Place { host: Some(self.name), spot, signatures: self.signatures }
     }
 }
 
-impl Data<'_> {
-    /// The type of the records.
-    pub fn kind(&self) -> Type {
-        match self {
-            Self::Soa(_) => Type::SOA,
-            Self::Ns(_) => Type::NS,
-            Self::A(_) => Type::A,
-            Self::Aaaa(_) => Type::AAAA,
-            Self::Txt(_) | Self::Records(Records { kind: RecordKind::Txt, .. }) => Type::TXT,
-            Self::Records(Records { kind: RecordKind::Srv, .. }) => Type::SRV,
-            Self::Records(Records { kind: RecordKind::Mx, .. }) => Type::MX,
-            Self::Caa(_) => Type::CAA,
-            Self::Https(_) => Type::HTTPS,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Soa(_) => false,
-            Self::Ns(servers) => servers.is_empty(),
-            Self::A(addresses) => addresses.is_empty(),
-            Self::Aaaa(addresses) => addresses.is_empty(),
-            Self::Txt(values) => values.is_empty(),
-            Self::Records(records) => records.iter().next().is_none(),
-            Self::Caa(values) => values.is_empty(),
-            Self::Https(protocols) => protocols.is_empty(),
-        }
+impl<'a> Place<'a> {
+    fn of_zone(spot: Spot<'a>) -> Self {
+        Self { host: None, spot, signatures: None }
     }
 }
 

@@ -84,7 +84,7 @@ impl Left {
     }
 
     fn joined<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Self {
-        let mut left = Self { bytes: [0; TEXT_LIMIT], length: 0 };
+        let mut left = Self::default();
         for part in parts.filter(|part| !part.is_empty()) {
             let dot = if left.length == 0 { &[][..] } else { b"." };
             let end = left.length.saturating_add(dot.len()).saturating_add(part.len());
@@ -100,6 +100,12 @@ impl Left {
     /// The text, labels with dots between them; empty for the zone itself.
     pub fn as_str(&self) -> &str {
         self.bytes.get(..self.length).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+}
+
+impl Default for Left {
+    fn default() -> Self {
+        Self { bytes: [0; TEXT_LIMIT], length: 0 }
     }
 }
 

@@ -102,8 +102,7 @@ impl State {
             check_reported(Said::addresses(router.v4, router.v6), policy)?;
         }
         let new = self.edited(name, &host, edits, policy)?;
-        self.forget(name);
-        self.put(name, Arc::new(new));
+        self.replace(name, Some(Arc::new(new)));
         touched.insert(Key::Host(name.clone()));
         if self.tombstones.remove_mut(name) {
             touched.insert(Key::Tombstone(name.clone()));

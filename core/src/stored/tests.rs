@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::dnssec::{Algorithm, Entry, Phase, Signatures, Spot, ZoneKey, ZoneKeys};
 use crate::host::{AddressFrom, Alpn, Carrier, Via};
+use crate::wire::Type;
 use ipnet::IpNet;
 
 const CLOUD: &str = "dyn.example.org/cloud";
@@ -86,6 +88,41 @@ fn arbitrary_host() -> impl Strategy<Value = host::Host> {
     )
 }
 
+fn zone_key(seed: u8, phase: Phase, (private, digest, since): (Vec<u8>, [u8; 32], i64)) -> ZoneKey {
+    let algorithm = if seed % 2 == 0 { Algorithm::EcdsaP256Sha256 } else { Algorithm::Ed25519 };
+    let since = Timestamp::from_second(since).expect("time");
+    let public = (0..algorithm.public_size()).map(|at| seed.wrapping_add(at as u8)).collect();
+    ZoneKey { algorithm, phase, since, public, private: private.into(), digest: Digest(digest) }
+}
+
+/// Keys and signatures.
+fn arbitrary_signed() -> impl Strategy<Value = (Key, Record)> {
+    let zone = || "[a-z]{1,20}\\.org".prop_map(|name| name.parse::<DnsName>().expect("name"));
+    let rest = || (prop::collection::vec(any::<u8>(), 0..100), any::<[u8; 32]>(), 0i64..4_000_000_000);
+    let keys = (zone(), any::<u8>(), rest(), rest(), rest()).prop_map(|(zone, seed, one, two, three)| {
+        let phases =
+            [(seed, Phase::Retired, one), (seed.wrapping_add(1), Phase::Active, two), (seed.wrapping_add(40), Phase::Published, three)];
+        let keys = ZoneKeys::new(phases.map(|(seed, phase, rest)| zone_key(seed, phase, rest)).into()).expect("one is active");
+        (Key::ZoneKeys(zone.clone()), Record::ZoneKeys(zone, Arc::new(keys)))
+    });
+    let spots =
+        vec![Spot::Main, Spot::Twin, Spot::Router, Spot::Challenge, Spot::Wildcard, Spot::Own, Spot::OwnChallenge, Spot::Below("_x._tcp")];
+    let entry = (prop::sample::select(spots), any::<(u16, u8, u8, u32, u32)>(), any::<(u32, u16, [u8; 8])>(), any::<[u8; 32]>());
+    let unit = prop_oneof![zone().prop_map(Unit::Zone), Just(Unit::Host(parse_host_key(CLOUD).expect("a host")))];
+    let signatures = (unit, prop::collection::vec(entry, 0..5)).prop_map(|(unit, entries)| {
+        let whole: Vec<[u8; 64]> = entries.iter().map(|(.., half)| std::array::from_fn(|at| half[at / 2])).collect();
+        let entries = entries.iter().zip(&whole).map(|((spot, numbers, more, _), signature)| {
+            let (kind, algorithm, labels, ttl, inception) = *numbers;
+            let (expiration, key_tag, hash) = *more;
+            Entry { spot: *spot, kind: Type(kind), algorithm, labels, ttl, inception, expiration, key_tag, hash, signature }
+        });
+        let signatures = Signatures::new(entries.clone());
+        assert!(signatures.iter().eq(entries), "they are kept as they are");
+        (Key::Signatures(unit.clone()), Record::Signatures(unit, Arc::new(signatures)))
+    });
+    prop_oneof![keys, signatures]
+}
+
 fn arbitrary_record() -> impl Strategy<Value = (Key, Record)> {
     let name =
         || "([a-f][a-z0-9]{0,20}|@)".prop_map(|label| HostName::new(&label, "dyn.example.org".parse().expect("zone")).expect("host"));
@@ -111,7 +148,7 @@ fn arbitrary_record() -> impl Strategy<Value = (Key, Record)> {
         let certificate = change::Certificate { chain, key, directory, at };
         (Key::Certificate(name.clone()), Record::Certificate(name, Arc::new(certificate)))
     });
-    prop_oneof![zone, host, tombstone, identity, challenge, account, certificate]
+    prop_oneof![zone, host, tombstone, identity, challenge, account, certificate, arbitrary_signed()]
 }
 
 proptest! {
@@ -204,4 +241,34 @@ fn a_damaged_secret_is_not_quoted() {
     let value = r#"v1 {"link-key":"c2VjcmV0","reset-key":5,"cid-key":"hush","certificate-key":""}"#;
     let error = decode(Table::Identity, SELF, value.as_bytes()).expect_err("damaged").to_string();
     assert!(!error.contains("hush") && !error.contains("c2VjcmV0"), "{error}");
+}
+
+#[test]
+fn keys_and_signatures_are_kept_as_written_here() {
+    let public = STANDARD.encode([1; 32]);
+    let one = digest(1);
+    let keys = format!(
+        r#"v1 {{"keys":[{{"algorithm":15,"phase":"active","since":"2026-01-01T00:00:00Z","public":"{public}","private":"aHVzaA==","digest":"{one}"}}]}}"#
+    );
+    let record = decode(Table::ZoneKeys, "dyn.example.org", keys.as_bytes()).expect("keys");
+    assert!(!format!("{record:?}").contains("104") && format!("{record:?}").contains("secret"), "{record:?}");
+    assert_eq!(String::from_utf8(encode(&record).expect("encoded")), Ok(keys.clone()));
+    for damaged in
+        [keys.replace("15,", "8,"), keys.replace(&public, "aHVzaA=="), keys.replace("active", "retired"), keys.replace("aHVzaA", "!aHVzaA")]
+    {
+        let error = decode(Table::ZoneKeys, "dyn.example.org", damaged.as_bytes()).expect_err("damaged").to_string();
+        assert!(!error.contains("aHVzaA"), "{error}");
+    }
+    let entry = [vec![0, 0, 1, 13, 3], vec![0; 22], vec![5; 64]].concat();
+    for (bytes, good) in [(&entry[..], true), (&entry[..90], false), (&[], true), (&[9], false)] {
+        let kept = format!(r#"v1 {{"signatures":"{}"}}"#, STANDARD.encode(bytes));
+        assert_eq!(decode(Table::Signatures, CLOUD, kept.as_bytes()).is_ok(), good, "{bytes:?}");
+    }
+}
+
+#[test]
+fn a_host_s_signatures_are_read_behind_the_hosts() {
+    let at = |table| Table::ALL.iter().position(|other| *other == table);
+    assert!(at(Table::Hosts) < at(Table::Signatures));
+    assert!(!Table::Signatures.is_of_the_first_version() && !Table::ZoneKeys.is_of_the_first_version(), "a store that lacks them opens");
 }

@@ -79,14 +79,33 @@ fn a_reserve_is_kept_until_it_is_released() {
 fn a_name_points_to_the_end_that_it_shares() {
     let name = |text: &str| text.parse::<DnsName>().expect("a name");
     let zone = name("b.org");
-    let written = |text: &str| {
+    let written = |text: &str, at: Option<u16>| {
         let mut out = [0; 64];
         let mut writer = Writer::new(&mut out, 64);
-        writer.name(&name(text), Suffix { name: &zone, at: 12 }).expect("it fits");
+        writer.name(&name(text), Suffix { name: &zone, at }).expect("it fits");
         let length = writer.len();
         out[..length].to_vec()
     };
-    assert_eq!(written("x.a.b.org"), b"\x01x\x01a\xc0\x0c");
-    assert_eq!(written("b.org"), b"\xc0\x0c");
-    assert_eq!(written("ab.org"), b"\x02ab\x03org\0");
+    assert_eq!(written("x.a.b.org", Some(12)), b"\x01x\x01a\xc0\x0c");
+    assert_eq!(written("b.org", Some(12)), b"\xc0\x0c");
+    assert_eq!(written("ab.org", Some(12)), b"\x02ab\x03org\0");
+    assert_eq!(written("x.b.org", None), b"\x01x\x01b\x03org\0");
+}
+
+/// The types of a name, as they are on the wire.
+fn bitmap(kinds: &[Type]) -> Vec<u8> {
+    let mut out = [0; 64];
+    let mut writer = Writer::new(&mut out, 64);
+    kinds.iter().fold(TypeSet::default(), |set, kind| set.with(*kind)).write(&mut writer).expect("it fits");
+    let length = writer.len();
+    out[..length].to_vec()
+}
+
+#[test]
+fn types_are_said_as_in_rfc_4034() {
+    // RFC 4034 §4.3, as far as it has types that are known here.
+    assert_eq!(bitmap(&[Type::A, Type::MX, Type::RRSIG, Type::NSEC]), [0, 6, 0x40, 1, 0, 0, 0, 3]);
+    assert_eq!(bitmap(&[]), Vec::<u8>::new());
+    assert_eq!(bitmap(&[Type::CAA]), [1, 1, 0x40]);
+    assert_eq!(bitmap(&[Type::HTTPS, Type::CAA, Type::NS]), [0, 9, 0x20, 0, 0, 0, 0, 0, 0, 0, 0x40, 1, 1, 0x40]);
 }

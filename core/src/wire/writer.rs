@@ -41,13 +41,13 @@ pub struct Opt<'a> {
     pub error: Option<ExtendedError>,
 }
 
-/// Where a name that many names end in was written.
+/// A name that many names end in.
 #[derive(Clone, Copy, Debug)]
 pub struct Suffix<'a> {
     /// The name.
     pub name: &'a DnsName,
-    /// Its place in the message.
-    pub at: u16,
+    /// Its place in the message; none where names are written whole.
+    pub at: Option<u16>,
 }
 
 impl<'b> Writer<'b> {
@@ -135,12 +135,26 @@ impl<'b> Writer<'b> {
     /// # Errors
     /// It does not fit.
     pub fn name(&mut self, name: &DnsName, suffix: Suffix<'_>) -> Result<(), Full> {
-        let (left, below) = match name.within(suffix.name) {
-            Some(left) => (left, true),
-            None => (name.as_str(), false),
-        };
+        match name.within(suffix.name) {
+            Some(left) => self.left_of(left, suffix),
+            None => {
+                self.labels(name.as_str())?;
+                self.bytes(&[0])
+            }
+        }
+    }
+
+    /// Writes the name with `left` in front of `suffix`.
+    ///
+    /// # Errors
+    /// It does not fit.
+    pub fn left_of(&mut self, left: &str, suffix: Suffix<'_>) -> Result<(), Full> {
         self.labels(left)?;
-        if below { self.pointer(suffix.at) } else { self.bytes(&[0]) }
+        if let Some(at) = suffix.at {
+            return self.pointer(at);
+        }
+        self.labels(suffix.name.as_str())?;
+        self.bytes(&[0])
     }
 
     /// Writes the labels of `name`, without the root.

@@ -7,6 +7,7 @@ use crate::change::{Change, Said};
 use crate::host::{Digest, JoinSecret};
 use crate::name::HostName;
 use crate::policy::Policy;
+use crate::wire::Type;
 
 fn name(text: &str) -> DnsName {
     text.parse().expect("a name")

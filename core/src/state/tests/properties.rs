@@ -7,9 +7,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::change::Entry;
+use crate::dnssec::{self, Algorithm, Phase, Spot, ZoneKey};
 use crate::host::{ALIAS_LIMIT, Reported, Updated, Via};
+use crate::order::OrderKey;
+use crate::stored;
+use crate::wire::Type;
 
-const ZONES: [&str; 3] = ["dyn.example.org", "home.test", "example.org"];
+pub(crate) const ZONES: [&str; 3] = ["dyn.example.org", "home.test", "example.org"];
 
 fn zone_name() -> impl Strategy<Value = DnsName> {
     prop::sample::select(ZONES.to_vec()).prop_map(|zone| zone.parse().expect("zone"))
@@ -103,12 +107,35 @@ fn word<A: Clone + std::fmt::Debug>(address: impl Strategy<Value = A>) -> impl S
     prop_oneof![1 => Just(Word::Keep), 3 => address.prop_map(Word::Set), 1 => Just(Word::Clear)]
 }
 
+/// Keys of which nobody has the private part.
+pub(crate) fn zone_keys() -> impl Strategy<Value = ZoneKeys> {
+    let phases = prop::sample::subsequence(vec![Phase::Active, Phase::Published, Phase::Retired], 1..=3);
+    (phases, 0_u8..3).prop_filter_map("one is active", |(phases, number)| {
+        let key = |(at, phase)| {
+            let public = vec![number.wrapping_mul(3).wrapping_add(at); Algorithm::Ed25519.public_size()].into();
+            let private = Box::from([7, 7, at]);
+            ZoneKey { algorithm: Algorithm::Ed25519, phase, since: super::at(0), public, private, digest: digest(at) }
+        };
+        ZoneKeys::new((0..).zip(phases).map(key).collect()).ok()
+    })
+}
+
+fn signatures() -> impl Strategy<Value = Signatures> {
+    let spots = vec![Spot::Main, Spot::Twin, Spot::Below("_x")];
+    prop::collection::vec((prop::sample::select(spots), any::<[u8; 8]>()), 0..3).prop_map(|entries| {
+        Signatures::new(entries.into_iter().map(|(spot, hash)| {
+            let (kind, key_tag) = (Type::A, 3);
+            dnssec::Entry { spot, kind, algorithm: 15, labels: 4, ttl: 60, inception: 0, expiration: 1, key_tag, hash, signature: &[9; 64] }
+        }))
+    })
+}
+
 /// How often each kind of change is tried. A kind that is not in the table does not compile.
 macro_rules! kinds_of_change {
     ($($kind:pat, $weight:literal => $strategy:expr;)*) => {
         const _: fn(&Change) = |change| match change { $($kind => {})* };
 
-        fn any_change() -> impl Strategy<Value = Change> {
+        pub(crate) fn any_change() -> impl Strategy<Value = Change> {
             prop_oneof![$($weight => $strategy.prop_map(|change| {
                 assert!(matches!(change, $kind), "{change:?} is of another kind");
                 change
@@ -144,10 +171,16 @@ kinds_of_change! {
         let certificate = Certificate { chain: vec![vec![byte]], key: vec![byte], directory: "a".into(), at };
         Change::Certificate { name, certificate }
     });
+    Change::ZoneKeys { .. }, 2 => (zone_name(), prop::option::of(zone_keys())).prop_map(|(zone, keys)| Change::ZoneKeys { zone, keys });
+    Change::Refresh { .. }, 1 => zone_name().prop_map(|zone| Change::Refresh { zone });
+    Change::Sign { .. }, 4 => (host_name(), any::<bool>(), signatures()).prop_map(|(host, of_zone, signatures)| {
+        let unit = if of_zone { Unit::Zone(host.zone().clone()) } else { Unit::Host(host) };
+        Change::Sign { unit, signatures: Arc::new(signatures) }
+    });
     Change::Identify(_), 1 => Just(Change::Identify(Identity { link_key: vec![1], reset_key: [2; 32], certificate_key: vec![3] }));
 }
 
-fn any_changes() -> impl Strategy<Value = Vec<Change>> {
+pub(crate) fn any_changes() -> impl Strategy<Value = Vec<Change>> {
     let serve = ZONES[..2].iter().map(|zone| Change::Serve { zone: zone.parse().expect("zone"), apex: digest(0), at: at(1_000) });
     let serve: Vec<Change> = serve.collect();
     prop::collection::vec(any_change(), 0..60).prop_map(move |changes| [serve.clone(), changes].concat())
@@ -162,7 +195,20 @@ fn keys(state: &State) -> Vec<Key> {
     let accounts = state.accounts.keys().map(|url| Key::Account(url.clone()));
     let certificates = state.certificates.keys().map(|name| Key::Certificate(name.clone()));
     let own = challenges.chain(accounts).chain(certificates);
-    zones.chain(hosts).chain(tombstones).chain(own).chain(state.identity().map(|_| Key::Identity)).collect()
+    let zone_keys = state.zone_keys.keys().map(|name| Key::ZoneKeys(name.clone()));
+    let units = state.hosts().map(|(name, _)| Unit::Host(name.clone())).chain(state.zone_signatures.keys().cloned().map(Unit::Zone));
+    let signed = units.filter(|unit| state.signatures(unit).is_some()).map(Key::Signatures);
+    let identity = state.identity().map(|_| Key::Identity);
+    zones.chain(hosts).chain(tombstones).chain(own).chain(identity).chain(zone_keys).chain(signed).collect()
+}
+
+/// The state of these records. As a store has them: table by table.
+fn restored(records: impl Iterator<Item = (Key, Record)>) -> State {
+    let mut records: Vec<_> = records.collect();
+    records.sort_by_key(|(key, _)| stored::place(key));
+    let mut state = State::default();
+    records.into_iter().for_each(|(_, record)| state.restore(record));
+    state
 }
 
 /// Whose each alias is, and each agent's key.
@@ -225,9 +271,9 @@ proptest! {
             };
             prop_assert_eq!(touched.is_empty(), state == before, "{:?}", change);
             // What the store writes is what it was told of: nothing else may differ.
-            let mut written = State::default();
-            keys(&before).iter().filter(|key| !touched.contains(key)).filter_map(|key| before.record(key)).for_each(|kept| written.restore(kept));
-            touched.iter().filter_map(|key| state.record(key)).for_each(|new| written.restore(new));
+            let kept = keys(&before).into_iter().filter(|key| !touched.contains(key)).filter_map(|key| Some((key.clone(), before.record(&key)?)));
+            let new = touched.iter().filter_map(|key| Some((key.clone(), state.record(key)?)));
+            let written = restored(kept.chain(new));
             prop_assert_eq!(&written, &state, "{:?}", change);
             let mut again = before;
             prop_assert_eq!(again.apply(&change, &policy()), Ok(touched), "the same change gives the same");
@@ -244,9 +290,13 @@ proptest! {
             for (alias, host) in state.aliases.iter() {
                 prop_assert!(!policy().own_names.contains(alias), "{} of {}", alias, host);
             }
-            let mut restored = State::default();
-            keys(&state).iter().filter_map(|key| state.record(key)).for_each(|record| restored.restore(record));
+            let restored = restored(keys(&state).into_iter().filter_map(|key| Some((key.clone(), state.record(&key)?))));
             prop_assert_eq!(&restored, &state);
+            for zone in ZONES.map(|zone| zone.parse::<DnsName>().expect("zone")) {
+                let names = state.hosts().filter(|(name, _)| *name.zone() == zone).flat_map(|(name, host)| host_names(name, host));
+                let keys: BTreeSet<_> = names.map(|left| OrderKey::of(&left).as_bytes().to_vec()).collect();
+                prop_assert!(state.order(&zone).into_iter().flat_map(Order::iter).eq(keys.iter().map(Vec::as_slice)), "{}", zone);
+            }
         }
     }
 
@@ -258,7 +308,9 @@ proptest! {
             let _ = state.apply(&change, &policy());
             for (name, zone) in state.zones() {
                 let Some(old) = before.zone(name) else { continue };
-                let differs = seen(&before, name) != seen(&state, name) || zone.apex != old.apex;
+                let refreshed = matches!(&change, Change::Refresh { zone } if zone == name);
+                let keys = before.zone_keys(name) != state.zone_keys(name);
+                let differs = seen(&before, name) != seen(&state, name) || zone.apex != old.apex || refreshed || keys;
                 let expected = if differs { old.serial.next() } else { old.serial };
                 prop_assert_eq!(zone.serial, expected, "{}: {:?}", name, change);
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::order::OrderKey;
 
 /// Every name that has records or must exist, by what stands in front of the zone, and its types.
 type Names = BTreeMap<String, BTreeSet<u16>>;
@@ -92,6 +93,73 @@ fn asked() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(labels), 0..5).prop_map(|labels| labels.join("."))
 }
 
+/// Every name of at most three labels that a test may have.
+fn all_names() -> Vec<String> {
+    let labels = ["a", "b", "x", "y", "_t", "_d", "*", "gw", "a-ip6only", "b-ip6only", "ip6only", "zx", "_acme-challenge"];
+    let mut names = vec![String::new()];
+    for from in 0..3 {
+        let shorter: Vec<_> = names.iter().filter(|name| name.split_terminator('.').count() == from).cloned().collect();
+        names.extend(shorter.iter().flat_map(|below| labels.map(|label| format!("{label}.{below}").trim_end_matches('.').to_owned())));
+    }
+    names
+}
+
+/// RFC 4034 §6.1.
+fn sort_canonically(names: &mut [String]) {
+    names.sort_by(|one, other| one.rsplit_terminator('.').cmp(other.rsplit_terminator('.')));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever our own name is, also one that shadows a host's.
+    #[test]
+    fn the_names_one_after_another_are_those_that_are_found(
+        wishes in wishes(),
+        own in prop::sample::select(vec!["gw.", "", "a.", "b.a.", "x._t.", "*", "ip6only."]),
+        challenges in any::<[bool; 3]>(),
+    ) {
+        let own_name = name(&if own == "*" { "gw.example.net".to_owned() } else { format!("{own}dyn.example.org") });
+        let params = ZoneParams { own_name: own_name.clone(), ..params() };
+        let values = BTreeSet::from(["token".to_owned()]);
+        let mut changes: Vec<_> = wishes.iter().flat_map(changes).collect();
+        let has = |label: &str| wishes.iter().any(|wish| wish.label == label);
+        changes.extend((challenges[0] && has("@")).then(|| Change::Challenge { host: host("@"), values: values.clone() }));
+        changes.extend((challenges[1] && has("a")).then(|| Change::Challenge { host: host("a"), values: values.clone() }));
+        changes.extend(challenges[2].then(|| Change::OwnChallenge { name: own_name, values: values.clone() }));
+        let state = state(&changes);
+        let view = ZoneView::new(&params.zones[0], &state, &params).expect("served");
+        let mut expected = all_names();
+        expected.retain(|left| view.node(left).is_some_and(|node| node.place.is_some()));
+        sort_canonically(&mut expected);
+        let listed: Vec<_> = view.names().map(|left| left.as_str().to_owned()).collect();
+        // Names of more labels than the model has are found too.
+        let (listed, longer): (Vec<_>, Vec<_>) = listed.into_iter().partition(|left| left.split_terminator('.').count() <= 3);
+        prop_assert_eq!(&listed, &expected, "{:?}", wishes);
+        for left in listed.iter().chain(&longer) {
+            let unit = view.unit_of(view.node(left).and_then(|node| node.place).expect("somebody's"));
+            let of_unit = view.records_of(&unit);
+            prop_assert_eq!(of_unit.iter().filter(|(other, _)| other.as_str() == left).count(), 1, "{} of {:?}", left, unit);
+        }
+        let units = state.hosts().map(|(name, _)| Unit::Host(name.clone())).chain([Unit::Zone(params.zones[0].clone())]);
+        prop_assert_eq!(units.map(|unit| view.records_of(&unit).len()).sum::<usize>(), listed.len() + longer.len());
+        // The neighbours of any name, there or not.
+        for left in all_names().into_iter().step_by(23) {
+            let key = OrderKey::of(&left);
+            let mut there: Vec<_> = listed.iter().chain(&longer).chain([&left]).cloned().collect();
+            sort_canonically(&mut there);
+            there.dedup();
+            let place = there.iter().position(|other| *other == left).expect("put in");
+            let before = there.get(place.wrapping_sub(1)).map_or("", String::as_str);
+            let (after, before_it, at) = (view.after(key.as_bytes()), view.before(key.as_bytes()), view.at_or_before(key.as_bytes()));
+            prop_assert_eq!(after.as_str(), there.get(place + 1).map_or("", String::as_str), "{}", left);
+            prop_assert_eq!(before_it.as_str(), before, "{}", left);
+            let is_there = listed.contains(&left);
+            prop_assert_eq!(at.as_str(), if is_there { &left } else { before }, "{}", left);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -101,6 +169,10 @@ proptest! {
         let state = state(&wishes.iter().flat_map(changes).collect::<Vec<_>>());
         let mut names = Names::from([(String::new(), BTreeSet::from([SOA, NS])), ("gw".into(), BTreeSet::from([A, AAAA]))]);
         wishes.iter().for_each(|wish| records(wish, &mut names));
+        let listed: Vec<_> = ZoneView::new(&params.zones[0], &state, &params).expect("served").names().map(|left| left.as_str().to_owned()).collect();
+        let mut recorded: Vec<_> = names.keys().cloned().collect();
+        sort_canonically(&mut recorded);
+        prop_assert_eq!(listed, recorded);
         for name in asked {
             let answered = answered(&state, &params, &name).map(|kinds| kinds.into_iter().collect());
             prop_assert_eq!(answered, expected(&names, &name), "{:?} with {:?}", name, wishes);
