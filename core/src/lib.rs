@@ -35,6 +35,7 @@ mod reader;
 pub mod renewal;
 pub mod reply;
 pub mod route;
+pub mod signing;
 pub mod state;
 pub mod stored;
 pub mod wire;

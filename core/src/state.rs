@@ -437,4 +437,4 @@ fn check_records(host: &HostName, settings: &Settings, policy: &Policy) -> Resul
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,11 +1,12 @@
 //! What the state keeps of a signed zone beside its records.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::{Known, State};
 use crate::change::{Key, Refused, Zone};
 use crate::dnssec::{Signatures, Unit, ZoneKeys};
-use crate::name::DnsName;
+use crate::name::{DnsName, HostKey};
 
 impl State {
     /// The keys of `zone`, if it is signed.
@@ -24,6 +25,20 @@ impl State {
             Unit::Zone(zone) => self.zone_signatures(zone),
             Unit::Host(host) => self.by_name.get_key_value(host)?.1.signatures.as_ref(),
         }
+    }
+
+    /// The first `count` units of `zone` that come after `unit`, or of all: what is the zone's own, then its hosts.
+    pub fn units_after(&self, zone: &DnsName, unit: Option<&Unit>, count: usize) -> Vec<Unit> {
+        let own = unit.is_none().then(|| Unit::Zone(zone.clone()));
+        // No host has a label that is empty.
+        let label = match unit {
+            Some(Unit::Host(host)) => host.label(),
+            Some(Unit::Zone(_)) | None => "",
+        };
+        let after = (zone, label);
+        let hosts = self.hosts.range::<dyn HostKey, _>((Bound::Excluded(&after as &dyn HostKey), Bound::Unbounded));
+        let hosts = hosts.map(|(name, _)| name).take_while(|name| name.zone() == zone).cloned().map(Unit::Host);
+        own.into_iter().chain(hosts).take(count).collect()
     }
 
     /// Those of a host that is not there are nobody's.

@@ -21,7 +21,7 @@ fn digest(byte: u8) -> Digest {
     Digest([byte; 32])
 }
 
-fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     let addresses = crate::policy::AddressPolicy::new(vec!["2001:db8:a::11".parse().expect("v6")], vec![]);
     Policy { addresses, own_names: vec!["gw.dyn.example.org".parse().expect("name"), "gw.example.net".parse().expect("name")] }
 }
@@ -342,7 +342,7 @@ fn an_agent_that_joins_takes_the_word_from_updates() {
 }
 
 mod followers;
-mod properties;
+pub(crate) mod properties;
 
 #[test]
 fn an_earlier_network_is_remembered_through_a_goodbye() {

@@ -16,6 +16,11 @@ impl<'a> ZoneView<'a> {
         self.state.zone_keys(self.name).map(AsRef::as_ref)
     }
 
+    /// The signatures of `unit`.
+    pub fn signatures_of(&self, unit: &Unit) -> Option<&'a Signatures> {
+        self.state.signatures(unit).map(AsRef::as_ref)
+    }
+
     /// What is kept of the signatures of a name.
     pub fn signatures(&self, place: Place<'a>) -> Option<&'a Signatures> {
         match place.host {

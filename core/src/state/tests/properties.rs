@@ -270,6 +270,10 @@ proptest! {
                 continue;
             };
             prop_assert_eq!(touched.is_empty(), state == before, "{:?}", change);
+            let differs = |key: &Key| before.record(key) != state.record(key);
+            for key in keys(&before).into_iter().chain(keys(&state)).filter(differs) {
+                prop_assert!(touched.contains(&key), "{:?} of {:?}", key, change);
+            }
             // What the store writes is what it was told of: nothing else may differ.
             let kept = keys(&before).into_iter().filter(|key| !touched.contains(key)).filter_map(|key| Some((key.clone(), before.record(&key)?)));
             let new = touched.iter().filter_map(|key| Some((key.clone(), state.record(key)?)));
