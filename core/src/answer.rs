@@ -1,7 +1,10 @@
 //! What to say to a message: the name server's whole behaviour, as a function.
 //!
-//! Bytes in, bytes out, nothing allocated on the way. AXFR and IXFR are refused, NOTIFY and UPDATE not implemented, as long as
+//! Bytes in, bytes out, nothing allocated on the way. Of a signed zone whoever asks for it gets signatures, and proofs of what is not there; those
+//! are in `proof`. AXFR and IXFR are refused, NOTIFY and UPDATE not implemented, as long as
 //! this server has no secondaries and no keys; the sockets are the root package's.
+
+mod proof;
 
 use std::net::IpAddr;
 
@@ -9,8 +12,8 @@ use crate::cookie::{ClientCookie, Secrets, ServerCookie};
 use crate::name::DnsName;
 use crate::rdata;
 use crate::state::State;
-use crate::wire::{CLASS_IN, ExtendedError, Full, HEADER, Opt, Query, Question, Rcode, Suffix, TRUNCATED, Type, Writer};
-use crate::zone::{Data, Node, Rrset, ZoneParams, ZoneView};
+use crate::wire::{CLASS_IN, ExtendedError, Full, HEADER, Name, Opt, Query, Question, Rcode, Suffix, TRUNCATED, Type, Writer};
+use crate::zone::{self, Data, Node, Rrset, ZoneParams, ZoneView};
 
 /// What fits a packet everywhere, so that no answer is ever fragmented: IPv6's least MTU, 1280, less the headers.
 pub const UDP_LIMIT: usize = 1232;
@@ -122,9 +125,14 @@ struct Place<'a> {
     at: u16,
     /// Whether the name is there itself, and not by a wildcard.
     exact: bool,
+    /// The name that was asked for, and how many of its labels stand left of the zone.
+    name: Name<'a>,
+    labels: usize,
+    /// Whether signatures are wanted, and there are some.
+    signed: bool,
 }
 
-fn judge<'a>(query: &Query<'_>, state: &'a State, params: &'a ZoneParams) -> Verdict<'a> {
+fn judge<'a>(query: &Query<'a>, state: &'a State, params: &'a ZoneParams) -> Verdict<'a> {
     if query.opcode() != 0 {
         return Verdict::Fault(Rcode::NOTIMP, Some(ExtendedError::NOT_SUPPORTED));
     }
@@ -148,10 +156,12 @@ fn judge<'a>(query: &Query<'_>, state: &'a State, params: &'a ZoneParams) -> Ver
     let mut buffer = [0; _];
     let left = question.name.text(labels, &mut buffer);
     let itself = left.and_then(|left| zone.node(left));
-    let place = Place { zone, at, exact: itself.is_some() };
+    let signed = query.edns.is_some_and(|edns| edns.dnssec_ok) && zone.keys().is_some();
+    let place = Place { zone, at, exact: itself.is_some(), name: question.name, labels, signed };
     match itself.or_else(|| zone.by_wildcard(left?)) {
         None => Verdict::Negative(Rcode::NXDOMAIN, place),
         Some(node) if node.rrset(question.kind).is_some() => Verdict::Positive(node, question.kind, place),
+        Some(node) if proof::is_there(&node, question.kind, &zone) => Verdict::Positive(node, question.kind, place),
         Some(_) => Verdict::Negative(Rcode::NOERROR, place),
     }
 }
@@ -222,14 +232,20 @@ fn sections(verdict: &Verdict<'_>, writer: &mut Writer<'_>) -> Result<Counts, Fu
     match verdict {
         Verdict::Fault(..) => Ok(Counts::default()),
         Verdict::Negative(_, place) => {
-            let authority = records(writer, Owner::At(place.at), &place.zone.negative(), place)?;
+            let start = set(writer, Owner::At(place.at), &place.zone.negative(), Some(place.zone.own_place()), place)?;
+            let authority = start.saturating_add(proof::of_absence(writer, place)?);
             Ok(Counts { authority, ..Counts::default() })
         }
         Verdict::Positive(node, kind, place) => {
-            let Some(set) = node.rrset(*kind) else { return Ok(Counts::default()) };
-            let answers = records(writer, Owner::At(HEADER as u16), &set, place)?;
-            let additional = glue(writer, &set, place);
-            Ok(Counts { answers, additional, ..Counts::default() })
+            let owner = Owner::At(HEADER as u16);
+            let Some(found) = node.rrset(*kind) else {
+                let answers = proof::asked_for(writer, node, *kind, place)?;
+                return Ok(Counts { answers, authority: proof::of_expansion(writer, place)?, ..Counts::default() });
+            };
+            let answers = set(writer, owner, &found, node.place, place)?;
+            let authority = proof::of_expansion(writer, place)?;
+            let additional = glue(writer, &found, place);
+            Ok(Counts { answers, authority, additional })
         }
     }
 }
@@ -243,7 +259,7 @@ fn glue(writer: &mut Writer<'_>, set: &Rrset<'_>, place: &Place<'_>) -> u16 {
         let Some(node) = place.zone.node_of(server) else { continue };
         for set in [Type::A, Type::AAAA].into_iter().filter_map(|kind| node.rrset(kind)) {
             let before = writer.len();
-            match records(writer, Owner::Named(server), &set, place) {
+            match self::set(writer, Owner::Named(server), &set, node.place, place) {
                 Ok(written) => count = count.saturating_add(written),
                 Err(Full) => writer.rewind(before),
             }
@@ -259,6 +275,17 @@ enum Owner<'a> {
     At(u16),
     /// A name that is yet to be written.
     Named(&'a DnsName),
+    /// What stands left of the zone in it.
+    Left(&'a str),
+}
+
+/// Writes the whole set, with its signatures where they are wanted. Returns how many records that were.
+fn set(writer: &mut Writer<'_>, owner: Owner<'_>, set: &Rrset<'_>, whose: Option<zone::Place<'_>>, place: &Place<'_>) -> Result<u16, Full> {
+    let count = records(writer, owner, set, place)?;
+    if !place.signed {
+        return Ok(count);
+    }
+    proof::signatures(writer, owner, set, whose, place).map(|more| count.saturating_add(more))
 }
 
 /// Writes the whole set and returns how many records it has.
@@ -267,19 +294,27 @@ fn records(writer: &mut Writer<'_>, owner: Owner<'_>, set: &Rrset<'_>, place: &P
     let zone = Suffix { name: place.zone.name, at: Some(place.at) };
     rdata::each(&set.data, zone, &mut |fill| {
         count = count.checked_add(1).ok_or(Full)?;
-        record(writer, owner, set, place, fill)
+        record(writer, owner, (set.data.kind(), set.ttl), place, fill)
     })?;
     Ok(count)
 }
 
-fn record(writer: &mut Writer<'_>, owner: Owner<'_>, set: &Rrset<'_>, place: &Place<'_>, fill: &rdata::Fill<'_>) -> Result<(), Full> {
+fn record(
+    writer: &mut Writer<'_>,
+    owner: Owner<'_>,
+    (kind, ttl): (Type, u32),
+    place: &Place<'_>,
+    fill: &rdata::Fill<'_>,
+) -> Result<(), Full> {
+    let zone = Suffix { name: place.zone.name, at: Some(place.at) };
     match owner {
         Owner::At(at) => writer.pointer(at)?,
-        Owner::Named(name) => writer.name(name, Suffix { name: place.zone.name, at: Some(place.at) })?,
+        Owner::Named(name) => writer.name(name, zone)?,
+        Owner::Left(left) => writer.left_of(left, zone)?,
     }
-    writer.u16(set.data.kind().0)?;
+    writer.u16(kind.0)?;
     writer.u16(CLASS_IN)?;
-    writer.u32(set.ttl)?;
+    writer.u32(ttl)?;
     let length_at = writer.len();
     writer.u16(0)?;
     let start = writer.len();

@@ -91,10 +91,9 @@ pub fn scope(before: &State, after: &State, params: &ZoneParams, keys: &[Key]) -
                     scope.units.extend(left.and_then(|left| neighbour(&view, &left)));
                     scope.units.insert(Unit::Zone(zone.clone()));
                 }
+                // What shows of an apex host at the zone's own name has touched the zone too.
                 Key::Host(host) if host.zone() == zone => {
                     scope.units.insert(Unit::Host(host.clone()));
-                    // An apex host's records stand at the zone's own name.
-                    scope.units.extend((host.dual() == *zone).then(|| Unit::Zone(zone.clone())));
                     scope.units.extend(came_or_went(host, before, after).iter().filter_map(|left| neighbour(&view, left)));
                 }
                 _ => {}

@@ -20,6 +20,9 @@ pub const HEADER: usize = 12;
 /// A name on the wire with its root (RFC 1035 §2.3.4).
 pub const NAME_LIMIT: usize = 255;
 
+/// The most labels that fit such a name, the root aside.
+pub const LABELS_LIMIT: usize = 127;
+
 /// What an OPT record without options takes.
 pub const OPT_SIZE: usize = 11;
 

@@ -255,4 +255,4 @@ impl<'a> Place<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

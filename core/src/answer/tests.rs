@@ -1,4 +1,6 @@
 mod conformance;
+mod dnssec;
+mod validator;
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;

@@ -89,7 +89,7 @@ fn arbitrary_host() -> impl Strategy<Value = host::Host> {
 }
 
 fn zone_key(seed: u8, phase: Phase, (private, digest, since): (Vec<u8>, [u8; 32], i64)) -> ZoneKey {
-    let algorithm = if seed % 2 == 0 { Algorithm::EcdsaP256Sha256 } else { Algorithm::Ed25519 };
+    let algorithm = if seed.is_multiple_of(2) { Algorithm::EcdsaP256Sha256 } else { Algorithm::Ed25519 };
     let since = Timestamp::from_second(since).expect("time");
     let public = (0..algorithm.public_size()).map(|at| seed.wrapping_add(at as u8)).collect();
     ZoneKey { algorithm, phase, since, public, private: private.into(), digest: Digest(digest) }

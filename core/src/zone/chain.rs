@@ -4,7 +4,7 @@
 //! on the way. A name that exists only because another one is below it is no member.
 
 use super::{Data, Nsec, Place, Rrset, Soa, Unit, ZoneKeys, ZoneView};
-use crate::dnssec::Signatures;
+use crate::dnssec::{Signatures, Spot};
 use crate::order::{Left, OrderKey};
 use crate::state::host_names;
 use crate::wire::{Type, TypeSet};
@@ -14,6 +14,11 @@ impl<'a> ZoneView<'a> {
     /// The keys that sign it, if it is signed.
     pub fn keys(&self) -> Option<&'a ZoneKeys> {
         self.state.zone_keys(self.name).map(AsRef::as_ref)
+    }
+
+    /// Where the zone's own records are, above all its start of authority.
+    pub fn own_place(&self) -> Place<'a> {
+        Place::of_zone(Spot::Main)
     }
 
     /// The signatures of `unit`.

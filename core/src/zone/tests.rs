@@ -1,4 +1,4 @@
-mod model;
+pub(crate) mod model;
 
 use jiff::Timestamp;
 
@@ -13,7 +13,7 @@ fn name(text: &str) -> DnsName {
     text.parse().expect("a name")
 }
 
-fn params() -> ZoneParams {
+pub(crate) fn params() -> ZoneParams {
     ZoneParams {
         zones: vec![name("dyn.example.org")],
         nameservers: vec![name("gw.dyn.example.org"), name("ns.example.net")],
@@ -32,7 +32,7 @@ fn home() -> Ipv6Addr {
     "2001:db8:1::11".parse().expect("v6")
 }
 
-fn state(changes: &[Change]) -> State {
+pub(crate) fn state(changes: &[Change]) -> State {
     let mut state = State::default();
     let serve = Change::Serve { zone: name("dyn.example.org"), apex: Digest([0; 32]), at: Timestamp::UNIX_EPOCH };
     for change in std::iter::once(&serve).chain(changes) {

@@ -11,7 +11,7 @@ use crate::order::OrderKey;
 type Names = BTreeMap<String, BTreeSet<u16>>;
 
 #[derive(Clone, Debug)]
-struct Wish {
+pub(crate) struct Wish {
     label: &'static str,
     away: bool,
     wildcard: bool,
@@ -31,12 +31,12 @@ fn wish(label: &'static str) -> impl Strategy<Value = Wish> {
         .prop_map(move |([away, wildcard, caa, alpn], records)| Wish { label, away, wildcard, caa, alpn, records })
 }
 
-fn wishes() -> impl Strategy<Value = Vec<Wish>> {
+pub(crate) fn wishes() -> impl Strategy<Value = Vec<Wish>> {
     (prop::option::of(wish("@")), prop::option::of(wish("a")), prop::option::of(wish("b")))
         .prop_map(|(apex, a, b)| [apex, a, b].into_iter().flatten().collect())
 }
 
-fn changes(wish: &Wish) -> Vec<Change> {
+pub(crate) fn changes(wish: &Wish) -> Vec<Change> {
     let mut edits: Vec<String> = wish.records.iter().map(|(owner, data)| format!("record+={owner} {data}")).collect();
     edits.extend(
         [(wish.wildcard, "wildcard=on"), (wish.caa, "caa=issue ca.org"), (wish.alpn, "alpn=h2")]
@@ -88,7 +88,7 @@ fn expected(names: &Names, name: &str) -> Option<BTreeSet<u16>> {
     })
 }
 
-fn asked() -> impl Strategy<Value = String> {
+pub(crate) fn asked() -> impl Strategy<Value = String> {
     let labels = vec!["a", "b", "x", "y", "_t", "_d", "*", "gw", "a-ip6only", "ip6only", "zz"];
     prop::collection::vec(prop::sample::select(labels), 0..5).prop_map(|labels| labels.join("."))
 }
