@@ -111,7 +111,7 @@ fn came_or_went(host: &HostName, before: &State, after: &State) -> BTreeSet<Stri
 
 /// Whose name stands before the one with `left` in front of the zone: it says what comes next.
 fn neighbour(view: &ZoneView<'_>, left: &str) -> Option<Unit> {
-    let before = view.before(OrderKey::of(left).as_bytes());
+    let before = view.chain().before(OrderKey::of(left).as_bytes());
     view.node(before.as_str())?.place.map(|place| view.unit_of(place))
 }
 
@@ -122,10 +122,10 @@ pub fn plan<'a>(view: &ZoneView<'a>, unit: &Unit, now: u32) -> Option<Plan<'a>> 
     let is_fresh = |entry: &Entry<'_>| entry.expiration.wrapping_sub(now).cast_signed() > threshold.cast_signed();
     let mut slots = Vec::new();
     if let Some(keys) = view.keys() {
-        let mut scratch = vec![0; RECORD_LIMIT];
+        let (mut scratch, chain) = (vec![0; RECORD_LIMIT], view.chain());
         for (left, node) in view.records_of(unit) {
             let Some(place) = node.place else { continue };
-            let nsec = view.nsec(left.as_str(), &node);
+            let nsec = chain.nsec(left.as_str(), &node);
             for set in node.sets().chain([view.nsec_set(&nsec)]) {
                 let owner = Owner { left: left.as_str(), zone: view.name };
                 // A record that no message can hold is not answered either.

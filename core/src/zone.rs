@@ -17,6 +17,7 @@ use crate::host::{Host, Via};
 use crate::name::{APEX, DnsName, Form, HostName, form_of};
 use crate::state::State;
 
+pub use chain::Chain;
 use node::{Apex, Owned};
 pub use node::{Data, KEY_TTL, Node, Nsec, Place, Records, Rrset, Soa};
 

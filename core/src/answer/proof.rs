@@ -7,7 +7,7 @@ use super::{Owner, Place, set};
 use crate::order::{Left, OrderKey};
 use crate::rdata;
 use crate::wire::{Full, HEADER, LABELS_LIMIT, NAME_LIMIT, Type, Writer};
-use crate::zone::{self, Node, Rrset, ZoneView};
+use crate::zone::{self, Chain, Node, Rrset, ZoneView};
 
 /// Whether `node` has what it is asked for, though that is nobody's record: the proofs and signatures themselves.
 pub(super) fn is_there(node: &Node<'_>, kind: Type, zone: &ZoneView<'_>) -> bool {
@@ -24,7 +24,7 @@ pub(super) fn asked_for(writer: &mut Writer<'_>, node: &Node<'_>, kind: Type, pl
     let mut buffer = [0; NAME_LIMIT];
     let Some(left) = place.name.text(place.labels, &mut buffer) else { return Err(Full) };
     let at = if place.exact { Left::below("", left) } else { Left::below("*", place.zone.closest_encloser(left).unwrap_or_default()) };
-    let nsec = place.zone.nsec(at.as_str(), node);
+    let nsec = place.zone.chain().nsec(at.as_str(), node);
     let (owner, proof) = (Owner::At(HEADER as u16), place.zone.nsec_set(&nsec));
     match kind {
         Type::RRSIG => signatures(writer, owner, &node.rrset(Type::ANY).unwrap_or(proof), node.place, place),
@@ -60,18 +60,19 @@ pub(super) fn of_absence(writer: &mut Writer<'_>, place: &Place<'_>) -> Result<u
     let mut buffer = [0; NAME_LIMIT];
     let (Some(left), zone) = (place.name.text(place.labels, &mut buffer), &place.zone) else { return Err(Full) };
     // At the name itself, if it has records at all; else before it: nothing is at the name, or it only leads to others.
-    let first = zone.at_or_before(key(place).as_bytes());
-    let count = nsec(writer, &first, place)?;
+    let chain = zone.chain();
+    let first = chain.at_or_before(key(place).as_bytes());
+    let count = nsec(writer, &chain, &first, place)?;
     if place.exact {
         return Ok(count);
     }
     // And no wildcard that would have been there instead, or not with that type.
     let wildcard = Left::below("*", zone.closest_encloser(left).unwrap_or_default());
-    let second = zone.at_or_before(OrderKey::of(wildcard.as_str()).as_bytes());
+    let second = chain.at_or_before(OrderKey::of(wildcard.as_str()).as_bytes());
     if second == first {
         return Ok(count);
     }
-    nsec(writer, &second, place).map(|more| count.saturating_add(more))
+    nsec(writer, &chain, &second, place).map(|more| count.saturating_add(more))
 }
 
 /// Writes the proof that a wildcard was right to stand in for the name: there is none such.
@@ -79,13 +80,14 @@ pub(super) fn of_expansion(writer: &mut Writer<'_>, place: &Place<'_>) -> Result
     if !place.signed || place.exact {
         return Ok(0);
     }
-    nsec(writer, &place.zone.at_or_before(key(place).as_bytes()), place)
+    let chain = place.zone.chain();
+    nsec(writer, &chain, &chain.at_or_before(key(place).as_bytes()), place)
 }
 
 /// Writes what follows the name with `left` in front of the zone.
-fn nsec(writer: &mut Writer<'_>, left: &Left, place: &Place<'_>) -> Result<u16, Full> {
+fn nsec(writer: &mut Writer<'_>, chain: &Chain<'_, '_>, left: &Left, place: &Place<'_>) -> Result<u16, Full> {
     let Some(node) = place.zone.node(left.as_str()) else { return Ok(0) };
-    let nsec = place.zone.nsec(left.as_str(), &node);
+    let nsec = chain.nsec(left.as_str(), &node);
     set(writer, Owner::Left(left.as_str()), &place.zone.nsec_set(&nsec), node.place, place)
 }
 

@@ -5,12 +5,26 @@
 
 use super::{Data, Nsec, Place, Rrset, Soa, Unit, ZoneKeys, ZoneView};
 use crate::dnssec::{Signatures, Spot};
-use crate::order::{Left, OrderKey};
+use crate::order::{Left, Order, OrderKey};
 use crate::state::host_names;
 use crate::wire::{Type, TypeSet};
 use crate::zone::Node;
 
+/// The names of a zone one after another. Made once for all steps of an answer, or of a unit.
+pub struct Chain<'v, 'a> {
+    view: &'v ZoneView<'a>,
+    order: Option<&'a Order>,
+    /// The names that no host has, the zone's aside.
+    own: [Option<OrderKey>; 2],
+}
+
 impl<'a> ZoneView<'a> {
+    /// Its names one after another.
+    pub fn chain(&self) -> Chain<'_, 'a> {
+        let own = self.own_names().map(|own| own.map(|own| OrderKey::of(own.as_str())));
+        Chain { view: self, order: self.state.order(self.name), own }
+    }
+
     /// The keys that sign it, if it is signed.
     pub fn keys(&self) -> Option<&'a ZoneKeys> {
         self.state.zone_keys(self.name).map(AsRef::as_ref)
@@ -34,13 +48,6 @@ impl<'a> ZoneView<'a> {
         }
     }
 
-    /// All names with records of their own, in canonical order, the zone itself first.
-    pub fn names(&self) -> impl Iterator<Item = Left> {
-        std::iter::successors(Some(Left::default()), |left| {
-            Some(self.after(OrderKey::of(left.as_str()).as_bytes())).filter(|next| *next != Left::default())
-        })
-    }
-
     /// The names of `unit`, and what is there.
     pub fn records_of(&self, unit: &Unit) -> Vec<(Left, Node<'a>)> {
         let candidates: Vec<Left> = match unit {
@@ -62,6 +69,28 @@ impl<'a> ZoneView<'a> {
         place.host.map_or_else(|| Unit::Zone(self.name.clone()), |host| Unit::Host(host.clone()))
     }
 
+    /// `nsec` as records: they are remembered as long as it may be that something is not there (RFC 9077).
+    pub fn nsec_set<'n>(&self, nsec: &'n Nsec) -> Rrset<'n> {
+        Rrset { ttl: self.params.ttl.min(Soa::MINIMUM), data: Data::Nsec(nsec) }
+    }
+
+    /// Our own name and its challenge, as far as they are in this zone and not the zone itself.
+    fn own_names(&self) -> [Option<Left>; 2] {
+        let Some(own) = self.params.own_name.within(self.name) else { return [None, None] };
+        let challenge = Left::below("_acme-challenge", own);
+        let is_there = self.own_challenge(challenge.as_str()).is_some();
+        [Some(Left::below("", own)).filter(|_| !own.is_empty()), Some(challenge).filter(|_| is_there)]
+    }
+}
+
+impl<'a> Chain<'_, 'a> {
+    /// All names with records of their own, in canonical order, the zone itself first.
+    pub fn names(&self) -> impl Iterator<Item = Left> {
+        std::iter::successors(Some(Left::default()), |left| {
+            Some(self.after(OrderKey::of(left.as_str()).as_bytes())).filter(|next| *next != Left::default())
+        })
+    }
+
     /// The last name that is at `key` or before it.
     pub fn at_or_before(&self, key: &[u8]) -> Left {
         self.last(key, |order, key| order.at_or_before(key), |own, key| own <= key)
@@ -74,13 +103,11 @@ impl<'a> ZoneView<'a> {
 
     /// The first name behind `key`; behind the last one the zone itself (RFC 4034 §4.1.1).
     pub fn after(&self, key: &[u8]) -> Left {
-        let order = self.state.order(self.name);
-        let mut next = order.and_then(|order| order.after(key));
+        let mut next = self.order.and_then(|order| order.after(key));
         while let Some(hidden) = next.filter(|key| self.is_hidden(key)) {
-            next = order.and_then(|order| order.after(hidden));
+            next = self.order.and_then(|order| order.after(hidden));
         }
-        let own = self.own_names().map(|own| own.map(|own| OrderKey::of(own.as_str())));
-        let own = own.iter().flatten().map(OrderKey::as_bytes).filter(|own| *own > key);
+        let own = self.own.iter().flatten().map(OrderKey::as_bytes).filter(|own| *own > key);
         next.into_iter().chain(own).min().map_or_else(Left::default, Left::of)
     }
 
@@ -90,38 +117,18 @@ impl<'a> ZoneView<'a> {
         Nsec { next: self.after(OrderKey::of(left).as_bytes()), types: all.fold(TypeSet::default(), TypeSet::with) }
     }
 
-    /// `nsec` as records: they are remembered as long as it may be that something is not there (RFC 9077).
-    pub fn nsec_set<'n>(&self, nsec: &'n Nsec) -> Rrset<'n> {
-        Rrset { ttl: self.params.ttl.min(Soa::MINIMUM), data: Data::Nsec(nsec) }
-    }
-
-    fn last(
-        &self,
-        key: &[u8],
-        last: impl Fn(&'a crate::order::Order, &[u8]) -> Option<&'a [u8]>,
-        fits: impl Fn(&[u8], &[u8]) -> bool,
-    ) -> Left {
-        let order = self.state.order(self.name);
-        let mut found = order.and_then(|order| last(order, key));
+    fn last(&self, key: &[u8], last: impl Fn(&'a Order, &[u8]) -> Option<&'a [u8]>, fits: impl Fn(&[u8], &[u8]) -> bool) -> Left {
+        let mut found = self.order.and_then(|order| last(order, key));
         while let Some(hidden) = found.filter(|key| self.is_hidden(key)) {
-            found = order.and_then(|order| order.before(hidden));
+            found = self.order.and_then(|order| order.before(hidden));
         }
-        let own = self.own_names().map(|own| own.map(|own| OrderKey::of(own.as_str())));
-        let own = own.iter().flatten().map(OrderKey::as_bytes).filter(|own| fits(own, key));
+        let own = self.own.iter().flatten().map(OrderKey::as_bytes).filter(|own| fits(own, key));
         found.into_iter().chain(own).max().map_or_else(Left::default, Left::of)
-    }
-
-    /// Our own name and its challenge, as far as they are in this zone and not the zone itself.
-    fn own_names(&self) -> [Option<Left>; 2] {
-        let Some(own) = self.params.own_name.within(self.name) else { return [None, None] };
-        let challenge = Left::below("_acme-challenge", own);
-        let is_there = self.own_challenge(challenge.as_str()).is_some();
-        [Some(Left::below("", own)).filter(|_| !own.is_empty()), Some(challenge).filter(|_| is_there)]
     }
 
     /// Whether the key is of a host's wildcard that does not count, since the host's name is our own.
     fn is_hidden(&self, key: &[u8]) -> bool {
-        let own = || self.params.own_name.within(self.name);
+        let own = || self.view.params.own_name.within(self.view.name);
         key.last() == Some(&b'*') && own().is_some_and(|own| Left::below("*", own) == Left::of(key))
     }
 }

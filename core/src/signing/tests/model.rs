@@ -71,7 +71,7 @@ type Sealed = BTreeMap<(String, u16, u16), [u8; SIGNATURE]>;
 fn expected(view: &ZoneView<'_>, zone: &DnsName) -> Sealed {
     let mut sealed = Sealed::new();
     let Some(keys) = view.keys() else { return sealed };
-    let names: Vec<_> = view.names().collect();
+    let names: Vec<_> = view.chain().names().collect();
     let mut scratch = vec![0; RECORD_LIMIT];
     for (at, left) in names.iter().enumerate() {
         let node = view.node(left.as_str()).expect("it exists");

@@ -132,7 +132,7 @@ proptest! {
         let mut expected = all_names();
         expected.retain(|left| view.node(left).is_some_and(|node| node.place.is_some()));
         sort_canonically(&mut expected);
-        let listed: Vec<_> = view.names().map(|left| left.as_str().to_owned()).collect();
+        let listed: Vec<_> = view.chain().names().map(|left| left.as_str().to_owned()).collect();
         // Names of more labels than the model has are found too.
         let (listed, longer): (Vec<_>, Vec<_>) = listed.into_iter().partition(|left| left.split_terminator('.').count() <= 3);
         prop_assert_eq!(&listed, &expected, "{:?}", wishes);
@@ -144,6 +144,7 @@ proptest! {
         let units = state.hosts().map(|(name, _)| Unit::Host(name.clone())).chain([Unit::Zone(params.zones[0].clone())]);
         prop_assert_eq!(units.map(|unit| view.records_of(&unit).len()).sum::<usize>(), listed.len() + longer.len());
         // The neighbours of any name, there or not.
+        let chain = view.chain();
         for left in all_names().into_iter().step_by(23) {
             let key = OrderKey::of(&left);
             let mut there: Vec<_> = listed.iter().chain(&longer).chain([&left]).cloned().collect();
@@ -151,7 +152,7 @@ proptest! {
             there.dedup();
             let place = there.iter().position(|other| *other == left).expect("put in");
             let before = there.get(place.wrapping_sub(1)).map_or("", String::as_str);
-            let (after, before_it, at) = (view.after(key.as_bytes()), view.before(key.as_bytes()), view.at_or_before(key.as_bytes()));
+            let (after, before_it, at) = (chain.after(key.as_bytes()), chain.before(key.as_bytes()), chain.at_or_before(key.as_bytes()));
             prop_assert_eq!(after.as_str(), there.get(place + 1).map_or("", String::as_str), "{}", left);
             prop_assert_eq!(before_it.as_str(), before, "{}", left);
             let is_there = listed.contains(&left);
@@ -169,7 +170,7 @@ proptest! {
         let state = state(&wishes.iter().flat_map(changes).collect::<Vec<_>>());
         let mut names = Names::from([(String::new(), BTreeSet::from([SOA, NS])), ("gw".into(), BTreeSet::from([A, AAAA]))]);
         wishes.iter().for_each(|wish| records(wish, &mut names));
-        let listed: Vec<_> = ZoneView::new(&params.zones[0], &state, &params).expect("served").names().map(|left| left.as_str().to_owned()).collect();
+        let listed: Vec<_> = ZoneView::new(&params.zones[0], &state, &params).expect("served").chain().names().map(|left| left.as_str().to_owned()).collect();
         let mut recorded: Vec<_> = names.keys().cloned().collect();
         sort_canonically(&mut recorded);
         prop_assert_eq!(listed, recorded);
