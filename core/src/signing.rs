@@ -31,8 +31,11 @@ const SPREAD: u32 = LIFE / 8;
 /// A signature is good from so long ago, for those whose clock is behind.
 const EARLIER: u32 = 3_600;
 
-/// What the longest record takes.
+/// What the longest record takes…
 const RECORD_LIMIT: usize = 65_535;
+
+/// …and most of them do.
+const RECORD_USUAL: usize = 512;
 
 /// Where signatures may be wrong after a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,7 +125,7 @@ pub fn plan<'a>(view: &ZoneView<'a>, unit: &Unit, now: u32) -> Option<Plan<'a>> 
     let is_fresh = |entry: &Entry<'_>| entry.expiration.wrapping_sub(now).cast_signed() > threshold.cast_signed();
     let mut slots = Vec::new();
     if let Some(keys) = view.keys() {
-        let (mut scratch, chain) = (vec![0; RECORD_LIMIT], view.chain());
+        let (mut scratch, chain) = (Vec::new(), view.chain());
         for (left, node) in view.records_of(unit) {
             let Some(place) = node.place else { continue };
             let nsec = chain.nsec(left.as_str(), &node);
@@ -195,7 +198,7 @@ struct Owner<'n> {
 
 impl Owner<'_> {
     /// The records of `set` as they are signed (RFC 4034 §6): whole names, in order, none twice.
-    fn canonical(self, set: &Rrset<'_>, scratch: &mut [u8]) -> Result<Vec<u8>, Full> {
+    fn canonical(self, set: &Rrset<'_>, scratch: &mut Vec<u8>) -> Result<Vec<u8>, Full> {
         let suffix = Suffix { name: self.zone, at: None };
         let mut data: Vec<Vec<u8>> = Vec::new();
         rdata::each(&set.data, suffix, &mut |fill| {
@@ -231,7 +234,7 @@ impl Owner<'_> {
     }
 
     /// What is signed (RFC 4034 §3.1.8.1).
-    fn message(self, entry: &Entry<'_>, records: &[u8], scratch: &mut [u8]) -> Result<Vec<u8>, Full> {
+    fn message(self, entry: &Entry<'_>, records: &[u8], scratch: &mut Vec<u8>) -> Result<Vec<u8>, Full> {
         let mut message = written(scratch, &|writer| rdata::signature_head(writer, entry, self.zone))?;
         message.extend_from_slice(records);
         Ok(message)
@@ -246,12 +249,20 @@ impl Entry<'_> {
     }
 }
 
-fn written(scratch: &mut [u8], fill: &rdata::Fill<'_>) -> Result<Vec<u8>, Full> {
-    let limit = scratch.len();
-    let mut writer = Writer::new(scratch, limit);
-    fill(&mut writer)?;
-    let length = writer.len();
-    scratch.get(..length).map(<[u8]>::to_vec).ok_or(Full)
+/// What `fill` writes, by way of `scratch`, which grows as it must.
+fn written(scratch: &mut Vec<u8>, fill: &rdata::Fill<'_>) -> Result<Vec<u8>, Full> {
+    loop {
+        let limit = scratch.len();
+        let mut writer = Writer::new(scratch, limit);
+        if fill(&mut writer).is_ok() {
+            let length = writer.len();
+            return scratch.get(..length).map(<[u8]>::to_vec).ok_or(Full);
+        }
+        if limit >= RECORD_LIMIT {
+            return Err(Full);
+        }
+        scratch.resize(limit.saturating_mul(8).clamp(RECORD_USUAL, RECORD_LIMIT), 0);
+    }
 }
 
 /// Says whether something changed, no more: whoever finds two sets of records with the same hash spoils nobody's name but their own.

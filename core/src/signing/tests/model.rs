@@ -72,7 +72,7 @@ fn expected(view: &ZoneView<'_>, zone: &DnsName) -> Sealed {
     let mut sealed = Sealed::new();
     let Some(keys) = view.keys() else { return sealed };
     let names: Vec<_> = view.chain().names().collect();
-    let mut scratch = vec![0; RECORD_LIMIT];
+    let mut scratch = Vec::new();
     for (at, left) in names.iter().enumerate() {
         let node = view.node(left.as_str()).expect("it exists");
         let next = names.get(at + 1).or(names.first()).expect("the zone itself");
