@@ -46,7 +46,8 @@ const CORE: &[(&[&str], bool)] = &[
     (&["link", "state"], false),
     (&["check", "dyndns", "route", "stored", "zone"], false),
     (&["rdata"], false),
-    (&["answer", "export", "signing"], false),
+    (&["signing"], false),
+    (&["answer", "export"], false),
     (&["rate"], false),
 ];
 

@@ -45,9 +45,7 @@ fn main() {
         for (what, queries) in kinds(false) {
             println!("{size:>9} hosts  {what:<20} {:>6.0} ns", measure(&queries, &state, &params));
         }
-        let begin = cpu();
         sign(&mut state, &params);
-        println!("{size:>9} hosts  {:<20} {:>6.0} ns a host", "what to sign", (cpu() - begin) as f64 / size as f64);
         for (what, queries) in kinds(true) {
             println!("{size:>9} hosts  {what:<20} {:>6.0} ns signed", measure(&queries, &state, &params));
         }

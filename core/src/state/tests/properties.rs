@@ -10,7 +10,6 @@ use crate::change::Entry;
 use crate::dnssec::{self, Algorithm, Phase, Spot, ZoneKey};
 use crate::host::{ALIAS_LIMIT, Reported, Updated, Via};
 use crate::order::OrderKey;
-use crate::stored;
 use crate::wire::Type;
 
 pub(crate) const ZONES: [&str; 3] = ["dyn.example.org", "home.test", "example.org"];
@@ -202,10 +201,10 @@ fn keys(state: &State) -> Vec<Key> {
     zones.chain(hosts).chain(tombstones).chain(own).chain(identity).chain(zone_keys).chain(signed).collect()
 }
 
-/// The state of these records. As a store has them: table by table.
+/// The state of these records, a host's before its signatures, as a store has them.
 fn restored(records: impl Iterator<Item = (Key, Record)>) -> State {
     let mut records: Vec<_> = records.collect();
-    records.sort_by_key(|(key, _)| stored::place(key));
+    records.sort_by(|(one, _), (other, _)| one.cmp(other));
     let mut state = State::default();
     records.into_iter().for_each(|(_, record)| state.restore(record));
     state
