@@ -27,12 +27,12 @@ impl Signer {
         Self::Ed25519(Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("a key"))
     }
 
-    fn key(&self) -> ZoneKey {
+    fn key(&self, phase: Phase) -> ZoneKey {
         let (algorithm, public) = match self {
             Self::P256(pair) => (Algorithm::EcdsaP256Sha256, &pair.public_key().as_ref()[1..]),
             Self::Ed25519(pair) => (Algorithm::Ed25519, pair.public_key().as_ref()),
         };
-        let (phase, since, digest) = (Phase::Active, Timestamp::UNIX_EPOCH, Digest([9; 32]));
+        let (since, digest) = (Timestamp::UNIX_EPOCH, Digest([9; 32]));
         ZoneKey { algorithm, phase, since, public: public.into(), private: Box::default(), digest }
     }
 
@@ -45,23 +45,30 @@ impl Signer {
     }
 
     fn anchor(&self, zone: &DnsName) -> Anchor {
-        let key = self.key();
+        let key = self.key(Phase::Active);
         let zone = zone.labels().map(|label| label.as_bytes().to_vec()).collect();
         Anchor { zone, algorithm: key.algorithm.number(), tag: key.tag(), public: key.public.into(), now: NOW }
     }
 
-    /// Signs all of the first zone.
+    /// Signs all of the first zone with this key alone.
     fn sign_all(&self, state: &mut State, params: &ZoneParams) {
-        let zone = &params.zones[0];
-        let keys = Some(ZoneKeys::new(vec![self.key()]).expect("a key"));
-        state.apply(&Change::ZoneKeys { zone: zone.clone(), keys }, &Policy::default()).expect("a signed zone");
-        for unit in state.units_after(zone, None, usize::MAX) {
-            let snapshot = state.clone();
-            let view = ZoneView::new(zone, &snapshot, params).expect("served");
-            let Some(plan) = plan(&view, &unit, NOW) else { continue };
-            let change = plan.sign(|_, message| Ok::<_, ()>(self.sign(message))).expect("signed");
-            state.apply(&change, &Policy::default()).expect("kept");
-        }
+        sign_with(&[(self, Phase::Active)], state, params);
+    }
+}
+
+/// Signs all of the first zone.
+fn sign_with(signers: &[(&Signer, Phase)], state: &mut State, params: &ZoneParams) {
+    let zone = &params.zones[0];
+    let keys = signers.iter().map(|(signer, phase)| signer.key(*phase)).collect();
+    let keys = Some(ZoneKeys::new(keys).expect("keys"));
+    state.apply(&Change::ZoneKeys { zone: zone.clone(), keys }, &Policy::default()).expect("a signed zone");
+    for unit in state.units_after(zone, None, usize::MAX) {
+        let snapshot = state.clone();
+        let view = ZoneView::new(zone, &snapshot, params).expect("served");
+        let Some(plan) = plan(&view, &unit, NOW) else { continue };
+        let whose = |key: &ZoneKey| signers.iter().find(|(signer, phase)| signer.key(*phase) == *key).expect("one of them").0;
+        let change = plan.sign(|key, message| Ok::<_, ()>(whose(key).sign(message))).expect("signed");
+        state.apply(&change, &Policy::default()).expect("kept");
     }
 }
 
@@ -140,6 +147,38 @@ fn every_kind_of_answer_is_proven_with_either_algorithm() {
         let ns = Reply::read(&reply_to(&asking(&[], 2), &state, &params));
         let gw = "gw.dyn.Example.org.";
         assert_eq!(ns.of(3), [(gw, 1), (gw, 46), (gw, 28), (gw, 46)], "addresses of name servers are signed too");
+    }
+}
+
+#[test]
+fn while_one_key_follows_another_either_is_trusted() {
+    let (old, new) = (Signer::p256(), Signer::ed25519());
+    let (mut state, params) = (zone(), params());
+    let [of_old, of_new] = [&old, &new].map(|signer| signer.anchor(&params.zones[0]));
+    let steps = [
+        (vec![(&old, Phase::Active), (&new, Phase::Published)], &of_old, 2),
+        (vec![(&old, Phase::Retired), (&new, Phase::Active)], &of_new, 1),
+    ];
+    for (signers, active, for_parent) in steps {
+        sign_with(&signers, &mut state, &params);
+        let keys = reply_to(&asking(&[], 48), &state, &params);
+        assert_eq!(
+            [of_old.validate(&keys), of_new.validate(&keys)],
+            [Ok(Proven::There), Ok(Proven::There)],
+            "whoever trusts one key trusts the set"
+        );
+        for (left, kind, expected) in [(&b"cloud"[..], 28, Proven::There), (b"absent", 1, Proven::NoSuchName)] {
+            assert_eq!(active.validate(&reply_to(&asking(&[left], kind), &state, &params)), Ok(expected));
+        }
+        for kind in [59, 60] {
+            let reply = reply_to(&asking(&[], kind), &state, &params);
+            assert_eq!(active.validate(&reply), Ok(Proven::There));
+            assert_eq!(
+                Reply::read(&reply).of(1).iter().filter(|(_, found)| *found == kind).count(),
+                for_parent,
+                "what the parent should trust"
+            );
+        }
     }
 }
 
