@@ -60,7 +60,7 @@ impl Algorithm {
 /// What a key is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// It is shown, so that everybody knows it when its time comes, and the parent is asked to trust it too.
+    /// It is shown, and signs the set of keys, so that everybody knows it when its time comes, and the parent is asked to trust it too.
     Published,
     /// It signs the zone.
     Active,
@@ -175,6 +175,13 @@ impl ZoneKeys {
     /// The one that signs the zone.
     pub fn active(&self) -> Option<&ZoneKey> {
         self.0.iter().find(|key| key.phase == Phase::Active)
+    }
+
+    /// Those that sign more than their own set: the active one, and one of another algorithm beside it, since all of a zone has a signature of
+    /// each algorithm that its keys have (RFC 4035 §2.2).
+    pub fn signing(&self) -> impl Iterator<Item = &ZoneKey> {
+        let active = self.active().map(|key| key.algorithm);
+        self.0.iter().filter(move |key| key.phase == Phase::Active || Some(key.algorithm) != active)
     }
 
     /// Those that the parent should trust: CDS and CDNSKEY (RFC 7344). A successor beside the active one, so that either can be the one

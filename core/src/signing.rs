@@ -11,7 +11,7 @@ use std::sync::Arc;
 use siphasher::sip::SipHasher24;
 
 use crate::change::{Change, Key};
-use crate::dnssec::{Entry, Phase, SIGNATURE, Signatures, Spot, Unit, ZoneKey, ZoneKeys};
+use crate::dnssec::{Entry, SIGNATURE, Signatures, Spot, Unit, ZoneKey, ZoneKeys};
 use crate::name::{DnsName, HostName};
 use crate::order::OrderKey;
 use crate::rdata;
@@ -84,7 +84,9 @@ pub fn scope(before: &State, after: &State, params: &ZoneParams, keys: &[Key]) -
                 }
                 Key::ZoneKeys(name) if name == zone => {
                     scope.units.insert(Unit::Zone(zone.clone()));
-                    let signs = |state: &State| state.zone_keys(zone).and_then(|keys| keys.active().map(|key| key.public.clone()));
+                    let signs = |state: &State| -> BTreeSet<Box<[u8]>> {
+                        state.zone_keys(zone).iter().flat_map(|keys| keys.signing()).map(|key| key.public.clone()).collect()
+                    };
                     if signs(before) != signs(after) {
                         scope.whole.insert(zone.clone());
                     }
@@ -165,7 +167,9 @@ fn spread(unit: &Unit) -> u32 {
 
 /// The keys that sign records of this type: all of them their own set, so that whoever trusts one of them trusts all.
 fn signers(keys: &ZoneKeys, kind: Type) -> impl Iterator<Item = &ZoneKey> {
-    keys.iter().filter(move |key| key.phase == Phase::Active || kind == Type::DNSKEY)
+    let own = (kind == Type::DNSKEY).then(|| keys.iter());
+    let others = (kind != Type::DNSKEY).then(|| keys.signing());
+    own.into_iter().flatten().chain(others.into_iter().flatten())
 }
 
 impl Plan<'_> {

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
 use super::*;
-use crate::dnssec::Algorithm;
+use crate::dnssec::{Algorithm, Phase};
 use crate::host::{Digest, JoinSecret};
 use crate::policy::Policy;
 use crate::zone::Data;

@@ -151,11 +151,10 @@ impl Anchor {
             let same = |record: &&Record| (record.section, &record.owner, record.kind) == (first.section, &first.owner, first.kind);
             let data: Vec<_> = records.iter().filter(same).map(|record| record.data.clone()).collect();
             let of_it = |record: &&Record| record.kind == 46 && record.section == first.section && record.owner == first.owner;
-            let of_more_keys = first.kind == 48;
-            let signature = records.iter().filter(of_it).find(|record| {
-                let is_ours = u16_at(&record.data, 16) == self.tag || !of_more_keys;
-                u16_at(&record.data, 0) == first.kind && record.ttl == first.ttl && is_ours
-            });
+            let signature = records
+                .iter()
+                .filter(of_it)
+                .find(|record| (u16_at(&record.data, 0), u16_at(&record.data, 16), record.ttl) == (first.kind, self.tag, first.ttl));
             let signature = signature.ok_or_else(|| format!("type {} of {:?} is not signed", first.kind, first.owner))?;
             let expanded = self.check(first, &data, &signature.data)?;
             sets.push(Set { owner: first.owner.clone(), kind: first.kind, data, expanded });

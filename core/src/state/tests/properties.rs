@@ -111,9 +111,10 @@ pub(crate) fn zone_keys() -> impl Strategy<Value = ZoneKeys> {
     let phases = prop::sample::subsequence(vec![Phase::Active, Phase::Published, Phase::Retired], 1..=3);
     (phases, 0_u8..3).prop_filter_map("one is active", |(phases, number)| {
         let key = |(at, phase)| {
-            let public = vec![number.wrapping_mul(3).wrapping_add(at); Algorithm::Ed25519.public_size()].into();
+            let algorithm = if number == at { Algorithm::EcdsaP256Sha256 } else { Algorithm::Ed25519 };
+            let public = vec![number.wrapping_mul(3).wrapping_add(at); algorithm.public_size()].into();
             let private = Box::from([7, 7, at]);
-            ZoneKey { algorithm: Algorithm::Ed25519, phase, since: super::at(0), public, private, digest: digest(at) }
+            ZoneKey { algorithm, phase, since: super::at(0), public, private, digest: digest(at) }
         };
         ZoneKeys::new((0..).zip(phases).map(key).collect()).ok()
     })
