@@ -2,7 +2,8 @@
 //!
 //! Time and entropy are arguments, so that every decision can be tested as a sentence. The tour, from the
 //! bottom: [`name`] and [`policy`] say which names and addresses there may be; [`host`] is one host;
-//! [`state`] holds them all and is changed by one function, [`stored`] is how it looks on disk; [`join`], [`link`] and [`lease`] are how a
+//! [`state`] holds them all and is changed by one function, [`stored`] is how it looks on disk; [`signing`] says
+//! what of a zone is to be signed after a change, and others sign; [`join`], [`link`] and [`lease`] are how a
 //! home enters, speaks, and proves where it is.
 
 #![forbid(unsafe_code)]
