@@ -343,7 +343,13 @@ fn the_certificate_of_our_own_name_is_judged() {
     }
     assert_eq!(of_server(CertificateSource::Acme, failed), [], "it is good for a month more");
     assert_eq!(of_server(CertificateSource::Acme, |status| status.not_after = at("2026-12-01T01:00:00Z")), [], "it is ordered before that");
-    assert_eq!(of_server(CertificateSource::SelfSigned, failed), [Id::OwnCertificate], "an order failed, and there is none");
+    assert_eq!(of_server(CertificateSource::SelfSigned, failed), [], "no agent needs one");
+    let routers = faults(View::Server, |seen| {
+        seen.own_name.status =
+            Some(CertificateStatus { last_error: Some("the authority says no".into()), ..own_certificate(CertificateSource::SelfSigned) });
+        seen.host.as_mut().expect("host").address_from = Some(AddressFrom::Update);
+    });
+    assert!(routers.contains(&Id::OwnCertificate), "a router does: {routers:?}");
     assert_eq!(of_server(CertificateSource::Files, failed), [Id::OwnCertificate]);
     assert_eq!(of_server(CertificateSource::Files, soon), [Id::OwnCertificate]);
 
