@@ -249,6 +249,21 @@ fn an_update_moves_the_home_where_it_is_the_authority_and_a_family_not_mentioned
 }
 
 #[test]
+fn an_update_out_of_another_network_leaves_the_earlier_one_known() {
+    let mut state = by_update();
+    let mut apply = |change| state.apply(&change, &policy()).map(|_| state.host(&host("cloud")).expect("host").before).expect("applied");
+    let first = "2001:db8:1::12".parse().ok();
+    for v6 in ["2001:db8:1::11", "2001:db8:1::12"] {
+        assert_eq!(apply(update(None, Some(v6), 5)), None, "the same network tells nothing");
+    }
+    for v6 in ["2001:db8:2::11", "2001:db8:2::11", "2001:db8:2::13"] {
+        assert_eq!(apply(update(None, Some(v6), 6)), first);
+    }
+    let prefix = Said { prefix: "2001:db8:3::/64".parse().ok(), ..Said::default() };
+    assert_eq!(apply(Change::Update { host: host("cloud"), said: prefix, at: at(7) }), "2001:db8:2::13".parse().ok());
+}
+
+#[test]
 fn an_update_to_a_host_with_another_authority_is_a_hint() {
     let mut state = with_cloud();
     state.apply(&home("2001:db8:1::11"), &policy()).expect("moved");
