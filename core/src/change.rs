@@ -457,6 +457,9 @@ pub enum Refused {
         "the address of {0} is set by its owner (address-from=static), by updates (address-from=update) or by whom it follows (follows=…), not by its agent"
     )]
     NotByLink(HostName),
+    /// Whoever proves a zone's apex gets certificates for every host in it.
+    #[error("a TXT record at _acme-challenge.{0} would prove *.{0}, and so every host there: no host's credential sets it")]
+    ApexChallenge(DnsName),
     /// The secrets are there already; new ones would lock every agent out.
     #[error("this server has an identity already")]
     Identified,
