@@ -367,6 +367,16 @@ pub enum Refused {
         "{0}: a follower's address comes from the host that it follows: leave address and address-from out, or take follows and suffix back"
     )]
     FollowerElsewhere(HostName),
+    /// A follower would be where no home may be.
+    #[error("{host}, beside {leader}: {reason} (suffix=…, with the bits of the subnet that the device is in)")]
+    FollowerAt {
+        /// The follower.
+        host: HostName,
+        /// Whom it follows.
+        leader: String,
+        /// What is wrong with its address.
+        reason: Forbidden,
+    },
     /// A circle.
     #[error("{0} cannot follow itself; follows= names the host whose network it is in")]
     FollowsItself(HostName),
