@@ -18,7 +18,7 @@ use std::time::Instant;
 use fourward_core::change::{Change, Refused, Said, Word};
 use fourward_core::dyndns::{self, Credentials, Dialect, Line, Malformed, Query, TARGET_LIMIT, Update};
 use fourward_core::host::{AddressFrom, Host};
-use fourward_core::name::{DnsName, HostName};
+use fourward_core::name::{APEX, DnsName, HostName};
 use fourward_core::state::State;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Bytes};
@@ -254,6 +254,11 @@ impl Updates {
 
     /// Gives the host's TXT record these values, if its password may.
     async fn prove(&self, state: &State, host: &HostName, values: &[String], peer: IpAddr) -> Line {
+        if host.label() == APEX {
+            // Also where no name is said, and the user's own host is meant.
+            info!(%host, %peer, "a TXT record was refused: it would prove every host of the zone");
+            return Line::Refused("a TXT record at the zone's own name would prove every host in it: no host's password sets it".into());
+        }
         if !state.host(host).is_some_and(|host| host.settings.address_from == AddressFrom::Update) {
             // Whoever has such a record gets certificates for the host: more than a hint may do.
             info!(%host, %peer, "a TXT record was refused: updates are no authority on this host");

@@ -143,6 +143,22 @@ fn acme_clients_of_he_get_a_name_and_its_wildcard_proven_at_once() {
 }
 
 #[test]
+fn the_apex_is_proven_by_no_password_also_where_no_name_is_said() {
+    let rig = Rig::new(&["address-from=update"]);
+    let added = rig.server.ask(&["host", "add", "@", "address-from=update"]);
+    let password = added["update"]["password"].as_str().expect("a password");
+    for (user, names) in [("@", ""), ("@", "hostname=YES&"), ("@", "hostname=<domain>&"), (ZONE, "")] {
+        let (user, url) = (format!("{user}:{password}"), format!("https://{OWN}/nic/update?{names}txt=stranger"));
+        let refused = rig.curl(&["--user", &user], &url);
+        assert!(refused.body.starts_with("dnserr ") && refused.body.contains("every host"), "{user} {names}: {refused:?}");
+        assert_eq!(rig.dig("_acme-challenge.dyn.example.org", "TXT"), "", "{user} {names}");
+    }
+    assert_eq!(rig.update("txt=own"), "good\n", "any other host's own name needs not be said");
+    assert_eq!(rig.dig("_acme-challenge.cloud.dyn.example.org", "TXT"), "\"own\"");
+    rig.tells_no_secret(&[password]);
+}
+
+#[test]
 fn a_password_in_the_address_line_is_taken_over_tls_alone() {
     let rig = Rig::with(&["address-from=update"], true);
     let query = format!("/nic/update?hostname=cloud.{ZONE}&password={}&myip={AT6}", rig.password);

@@ -136,6 +136,17 @@ fn a_key_speaks_for_one_host_and_a_new_one_ends_it() {
 }
 
 #[test]
+fn no_hosts_credential_proves_the_apex() {
+    let mut state = with_cloud();
+    state.apply(&add("@", &["address-from=update"]), &policy()).expect("added");
+    let prove = |label: &str| Change::Challenge { host: host(label), values: ["proof".to_owned()].into() };
+    assert_eq!(refused(&state, &prove("@")), Refused::ApexChallenge(zone()));
+    assert_eq!(state.apply(&prove("cloud"), &policy()).expect("proven").len(), 2);
+    let own = Change::OwnChallenge { name: zone(), values: ["proof".to_owned()].into() };
+    assert_eq!(state.apply(&own, &policy()).expect("proven").len(), 2, "the server itself does, for a name of its own");
+}
+
+#[test]
 fn loops_are_refused_where_they_would_be_made() {
     let state = with_cloud();
     let set = |texts: &[&str]| Change::Set { host: host("cloud"), edits: edits(texts) };
