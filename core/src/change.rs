@@ -450,7 +450,7 @@ pub enum Refused {
     KeyTaken(HostName),
     /// A prefix is half an address, and the other half was never said.
     #[error(
-        "{prefix} alone does not say where {host} is, since nothing of its address is known yet: have that machine send its whole address \
+        "{prefix} alone does not say where the host is, since nothing of its address is known yet: have that machine send its whole address \
          once (myipv6=ADDRESS); from then on the prefix is enough"
     )]
     PrefixAlone {

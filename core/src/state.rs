@@ -378,13 +378,20 @@ fn network(address: Ipv6Addr) -> u128 {
 
 /// Whether the records of `host` may stand where they would.
 fn check_records(host: &HostName, settings: &Settings, policy: &Policy) -> Result<(), Refused> {
+    let mut seen = BTreeSet::new();
     for record in &settings.record {
         let refuse = |reason: String| Refused::Record { record: record.to_string(), reason };
         let place = |below: &DnsName| host.dual().child(below.as_str()).map_err(|error| refuse(error.to_string()));
-        if let RecordData::Srv { target: Target::Host(Some(below)), .. } | RecordData::Mx { exchange: Target::Host(Some(below)), .. } =
-            &record.data
+        let mut whole = record.clone();
+        if let RecordData::Srv { target, .. } | RecordData::Mx { exchange: target, .. } = &mut whole.data
+            && let Target::Host(below) = &*target
         {
-            place(below)?;
+            *target = Target::Name(below.as_ref().map_or(Ok(host.dual()), place)?);
+        }
+        if !seen.insert(whole) {
+            return Err(refuse(
+                "another record says the same with the name written in another way: leave one of them out (RFC 2181 §5)".into(),
+            ));
         }
         let Some(owner) = &record.owner else { continue };
         let name = place(owner)?;

@@ -89,7 +89,7 @@ fn a_fritz_box_is_understood_in_all_its_moods() {
 fn a_prefix_alone_is_refused_until_an_address_is_known_and_names_the_remedy() {
     let rig = Rig::new(&["address-from=update"]);
     let refused = rig.update("ip6lanprefix=2001:db8:100:7::/64");
-    let expected = "dnserr 2001:db8:100:7::/64 alone does not say where cloud.dyn.example.org is, since nothing of its address is known yet: have that \
+    let expected = "dnserr 2001:db8:100:7::/64 alone does not say where the host is, since nothing of its address is known yet: have that \
                     machine send its whole address once (myipv6=ADDRESS); from then on the prefix is enough\n";
     assert_eq!(refused, expected);
     assert_eq!(rig.update("myipv6=2001:db8:100:5::11"), "good 2001:db8:100:5::11\n");

@@ -211,6 +211,17 @@ fn a_record_may_not_stand_everywhere() {
         let refusal = refused(&state, &add(label, &[text])).to_string();
         assert!(refusal.contains(expected), "{text}: {refusal}");
     }
+    for pair in [
+        ["record=MX 10 @", "record+=MX 10 box.dyn.example.org."],
+        ["record=MX 10 Lists.box.dyn.example.org.", "record+=MX 10 lists"],
+        ["record=_x._tcp SRV 0 5 1 @", "record+=_x._tcp SRV 0 5 1 box.dyn.example.org."],
+    ] {
+        let refusal = refused(&state, &add("box", &pair)).to_string();
+        assert!(refusal.contains("says the same"), "{pair:?}: {refusal}");
+    }
+    for pair in [["record=MX 10 @", "record+=MX 20 @"], ["record=MX 10 @", "record+=_x MX 10 @"], ["record=MX 10 @", "record+=MX 10 a"]] {
+        state.clone().apply(&add("box", &pair), &policy()).expect("different");
+    }
     let long = format!("record={0}.{0}.{0}.{1} TXT x", "x".repeat(63), "x".repeat(50));
     assert!(matches!(refused(&state, &add("box", &[&long])), Refused::Record { .. }));
     let far = format!("record=MX 1 {}", "x".repeat(63));
