@@ -86,6 +86,23 @@ fn a_fritz_box_is_understood_in_all_its_moods() {
 }
 
 #[test]
+fn the_url_of_the_page_moves_a_machine_behind_a_fritz_box() {
+    let page = include_str!("../../docs/fritzbox.md");
+    let url = page.split("```text\n").nth(1).and_then(|rest| rest.split("\n```").next()).expect("the URL");
+    let target = url.strip_prefix("https://gw.dyn.example.org").expect("the server's own name");
+    // What the box knows; it does not escape it.
+    let target = target.replace("<domain>", "cloud-router.dyn.example.org").replace("<ipaddr>", "100.64.9.9");
+    let target = target.replace("<ip6addr>", "2001:db8:ffff::1").replace("<ip6lanprefix>", "2001:db8:100:7::/64");
+    assert!(!target.contains(['<', '>', ' ', '\n']), "{target}");
+    let rig = Rig::new(&["address-from=update"]);
+    let basic = base64(&format!("cloud:{}", rig.password));
+    let request = format!("GET {target} HTTP/1.0\r\nHost: {OWN}\r\nAuthorization: Basic {basic}\r\n\r\n");
+    let reply = Raw::new(&rig).ask(&rig, false, &request);
+    assert_eq!((reply.status, reply.body.as_str()), (200, "good 192.0.2.11,2001:db8:100:7::22\n"), "{target}");
+    assert_eq!(rig.dig("cloud.dyn.example.org", "AAAA"), "2001:db8:100:7::22");
+}
+
+#[test]
 fn a_prefix_alone_is_refused_until_an_address_is_known_and_names_the_remedy() {
     let rig = Rig::new(&["address-from=update"]);
     let refused = rig.update("ip6lanprefix=2001:db8:100:7::/64");
