@@ -71,7 +71,7 @@ fn a_link_that_is_down_frozen_or_doubled_is_named() {
 
     let pid = Pid::from_raw(i32::try_from(home.daemon.pid()).expect("a process ID")).expect("a process ID");
     kill_process(pid, Signal::STOP).expect("SIGSTOP");
-    home.check(DUAL).names_first("link", "systemctl restart fourward");
+    home.check(DUAL).names_only("link", "systemctl restart fourward");
     lab.check_until("link", || vps.check(DUAL)).names_only("link", "systemctl");
     kill_process(pid, Signal::CONT).expect("SIGCONT");
     lab.check_until_well(&["link"], || home.check(DUAL));
@@ -144,7 +144,7 @@ fn an_interface_identifier_that_changes_with_the_prefix_is_named() {
     let new = lab.renumber_with_another_end();
     lab.wait_until_published(TWIN, new);
     inside(&vps, &home, "interface-identifier", "ip token set");
-    lab.check(Phone4, DUAL).names_first("path4", "fourward check");
+    lab.check(Phone4, DUAL).names_only("path4", "fourward check");
 }
 
 /// The kernel at home makes its addresses itself, out of what the router announces and a secret (RFC 7217).
