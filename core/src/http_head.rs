@@ -3,8 +3,8 @@
 //! Only what routes a connection and words an answer: the bytes are passed on untouched, and later requests on the connection
 //! are the home's own affair. Strict where two readers could see two hosts. HTTP/2 without TLS is foreign here.
 
-use crate::dyndns::{LINE_LIMIT, mended};
 use crate::peek::{Asked, Peek, Refusal};
+use crate::update_line::{LINE_LIMIT, mended};
 
 /// Request line, fields and the empty line. Browsers stay below 16 KiB, servers commonly allow as much.
 pub const HEAD_LIMIT: usize = 32 * 1024;

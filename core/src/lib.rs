@@ -34,5 +34,6 @@ pub mod reply;
 pub mod route;
 pub mod state;
 pub mod stored;
+pub mod update_line;
 pub mod wire;
 pub mod zone;
