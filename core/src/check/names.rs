@@ -218,7 +218,12 @@ impl Judge<'_> {
             return self.good(id, format!("the name server answers for {zone} by {protocol}"), how);
         };
         let address = bad.address;
-        match said(bad) {
+        let heard = match said(bad) {
+            // What a machine says of a closed port is limited by its rate for UDP (ICMP, RFC 1812 §4.3.2.8), and not for TCP.
+            Said::Silent if bad.tcp == Said::Closed && is_dead(bad) => &Said::Closed,
+            said => said,
+        };
+        match heard {
             Said::Closed if (bad.udp == Said::Closed || is_dead(bad)) && self.follows(id, &[Id::DnsUdp]) => {}
             Said::Closed => {
                 let remedy = "start fourward there, with [dns] in its configuration; if that address is not the server's, correct the glue";

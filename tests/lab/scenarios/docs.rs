@@ -86,11 +86,12 @@ impl Reader {
         }
     }
 
-    /// The home trusts the server's certificate, as one from a public authority.
+    /// The home trusts what signs the server's certificates, as if it were a public authority.
     fn trust(&self) {
-        let shown = "openssl s_client -connect 192.0.2.11:443 -servername gw.dyn.example.org </dev/null 2>/dev/null | openssl x509";
-        let certificate = self.vps.must(shown, "");
-        self.home.must("cat >>/etc/ssl/certs/ca-certificates.crt", &certificate);
+        let shown = "openssl s_client -connect 192.0.2.11:443 -servername gw.dyn.example.org -showcerts </dev/null 2>/dev/null";
+        let chain = self.vps.must(shown, "");
+        let root = chain.rfind("-----BEGIN CERTIFICATE-----").map(|at| &chain[at..]).expect("a chain");
+        self.home.must("openssl x509 >>/etc/ssl/certs/ca-certificates.crt", root);
     }
 }
 
