@@ -80,6 +80,13 @@ pub struct Reported {
     pub at: Timestamp,
 }
 
+impl Reported {
+    /// Whether it says anything.
+    pub fn is_said(&self) -> bool {
+        self.v4.is_some() || self.v6.is_some()
+    }
+}
+
 /// One host, as the state keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -94,6 +101,8 @@ pub struct Host {
     pub before: Option<Ipv6Addr>,
     /// Where an update put it, while updates are the authority.
     pub updated: Option<Updated>,
+    /// Where a follower would be by its leader's address, and no home may be: there it is nowhere.
+    pub barred: Option<Ipv6Addr>,
     /// What an update client last said.
     pub router: Option<Reported>,
     /// The values of `_acme-challenge` TXT.

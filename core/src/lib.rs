@@ -39,5 +39,6 @@ pub mod route;
 pub mod signing;
 pub mod state;
 pub mod stored;
+pub mod update_line;
 pub mod wire;
 pub mod zone;

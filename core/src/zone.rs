@@ -80,13 +80,15 @@ impl<'a> ZoneView<'a> {
     /// What is answered for the name with `left` in front of the zone: what is there, or what a wildcard puts there (RFC 4592 §3.3.1).
     /// `None`: no such name.
     pub fn find(&self, left: &str) -> Option<Node<'a>> {
-        self.node(left).or_else(|| self.by_wildcard(left))
+        self.node(left).or_else(|| self.by_wildcard(left).map(|(node, _)| node))
     }
 
-    /// What a wildcard puts at the name with `left` in front of the zone, where nothing else is.
-    pub fn by_wildcard(&self, left: &str) -> Option<Node<'a>> {
+    /// What a wildcard puts at the name with `left` in front of the zone, where nothing else is; and what stands in front of the zone in the
+    /// name that the wildcard is below.
+    pub fn by_wildcard<'n>(&self, left: &'n str) -> Option<(Node<'a>, &'n str)> {
         // A wildcard further up does not reach below the closest encloser.
-        self.wildcard(self.closest_encloser(left)?)
+        let above = self.closest_encloser(left)?;
+        self.wildcard(above).map(|node| (node, above))
     }
 
     /// The nearest name that exists above the one with `left` in front of the zone (RFC 4592 §3.3.1).
@@ -165,7 +167,8 @@ impl<'a> ZoneView<'a> {
             }),
             Form::Router(label) => {
                 let found = self.host(label)?;
-                Some(Node { router: Some(found.host.router.as_ref()?), ..node(found, Spot::Router) })
+                let router = found.host.router.as_ref().filter(|said| said.is_said())?;
+                Some(Node { router: Some(router), ..node(found, Spot::Router) })
             }
             Form::Challenge(label) => {
                 let found = self.host(label).filter(|found| !found.host.challenge.is_empty())?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fourward_core::answer::{Asker, TCP_LIMIT};
+use fourward_core::cookie::Secrets;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -78,8 +79,9 @@ async fn converse(stream: impl AsyncRead + AsyncWrite, client: IpAddr, source: &
     let mut reader = BufReader::new(reader);
     let mut question = Vec::new();
     let mut out = vec![0; 2 + TCP_LIMIT];
+    let mut guest = Guest { source, secrets: source.jar.secrets(now()), address: client, counter };
     while next(&mut reader, &mut question).await? {
-        let Some(answer) = framed(source, client, &question, counter, &mut out) else { break };
+        let Some(answer) = guest.framed(&question, &mut out) else { break };
         timeout(MESSAGE, writer.write_all(answer)).await??;
     }
     Ok(())
@@ -101,15 +103,27 @@ async fn next(reader: &mut (impl AsyncRead + Unpin), question: &mut Vec<u8>) -> 
     Ok(true)
 }
 
-/// The answer behind its length; `None` if silence is the answer, which on a connection is its end.
-fn framed<'o>(source: &Source, address: IpAddr, question: &[u8], counter: &Counter, out: &'o mut [u8]) -> Option<&'o [u8]> {
-    let (head, body) = out.split_at_mut_checked(2)?;
-    let now = now();
-    let secrets = source.jar.secrets(now);
-    let asker = Asker { transport: counter.transport, address, now, secrets: Some(&secrets) };
-    let length = source.answer(&source.newest(), question, &asker, counter, body)?.length;
-    head.copy_from_slice(&u16::try_from(length).ok()?.to_be_bytes());
-    out.get(..length.checked_add(2)?)
+/// Who is at the other end, and what is answered from.
+struct Guest<'a> {
+    source: &'a Source,
+    secrets: Secrets,
+    address: IpAddr,
+    counter: &'a Counter,
+}
+
+impl Guest<'_> {
+    /// The answer behind its length; `None` if silence is the answer, which on a connection is its end.
+    fn framed<'o>(&mut self, question: &[u8], out: &'o mut [u8]) -> Option<&'o [u8]> {
+        let (head, body) = out.split_at_mut_checked(2)?;
+        let now = now();
+        if !self.secrets.are_of(now) {
+            self.secrets = self.source.jar.secrets(now);
+        }
+        let asker = Asker { transport: self.counter.transport, address: self.address, now, secrets: Some(&self.secrets) };
+        let length = self.source.answer(&self.source.newest(), question, &asker, self.counter, body)?.length;
+        head.copy_from_slice(&u16::try_from(length).ok()?.to_be_bytes());
+        out.get(..length.checked_add(2)?)
+    }
 }
 
 #[cfg(test)]

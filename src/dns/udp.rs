@@ -4,7 +4,6 @@
 //! else, and an answer waits for no task. Every answer leaves from the address that was asked, also where the socket is the wildcard's: a
 //! resolver takes it from no other. An answer that the kernel cannot take at once is dropped; whoever asked asks again.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
@@ -48,8 +47,18 @@ pub(super) struct Socket {
 pub(super) struct Threads {
     stop: OwnedFd,
     threads: Vec<std::thread::JoinHandle<()>>,
-    /// Closed when the last of its senders is gone; each thread has one, and sends nothing.
-    ended: mpsc::Receiver<Infallible>,
+    /// Each thread says here that it ended.
+    ended: mpsc::Receiver<()>,
+}
+
+/// Tells when a thread ends, also by a panic.
+struct Alive(mpsc::Sender<()>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        // Where it is full, another one has told.
+        let _ = self.0.try_send(());
+    }
 }
 
 impl Socket {
@@ -76,7 +85,7 @@ impl Threads {
         for sockets in sockets {
             let (stop, source, alive) = (threads.stop.try_clone()?, source.clone(), alive.clone());
             let thread = std::thread::Builder::new().name("dns".into()).spawn(move || {
-                let _alive = alive;
+                let _alive = Alive(alive);
                 serve(&sockets, &source, share, &stop);
             })?;
             threads.threads.push(thread);
@@ -84,7 +93,7 @@ impl Threads {
         Ok(threads)
     }
 
-    /// Comes back when all have ended, which none does by itself.
+    /// Comes back when one has ended, which none does by itself.
     pub(super) async fn ended(&mut self) {
         self.ended.recv().await;
     }
@@ -117,9 +126,9 @@ fn serve(sockets: &[Socket], source: &Source, rate_limit: u32, stop: &OwnedFd) {
     let secrets = source.jar.secrets(now());
     let mut answerer = Answerer { source, state: None, limiter, secrets, batch: Batch::new(UDP_LIMIT) };
     let mut states = source.states.clone();
+    let mut polled: Vec<_> = sockets.iter().map(|socket| PollFd::new(&socket.socket, PollFlags::IN)).collect();
+    polled.push(PollFd::new(stop, PollFlags::IN));
     loop {
-        let mut polled: Vec<_> = sockets.iter().map(|socket| PollFd::new(&socket.socket, PollFlags::IN)).collect();
-        polled.push(PollFd::new(stop, PollFlags::IN));
         let patience = answerer.state.as_ref().map(|_| &QUIET);
         match poll(&mut polled, patience) {
             Ok(0) => answerer.state = None,
@@ -190,7 +199,7 @@ impl Teller<'_> {
         if answer.known {
             return Some(answer.length);
         }
-        let sent = self.limiter.judge(sender.ip(), answer.kind, out.get(..answer.length)?, self.now);
+        let sent = self.limiter.judge(sender.ip(), answer, out.get(..answer.length)?, self.now);
         if sent != Sent::Whole {
             self.counter.limited();
         }

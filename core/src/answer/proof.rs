@@ -23,7 +23,7 @@ pub(super) fn is_there(node: &Node<'_>, kind: Type, zone: &ZoneView<'_>) -> bool
 pub(super) fn asked_for(writer: &mut Writer<'_>, node: &Node<'_>, kind: Type, place: &Place<'_>) -> Result<u16, Full> {
     let mut buffer = [0; NAME_LIMIT];
     let Some(left) = place.name.text(place.labels, &mut buffer) else { return Err(Full) };
-    let at = if place.exact { Left::below("", left) } else { Left::below("*", place.zone.closest_encloser(left).unwrap_or_default()) };
+    let at = if place.is_exact() { Left::below("", left) } else { Left::below("*", place.zone.closest_encloser(left).unwrap_or_default()) };
     let nsec = place.zone.chain().nsec(at.as_str(), node);
     let (owner, proof) = (Owner::At(HEADER as u16), place.zone.nsec_set(&nsec));
     match kind {
@@ -63,7 +63,7 @@ pub(super) fn of_absence(writer: &mut Writer<'_>, place: &Place<'_>) -> Result<u
     let chain = zone.chain();
     let first = chain.at_or_before(key(place).as_bytes());
     let count = nsec(writer, &chain, &first, place)?;
-    if place.exact {
+    if place.is_exact() {
         return Ok(count);
     }
     // And no wildcard that would have been there instead, or not with that type.
@@ -77,7 +77,7 @@ pub(super) fn of_absence(writer: &mut Writer<'_>, place: &Place<'_>) -> Result<u
 
 /// Writes the proof that a wildcard was right to stand in for the name: there is none such.
 pub(super) fn of_expansion(writer: &mut Writer<'_>, place: &Place<'_>) -> Result<u16, Full> {
-    if !place.signed || place.exact {
+    if !place.signed || place.is_exact() {
         return Ok(0);
     }
     let chain = place.zone.chain();

@@ -1,7 +1,7 @@
 //! Which names a host has in its zone, and their order.
 
 use super::State;
-use crate::host::Host;
+use crate::host::{Host, Reported};
 use crate::name::{APEX, DnsName, HostName};
 use crate::order::{Order, OrderKey};
 
@@ -12,7 +12,7 @@ pub(crate) fn host_names(name: &HostName, host: &Host) -> Vec<String> {
     let below = |left: &str| label.map_or_else(|| left.to_owned(), |label| format!("{left}.{label}"));
     let left = |name: DnsName, zone: &DnsName| name.within(zone).map(str::to_owned);
     let mut names: Vec<String> = label.map(str::to_owned).into_iter().chain(left(name.twin(), name.zone())).collect();
-    names.extend(host.router.and_then(|_| left(name.router(), name.zone())));
+    names.extend(host.router.filter(Reported::is_said).and_then(|_| left(name.router(), name.zone())));
     names.extend((!host.challenge.is_empty()).then(|| below("_acme-challenge")));
     names.extend(host.settings.wildcard.then(|| below("*")));
     let mut owners: Vec<_> = host.settings.record.iter().filter_map(|record| record.owner.as_ref()).collect();
@@ -29,7 +29,7 @@ impl State {
 
     /// Takes the names of `old` out of the order, and puts those of `new` in.
     pub(super) fn reorder(&mut self, name: &HostName, old: Option<&Host>, new: Option<&Host>) {
-        let shape = |host: &Host| (host.router.is_some(), host.challenge.is_empty(), host.settings.wildcard);
+        let shape = |host: &Host| (host.router.is_some_and(|said| said.is_said()), host.challenge.is_empty(), host.settings.wildcard);
         let same = |(old, new): (&Host, &Host)| shape(old) == shape(new) && old.settings.record == new.settings.record;
         if old.zip(new).is_some_and(same) {
             return;

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnet::Ipv6Net;
 use jiff::Timestamp;
 
+use super::network;
 use crate::change::{Refused, Said, Word};
 use crate::host::{AddressFrom, Host, Reported, Updated};
 use crate::name::HostName;
@@ -23,6 +24,8 @@ pub(super) fn told(name: &HostName, old: &Host, said: Said, at: Timestamp, polic
             Word::Set(address) => {
                 policy.addresses.check(address)?;
                 let same = new.updated.filter(|updated| updated.address == address);
+                let moved = new.updated.map(|updated| updated.address).filter(|old| network(*old) != network(address));
+                new.before = moved.or(new.before);
                 new.updated = same.or(Some(Updated { address, since: at }));
             }
             Word::Clear => {
