@@ -48,7 +48,14 @@ fn host(label: &str) -> HostName {
 
 fn settings(listen: &[&str]) -> Dns {
     let listen = listen.iter().map(|address| address.parse().expect("an address")).collect();
-    Dns { zones: vec![name(ZONE), name(OTHER)], listen, ttl: 60, nameservers: vec![name("gw.dyn.example.org")], rate_limit: 0 }
+    Dns {
+        zones: vec![name(ZONE), name(OTHER)],
+        listen,
+        ttl: 60,
+        nameservers: vec![name("gw.dyn.example.org")],
+        rate_limit: 0,
+        dnssec: None,
+    }
 }
 
 fn public() -> Public {

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fourward_core::dnssec::Algorithm;
 use fourward_core::name::{DnsName, NameError};
 
 use crate::certificate::Files;
@@ -98,6 +99,8 @@ pub struct Dns {
     pub rate_limit: u32,
     /// The NS of every zone.
     pub nameservers: Vec<DnsName>,
+    /// How a new key signs; none: the zones are not signed.
+    pub dnssec: Option<Algorithm>,
 }
 
 /// The gateway.
