@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use fourward_core::check::{Answers, Gateway, NameServer, Names, Parent, Referral, Resolved, Said};
+use fourward_core::dnssec::{Ds, Parent as ParentKeys};
 use fourward_core::name::{APEX_TWIN, DnsName, TWIN_SUFFIX};
 use fourward_core::reply::{Data, Question, Record, Reply};
 use fourward_core::wire::{Rcode, Type};
@@ -81,6 +82,18 @@ pub(super) async fn gather(name: &DnsName, known: &Known, until: Instant) -> (Na
     let twin = twin_of(&dual, &zone);
     let names = Names { dual: Some(dual), twin, zone: Some(zone), parent, nameservers, servers, own, resolved: Some(resolved) };
     (names, gateway)
+}
+
+/// What the zone above says of the keys of `zone`; each of its name servers that answers must say the same.
+pub async fn keys_above(zone: &DnsName) -> ParentKeys {
+    let asker = Asker { resolvers: Resolvers::system(Vec::new()), until: Instant::now() + QUESTION * 3 };
+    let Some((_, servers)) = asker.servers_above(zone).await else { return ParentKeys::Unknown };
+    let said = join_all(servers.into_iter().map(async |server| asker.ds(server, zone).await)).await;
+    let mut said = said.into_iter().flatten();
+    match said.next() {
+        Some(first) if said.all(|other| other == first) => ParentKeys::Says(first),
+        _ => ParentKeys::Unknown,
+    }
 }
 
 fn end_of<'a>(resolved: &'a Result<Resolved, String>, name: &'a DnsName) -> &'a DnsName {
@@ -227,6 +240,23 @@ impl Asker {
 
     /// The zone above `zone`, and what it says of it.
     async fn parent(&self, zone: &DnsName) -> Option<Parent> {
+        let (at, servers) = self.servers_above(zone).await?;
+        let asked = servers.into_iter().map(async |address| (address, self.referral(address, zone).await));
+        Some(Parent { zone: Some(at), asked: join_all(asked).await })
+    }
+
+    /// What `server`, of the zone above, says of the keys of `zone`; `None` if it says nothing.
+    async fn ds(&self, server: IpAddr, zone: &DnsName) -> Option<BTreeSet<Ds>> {
+        let reply = self.ask(server, zone, Type::DS, Over::Either).await.ok()?;
+        let ds = |record: &Record| match &record.data {
+            Data::Ds(ds) if record.owner.as_ref() == Some(zone) => Some(ds.clone()),
+            _ => None,
+        };
+        matches!(reply.rcode, Rcode::NOERROR | Rcode::NXDOMAIN).then(|| reply.answer.iter().filter_map(ds).collect())
+    }
+
+    /// The zone above `zone`, and where its name servers are that can be asked from here.
+    async fn servers_above(&self, zone: &DnsName) -> Option<(DnsName, Vec<IpAddr>)> {
         let mut at = above(zone)?;
         let servers = loop {
             let reply = self.resolvers.ask(&at, Type::NS, self.deadline()).await.ok()?;
@@ -238,8 +268,7 @@ impl Asker {
         };
         let found = join_all(servers.iter().take(SERVERS).map(|server| self.look_up(server))).await;
         let reachable: BTreeSet<IpAddr> = found.into_iter().flatten().filter(|address| probe::has_route(*address)).collect();
-        let asked = reachable.into_iter().take(SERVERS).map(async |address| (address, self.referral(address, zone).await));
-        Some(Parent { zone: Some(at), asked: join_all(asked).await })
+        Some((at, reachable.into_iter().take(SERVERS).collect()))
     }
 
     /// Who serves `zone`, as the resolver says.
