@@ -139,7 +139,8 @@ impl ZoneKey {
     }
 }
 
-fn key_tag<'a>(data: impl Iterator<Item = &'a u8>) -> u16 {
+/// By what a signature names the key that stands in a DNSKEY as `data` (RFC 4034 App. B).
+pub fn key_tag<'a>(data: impl Iterator<Item = &'a u8>) -> u16 {
     let sum = data.enumerate().fold(0_u32, |sum, (at, byte)| {
         let value = if at % 2 == 0 { u32::from(*byte) << 8 } else { u32::from(*byte) };
         sum.wrapping_add(value)

@@ -93,6 +93,8 @@ pub enum Data {
     Txt(Vec<Vec<u8>>),
     /// What a zone says of a key of one below it.
     Ds(Ds),
+    /// A key of the zone, as it stands there (RFC 4034 §2.1).
+    Dnskey(Vec<u8>),
     /// Any other type or class, or a name that is no host name.
     Other,
 }
@@ -293,6 +295,7 @@ impl Parser<'_> {
                 digest_type: self.rest.u8()?,
                 digest: self.rest.take(length.checked_sub(4)?)?.to_vec(),
             }),
+            Type::DNSKEY => Data::Dnskey(self.rest.take(length)?.to_vec()),
             Type::TXT => Data::Txt(strings(Reader(self.rest.take(length)?))?),
             _ => return Some(Data::Other),
         };

@@ -64,6 +64,12 @@ impl Message {
                 self.bytes.push(u8::try_from(string.len()).expect("short"));
                 self.bytes.extend(string);
             }),
+            Data::Ds(ds) => {
+                self.bytes.extend(ds.tag.to_be_bytes());
+                self.bytes.extend([ds.algorithm, ds.digest_type]);
+                self.bytes.extend(&ds.digest);
+            }
+            Data::Dnskey(key) => self.bytes.extend(key),
             Data::Other => self.bytes.extend([1, 2, 3]),
         }
         let written = u16::try_from(self.bytes.len() - length - 2).expect("short");
@@ -101,6 +107,8 @@ fn record(owner: &str, ttl: u32, data: Data) -> Record {
         Data::Ns(_) => Type::NS,
         Data::Soa(_) => Type::SOA,
         Data::Txt(_) => Type::TXT,
+        Data::Ds(_) => Type::DS,
+        Data::Dnskey(_) => Type::DNSKEY,
         Data::Other => Type(257),
     };
     Record { owner: Some(name(owner)), kind, class: CLASS_IN, ttl, data }
