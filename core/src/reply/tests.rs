@@ -272,6 +272,13 @@ fn any_data() -> impl Strategy<Value = Data> {
             minimum
         })),
         vec(vec(any::<u8>(), 0..255), 0..3).prop_map(Data::Txt),
+        (any::<u16>(), any::<[u8; 2]>(), vec(any::<u8>(), 0..64)).prop_map(|(tag, [algorithm, digest_type], digest)| Data::Ds(Ds {
+            tag,
+            algorithm,
+            digest_type,
+            digest
+        })),
+        vec(any::<u8>(), 0..80).prop_map(Data::Dnskey),
         Just(Data::Other),
     ]
 }
