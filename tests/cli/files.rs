@@ -225,7 +225,7 @@ fn a_config_that_is_refused_is_a_matter_of_usage() {
     refused("", &["[dns]", "[agent]"]);
     let later = [
         ("[store]\netcd = [\"https://10.0.0.1:2379\"]", "store.etcd"),
-        ("[dns]\nzones = [\"a.org\"]\ndnssec = true", "dns.dnssec"),
+        ("[dns]\nzones = [\"a.org\"]\ndnssec-algorithm = \"rsa\"", "dns.dnssec-algorithm"),
         ("[dns]\nzones = [\"a.org\"]\nsecondaries = []", "dns.secondaries"),
         ("[dns]\nzones = [\"a.org\"]\nkeys = []", "dns.keys"),
         ("[gateway]\nsource-prefix = \"2001:db8::/64\"", "gateway.source-prefix"),
