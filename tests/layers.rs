@@ -46,7 +46,8 @@ const CORE: &[(&[&str], bool)] = &[
     (&["link", "state"], false),
     (&["check", "dyndns", "route", "stored", "zone"], false),
     (&["answer", "export"], false),
-    (&["rate"], false),
+    (&["rate", "tsig"], false),
+    (&["update"], false),
 ];
 
 #[test]

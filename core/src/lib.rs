@@ -34,5 +34,7 @@ pub mod reply;
 pub mod route;
 pub mod state;
 pub mod stored;
+pub mod tsig;
+pub mod update;
 pub mod wire;
 pub mod zone;

@@ -167,6 +167,7 @@ impl State {
                 let new = update::told(host, self.known(host)?, *said, *at, policy)?;
                 Ok(self.publish(host, Some(new)))
             }
+            Change::Rewrite(rewrite) => self.rewrite(rewrite, policy),
             Change::Challenge { host, values } => self.with_host(host, |new| new.challenge.clone_from(values)),
             Change::OwnChallenge { name, values } => Ok(self.own_challenge(name, values)),
             Change::Account { directory, account } => Ok(self.keep_account(directory, account)),
