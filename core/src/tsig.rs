@@ -5,6 +5,9 @@
 
 mod replays;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::name::DnsName;
 use crate::reader::Reader;
 use crate::wire::{CLASS_ANY, Canonical, HEADER, Type, question, record};
@@ -287,6 +290,16 @@ impl Signature {
         const LONGEST_MAC: usize = 64;
         self.key.as_bytes().len().saturating_add(self.algorithm.as_bytes().len()).saturating_add(FIXED + LONGEST_MAC)
     }
+}
+
+/// The secret in the text of a key file: base64 alone, or behind the word `secret` as `tsig-keygen` and `keymgr -t` write it.
+pub fn secret_in(text: &str) -> Option<Vec<u8>> {
+    let words = || text.split(|c: char| c.is_whitespace() || matches!(c, '"' | ';' | '{' | '}')).filter(|word| !word.is_empty());
+    let word = match words().position(|word| matches!(word, "secret" | "secret:")) {
+        Some(at) => words().nth(at.checked_add(1)?)?,
+        None => words().next().filter(|_| words().count() == 1)?,
+    };
+    STANDARD.decode(word).ok().filter(|secret| !secret.is_empty())
 }
 
 /// `bytes` behind their length. What is longer than that can say is none of ours.

@@ -65,6 +65,13 @@ impl Replays {
         Seen::New
     }
 
+    /// Forgets a message that was noted so and came to nothing, so that it may come again.
+    pub fn forget(&mut self, key: &DnsName, time: u64, mac: &[u8]) {
+        if let Some(newest) = self.keys.get_mut(key).filter(|newest| newest.time == time) {
+            newest.answers.remove(mac);
+        }
+    }
+
     /// Keeps what was answered to the message that was noted so.
     pub fn answered(&mut self, key: &DnsName, time: u64, mac: &[u8], answer: &[u8]) {
         let newest = self.keys.get_mut(key).filter(|newest| newest.time == time);
@@ -88,6 +95,8 @@ mod tests {
         assert_eq!(replays.note(&a, 99, b"0"), Seen::Older, "signed before the start");
         assert_eq!(replays.note(&a, 100, b"1"), Seen::New);
         assert_eq!(replays.note(&a, 100, b"1"), Seen::Again(None), "not done yet");
+        replays.forget(&a, 100, b"1");
+        assert_eq!(replays.note(&a, 100, b"1"), Seen::New, "it came to nothing");
         replays.answered(&a, 100, b"1", b"done");
         assert_eq!(replays.note(&a, 100, b"1"), Seen::Again(Some(b"done"[..].into())));
         assert_eq!(replays.note(&a, 100, b"2"), Seen::New, "another one in the same second");

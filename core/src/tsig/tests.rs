@@ -198,3 +198,19 @@ fn following_messages_cover_the_mac_before_and_the_timers_alone() {
     assert_eq!(next.mac(), mac(&expected));
     assert_eq!(said(&message).mac, next.mac);
 }
+
+#[test]
+fn a_key_file_is_the_secret_alone_or_as_tools_write_it() {
+    let secret = Some(b"0123456789abcdef".to_vec());
+    for text in [
+        "MDEyMzQ1Njc4OWFiY2RlZg==",
+        "\n MDEyMzQ1Njc4OWFiY2RlZg==\n",
+        "key \"cloud\" {\n\talgorithm hmac-sha256;\n\tsecret \"MDEyMzQ1Njc4OWFiY2RlZg==\";\n};\n",
+        "# hmac-sha256:cloud:MDEyMzQ=\nkey:\n  - id: cloud\n    algorithm: hmac-sha256\n    secret: MDEyMzQ1Njc4OWFiY2RlZg==\n",
+    ] {
+        assert_eq!(secret_in(text), secret, "{text}");
+    }
+    for text in ["", "secret", "secret:", "no base64 at all", "MDEyMzQ1Njc4OWFiY2RlZg", "MDEy MzQ1", "secret \"\";"] {
+        assert_eq!(secret_in(text), None, "{text}");
+    }
+}
