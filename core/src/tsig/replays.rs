@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use super::FUDGE;
 use crate::name::DnsName;
 
 /// More messages of one key within one second are held back: they are not refused, and may come again.
@@ -45,10 +46,15 @@ impl Replays {
         Self { since: now, keys: HashMap::new() }
     }
 
-    /// Notes a message with a good signature by `key`.
-    pub fn note(&mut self, key: &DnsName, time: u64, mac: &[u8]) -> Seen {
-        let since = self.since;
+    /// Notes a message with a good signature by `key`, at `now`.
+    pub fn note(&mut self, key: &DnsName, time: u64, mac: &[u8], now: u64) -> Seen {
+        // Else a clock that was far ahead at the start, and was put right, would shut everybody out.
+        let since = self.since.min(now);
+        self.since = since;
         let newest = self.keys.entry(key.clone()).or_insert_with(|| Newest { time: since, answers: HashMap::new() });
+        if newest.time > now.saturating_add(FUDGE.into()) {
+            *newest = Newest { time: since, answers: HashMap::new() };
+        }
         if time < newest.time {
             return Seen::Older;
         }
@@ -92,32 +98,42 @@ mod tests {
     #[test]
     fn what_is_older_is_refused_and_the_same_again_is_answered_as_before() {
         let (mut replays, a, b) = (Replays::new(100), key("a"), key("b"));
-        assert_eq!(replays.note(&a, 99, b"0"), Seen::Older, "signed before the start");
-        assert_eq!(replays.note(&a, 100, b"1"), Seen::New);
-        assert_eq!(replays.note(&a, 100, b"1"), Seen::Again(None), "not done yet");
+        assert_eq!(replays.note(&a, 99, b"0", 110), Seen::Older, "signed before the start");
+        assert_eq!(replays.note(&a, 100, b"1", 110), Seen::New);
+        assert_eq!(replays.note(&a, 100, b"1", 110), Seen::Again(None), "not done yet");
         replays.forget(&a, 100, b"1");
-        assert_eq!(replays.note(&a, 100, b"1"), Seen::New, "it came to nothing");
+        assert_eq!(replays.note(&a, 100, b"1", 110), Seen::New, "it came to nothing");
         replays.answered(&a, 100, b"1", b"done");
-        assert_eq!(replays.note(&a, 100, b"1"), Seen::Again(Some(b"done"[..].into())));
-        assert_eq!(replays.note(&a, 100, b"2"), Seen::New, "another one in the same second");
-        assert_eq!(replays.note(&b, 100, b"1"), Seen::New, "another key's");
-        assert_eq!(replays.note(&a, 103, b"3"), Seen::New);
+        assert_eq!(replays.note(&a, 100, b"1", 110), Seen::Again(Some(b"done"[..].into())));
+        assert_eq!(replays.note(&a, 100, b"2", 110), Seen::New, "another one in the same second");
+        assert_eq!(replays.note(&b, 100, b"1", 110), Seen::New, "another key's");
+        assert_eq!(replays.note(&a, 103, b"3", 110), Seen::New);
         for (time, mac) in [(100, b"1"), (100, b"2"), (102, b"4")] {
-            assert_eq!(replays.note(&a, time, mac), Seen::Older);
+            assert_eq!(replays.note(&a, time, mac, 110), Seen::Older);
         }
         replays.answered(&a, 100, b"1", b"late");
-        assert_eq!(replays.note(&a, 103, b"3"), Seen::Again(None));
-        assert_eq!(replays.note(&b, 101, b"4"), Seen::New, "the other key has its own time");
+        assert_eq!(replays.note(&a, 103, b"3", 110), Seen::Again(None));
+        assert_eq!(replays.note(&b, 101, b"4", 110), Seen::New, "the other key has its own time");
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_shuts_nobody_out() {
+        let (mut replays, a, b) = (Replays::new(5000), key("a"), key("b"));
+        assert_eq!(replays.note(&a, 5001, b"1", 5001), Seen::New);
+        assert_eq!(replays.note(&a, 5000, b"2", 4800), Seen::Older, "within the fudge it is a client's clock");
+        assert_eq!(replays.note(&a, 1000, b"3", 1000), Seen::New);
+        assert_eq!(replays.note(&b, 1000, b"3", 1000), Seen::New);
+        assert_eq!(replays.note(&b, 999, b"4", 1000), Seen::Older);
     }
 
     #[test]
     fn a_second_has_an_end() {
         let (mut replays, a) = (Replays::new(0), key("a"));
         for number in 0..OF_A_SECOND {
-            assert_eq!(replays.note(&a, 7, &number.to_be_bytes()), Seen::New);
+            assert_eq!(replays.note(&a, 7, &number.to_be_bytes(), 110), Seen::New);
         }
-        assert_eq!(replays.note(&a, 7, b"one more"), Seen::TooMany);
-        assert_eq!(replays.note(&a, 7, &0_usize.to_be_bytes()), Seen::Again(None));
-        assert_eq!(replays.note(&a, 8, b"one more"), Seen::New);
+        assert_eq!(replays.note(&a, 7, b"one more", 110), Seen::TooMany);
+        assert_eq!(replays.note(&a, 7, &0_usize.to_be_bytes(), 110), Seen::Again(None));
+        assert_eq!(replays.note(&a, 8, b"one more", 110), Seen::New);
     }
 }
