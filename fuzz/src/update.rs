@@ -11,7 +11,7 @@ use fourward_core::update::{Grant, Reply, Writable, is_update, judge};
 use fourward_core::wire::Query;
 use fourward_core::zone::ZoneParams;
 
-use crate::dns_message;
+use super::dns_message;
 
 static SERVED: LazyLock<(State, ZoneParams)> = LazyLock::new(|| (dns_message::state(), dns_message::params()));
 

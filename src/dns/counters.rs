@@ -17,6 +17,7 @@ const BADVERS: usize = RCODES.len() - 1;
 
 const AUTHORITATIVE: u8 = 0x04;
 const TRUNCATED: u8 = 0x02;
+const OPCODE: u8 = 0x78;
 
 /// The counters of all sockets.
 #[derive(Clone, Debug, Default)]
@@ -112,8 +113,8 @@ impl Counter {
         if flags & TRUNCATED != 0 {
             self.truncated.fetch_add(1, Ordering::Relaxed);
         }
-        // Whatever we say without a fault we say with authority: a fault of number 0 is the one whose upper bits are in OPT.
-        let unauthorised = code & 0xF == 0 && flags & AUTHORITATIVE == 0;
+        // Whatever we say to a query without a fault we say with authority: a fault of number 0 is the one whose upper bits are in OPT.
+        let unauthorised = code & 0xF == 0 && flags & (AUTHORITATIVE | OPCODE) == 0;
         self.answers.note_at(if unauthorised { BADVERS } else { usize::from(code & 0xF) });
     }
 }
@@ -134,9 +135,10 @@ mod tests {
         tcp.asked();
         tcp.said(None);
         tcp.said(Some(&[0, 0, 0x80, 0x80]));
+        tcp.said(Some(&[0, 0, 0xA8, 0]));
         let udp = counters.sums(Transport::Udp);
         assert_eq!((udp.queries, udp.truncated, udp.answers[3], udp.answers.iter().sum()), (2, 2, 2, 2_u64));
         let tcp = counters.sums(Transport::Tcp);
-        assert_eq!((tcp.queries, tcp.silent, tcp.answers[BADVERS], tcp.answers[0]), (1, 1, 1, 0));
+        assert_eq!((tcp.queries, tcp.silent, tcp.answers[BADVERS], tcp.answers[0]), (1, 1, 1, 1));
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fourward_core::answer::{Asker, TCP_LIMIT};
+use fourward_core::update::is_update;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -17,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace};
 
 use super::counters::Counter;
+use super::handed::Desk;
+use super::updates::Outcome;
 use super::{Source, now};
 use crate::crowd::{Crowd, Limits};
 use crate::listener::accept;
@@ -79,7 +82,15 @@ async fn converse(stream: impl AsyncRead + AsyncWrite, client: IpAddr, source: &
     let mut question = Vec::new();
     let mut out = vec![0; 2 + TCP_LIMIT];
     while next(&mut reader, &mut question).await? {
-        let Some(answer) = framed(source, client, &question, counter, &mut out) else { break };
+        let updated;
+        let answer = match source.desk.as_ref().filter(|_| is_update(&question)) {
+            Some(desk) => {
+                updated = update(desk, source, client, &question, counter).await;
+                updated.as_deref()
+            }
+            None => framed(source, client, &question, counter, &mut out),
+        };
+        let Some(answer) = answer else { break };
         timeout(MESSAGE, writer.write_all(answer)).await??;
     }
     Ok(())
@@ -99,6 +110,23 @@ async fn next(reader: &mut (impl AsyncRead + Unpin), question: &mut Vec<u8>) -> 
     question.resize(length, 0);
     timeout(MESSAGE, reader.read_exact(question)).await??;
     Ok(true)
+}
+
+/// The same for an update, once it is durable.
+async fn update(desk: &Desk, source: &Source, address: IpAddr, message: &[u8], counter: &Counter) -> Option<Vec<u8>> {
+    counter.asked();
+    let now = now();
+    let secrets = source.jar.secrets(now);
+    let asker = Asker { transport: counter.transport, address, now, secrets: Some(&secrets) };
+    let outcome = desk.updates.receive(message, &asker, &source.newest(), &source.params);
+    let answer = match outcome {
+        Outcome::Said(answer, _) => Some(answer),
+        Outcome::Waits(pending) => Some(pending.done().await),
+        Outcome::Silence => None,
+    };
+    counter.said(answer.as_deref());
+    let answer = answer?;
+    Some([&u16::try_from(answer.len()).ok()?.to_be_bytes()[..], &answer].concat())
 }
 
 /// The answer behind its length; `None` if silence is the answer, which on a connection is its end.
@@ -140,7 +168,7 @@ mod tests {
         };
         let (_states, states) = watch::channel(Arc::default());
         let (source, counter) = (
-            Source { params: Arc::new(params), states, jar: super::super::Jar::new(&[0; 32]) },
+            Source { params: Arc::new(params), states, jar: super::super::Jar::new(&[0; 32]), desk: None },
             Counter::new(fourward_core::answer::Transport::Tcp),
         );
         let (mut client, server) = tokio::io::duplex(20);
