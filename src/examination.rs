@@ -35,10 +35,11 @@ pub fn host_facts(store: &Store, leases: &Leases, name: &HostName) -> Option<Hos
     Some(HostFacts {
         dual: name.dual(),
         twin: name.twin(),
+        leader: (voucher != *name).then(|| voucher.dual()),
         address_from: Some(by.settings.address_from),
         address: home,
-        since: by.proven.filter(|_| by_link).map(|proven| proven.since),
-        before: by.before.filter(|_| by_link).and_then(|before| state.home_beside(name, before)),
+        since: by.proven.filter(|_| by_link).map(|proven| proven.since).or(by.updated.map(|updated| updated.since)),
+        before: by.before.and_then(|before| state.home_beside(name, before)),
         via: Some(host.settings.via),
         link: Some(link_status(leases, &voucher, by)),
         lease: lease.map(|lease| lease.until.saturating_duration_since(Instant::now()).as_secs()),

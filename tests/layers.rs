@@ -39,7 +39,7 @@ const ROOT: &[(&[&str], bool)] = &[
 ];
 
 const CORE: &[(&[&str], bool)] = &[
-    (&["cookie", "demux", "index", "lease", "name", "reader", "renewal"], false),
+    (&["cookie", "demux", "index", "lease", "name", "reader", "renewal", "update_line"], false),
     (&["host", "peek", "policy", "wire"], false),
     (&["facts"], false),
     (&["address", "api", "change", "client_hello", "http_head", "join", "reply"], false),

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use crate::cookie::{ClientCookie, Secrets, ServerCookie};
 use crate::host::{Alpn, Caa, RecordData, Target};
 use crate::name::{APEX, DnsName, HostName};
+use crate::reader::Reader;
 use crate::state::State;
 use crate::wire::{CLASS_IN, ExtendedError, Full, HEADER, Opt, Query, Question, Rcode, Suffix, TRUNCATED, Type, Writer};
 use crate::zone::{Data, Node, Rrset, Soa, ZoneParams, ZoneView};
@@ -62,6 +63,10 @@ pub struct Answer {
     pub known: bool,
     /// What it is about.
     pub kind: Kind,
+    /// How it went.
+    pub rcode: Rcode,
+    /// Where in the message the name begins that `kind` is about; 0 for none.
+    of: usize,
     flags: u16,
     /// Where its question ends, and how long its OPT record is, which stands last.
     question: usize,
@@ -73,13 +78,32 @@ pub struct Answer {
 pub enum Kind {
     /// The one name that was asked for.
     OfName,
-    /// Names that have not, or are not, what was asked for; and those that only a wildcard has, of which there is no end.
+    /// All names that one wildcard has, of which there is no end.
+    OfWildcard,
+    /// All names of a zone that are not there.
     Absent,
     /// No name.
     Fault,
 }
 
 impl Answer {
+    /// Whether it is whole by TCP only.
+    pub fn is_truncated(&self) -> bool {
+        self.flags & TRUNCATED != 0
+    }
+
+    /// The name that it is about, on the wire, without its root.
+    pub(crate) fn name(self, message: &[u8]) -> &[u8] {
+        let name = message.get(self.of..).filter(|_| self.of > 0).unwrap_or_default();
+        let mut rest = Reader(name);
+        while let Some(length @ 1..=63) = rest.u8() {
+            if rest.take(length.into()).is_none() {
+                break;
+            }
+        }
+        name.get(..name.len().saturating_sub(rest.0.len()).saturating_sub(1)).unwrap_or_default()
+    }
+
     /// Makes `message`, of this answer, one that says only to come again by TCP. Returns its new length.
     pub fn cut(self, message: &mut [u8]) -> usize {
         let (opt, question) = (self.length.saturating_sub(self.opt), self.question);
@@ -107,13 +131,14 @@ pub fn answer(message: &[u8], asker: &Asker<'_>, state: &State, params: &ZonePar
     let cookies = query.edns.and_then(|edns| edns.cookie).zip(asker.secrets);
     let known = cookies.is_some_and(|((client, server), secrets)| secrets.know(server, client, asker.address, asker.now));
     let cookie = cookies.map(|((client, _), secrets)| (client, secrets.make(client, asker.address, asker.now)));
-    let kind = match &verdict {
-        Verdict::Fault(..) => Kind::Fault,
-        Verdict::Positive(_, _, place) if place.exact => Kind::OfName,
-        Verdict::Positive(..) | Verdict::Negative(..) => Kind::Absent,
+    let (kind, of) = match &verdict {
+        Verdict::Fault(..) => (Kind::Fault, 0),
+        Verdict::Negative(Rcode::NXDOMAIN, place) => (Kind::Absent, place.of),
+        Verdict::Positive(_, _, place) | Verdict::Negative(_, place) if place.of == HEADER => (Kind::OfName, place.of),
+        Verdict::Positive(_, _, place) | Verdict::Negative(_, place) => (Kind::OfWildcard, place.of),
     };
     let written = write(&query, &verdict, cookie, Writer::new(out, limit)).ok()?;
-    Some(Answer { known, kind, ..written })
+    Some(Answer { known, kind, of, ..written })
 }
 
 /// What is to be said.
@@ -130,21 +155,22 @@ enum Verdict<'a> {
 struct Place<'a> {
     zone: ZoneView<'a>,
     at: u16,
-    /// Whether the name is there itself, and not by a wildcard.
-    exact: bool,
+    /// Where the name begins that has what is said: the question's own, or the one whose wildcard it is.
+    of: usize,
 }
 
 fn judge<'a>(query: &Query<'_>, state: &'a State, params: &'a ZoneParams) -> Verdict<'a> {
     if query.opcode() != 0 {
         return Verdict::Fault(Rcode::NOTIMP, Some(ExtendedError::NOT_SUPPORTED));
     }
+    // Before all that could be otherwise in that version (RFC 6891 §6.1.3).
+    if query.edns.is_some_and(|edns| edns.version > 0) {
+        return Verdict::Fault(Rcode::BADVERS, None);
+    }
     if query.is_for_a_cookie() {
         return Verdict::Fault(Rcode::NOERROR, None);
     }
     let Some(question) = query.question.filter(|_| query.sound) else { return Verdict::Fault(Rcode::FORMERR, None) };
-    if query.edns.is_some_and(|edns| edns.version > 0) {
-        return Verdict::Fault(Rcode::BADVERS, None);
-    }
     if let Some((fault, why)) = fault_of(&question) {
         return Verdict::Fault(fault, why);
     }
@@ -158,12 +184,22 @@ fn judge<'a>(query: &Query<'_>, state: &'a State, params: &'a ZoneParams) -> Ver
     let mut buffer = [0; _];
     let left = question.name.text(labels, &mut buffer);
     let itself = left.and_then(|left| zone.node(left));
-    let place = Place { zone, at, exact: itself.is_some() };
-    match itself.or_else(|| zone.by_wildcard(left?)) {
-        None => Verdict::Negative(Rcode::NXDOMAIN, place),
-        Some(node) if node.rrset(question.kind).is_some() => Verdict::Positive(node, question.kind, place),
-        Some(_) => Verdict::Negative(Rcode::NOERROR, place),
+    let Some((node, of)) = itself.map(|node| (node, HEADER)).or_else(|| by_wildcard(&zone, left?)) else {
+        return Verdict::Negative(Rcode::NXDOMAIN, Place { zone, at, of: at.into() });
+    };
+    let place = Place { zone, at, of };
+    match node {
+        node if node.rrset(question.kind).is_some() => Verdict::Positive(node, question.kind, place),
+        _ => Verdict::Negative(Rcode::NOERROR, place),
     }
+}
+
+/// What a wildcard has for the name with `left` in front of the zone, and where in the message the name begins that the wildcard is below.
+fn by_wildcard<'a>(zone: &ZoneView<'a>, left: &str) -> Option<(Node<'a>, usize)> {
+    let (node, above) = zone.by_wildcard(left)?;
+    // A label takes a byte more than its text, as its dot does; the last one has no dot.
+    let skipped = left.len().saturating_sub(above.len()).saturating_add(usize::from(above.is_empty()));
+    Some((node, HEADER.saturating_add(skipped)))
 }
 
 /// What no name server answers, or not this one.
@@ -225,7 +261,7 @@ fn write(
     }
     let opt = opt.as_ref().map_or(0, Opt::len);
     // What it is about is the caller's.
-    Ok(Answer { length: writer.len(), known: false, kind: Kind::Fault, flags, question: end_of_question, opt })
+    Ok(Answer { length: writer.len(), known: false, kind: Kind::Fault, rcode, of: 0, flags, question: end_of_question, opt })
 }
 
 fn sections(verdict: &Verdict<'_>, writer: &mut Writer<'_>) -> Result<Counts, Full> {

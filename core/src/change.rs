@@ -322,6 +322,16 @@ pub enum Refused {
         "{0}: a follower's address comes from the host that it follows: leave address and address-from out, or take follows and suffix back"
     )]
     FollowerElsewhere(HostName),
+    /// A follower would be where no home may be.
+    #[error("{host}, beside {leader}: {reason} (suffix=…, with the bits of the subnet that the device is in)")]
+    FollowerAt {
+        /// The follower.
+        host: HostName,
+        /// Whom it follows.
+        leader: String,
+        /// What is wrong with its address.
+        reason: Forbidden,
+    },
     /// A circle.
     #[error("{0} cannot follow itself; follows= names the host whose network it is in")]
     FollowsItself(HostName),
@@ -395,7 +405,7 @@ pub enum Refused {
     KeyTaken(HostName),
     /// A prefix is half an address, and the other half was never said.
     #[error(
-        "{prefix} alone does not say where {host} is, since nothing of its address is known yet: have that machine send its whole address \
+        "{prefix} alone does not say where the host is, since nothing of its address is known yet: have that machine send its whole address \
          once (myipv6=ADDRESS); from then on the prefix is enough"
     )]
     PrefixAlone {
@@ -415,6 +425,9 @@ pub enum Refused {
     /// Another change came first.
     #[error("{0} changed while its update was judged; send it again")]
     Overtaken(HostName),
+    /// Whoever proves a zone's apex gets certificates for every host in it.
+    #[error("a TXT record at _acme-challenge.{0} would prove *.{0}, and so every host there: no host's credential sets it")]
+    ApexChallenge(DnsName),
     /// The secrets are there already; new ones would lock every agent out.
     #[error("this server has an identity already")]
     Identified,

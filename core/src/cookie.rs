@@ -27,12 +27,13 @@ const AHEAD: u32 = 300;
 /// Seconds for which one secret is used. The one before it stands for longer than a cookie does.
 pub const ROTATION: u32 = 86_400;
 
-/// The secrets of this period and of the one before.
+/// The secrets of this period, of the one before, and of the next: another server's clock may be a little ahead.
 #[derive(Clone)]
 pub struct Secrets {
     period: u32,
-    current: [u8; 16],
     before: [u8; 16],
+    current: [u8; 16],
+    next: [u8; 16],
 }
 
 impl std::fmt::Debug for Secrets {
@@ -45,7 +46,7 @@ impl Secrets {
     /// The secrets at `now` (seconds since 1970), each made by `derive` from the number of its period.
     pub fn at(now: u32, derive: impl Fn(u32) -> [u8; 16]) -> Self {
         let period = now / ROTATION;
-        Self { period, current: derive(period), before: derive(period.wrapping_sub(1)) }
+        Self { period, before: derive(period.wrapping_sub(1)), current: derive(period), next: derive(period.wrapping_add(1)) }
     }
 
     /// Whether they are those of `now`.
@@ -55,28 +56,42 @@ impl Secrets {
 
     /// The cookie for a client at `address`.
     pub fn make(&self, client: &ClientCookie, address: IpAddr, now: u32) -> ServerCookie {
-        cookie(&self.current, client, address, now)
+        let [a, b, c, d] = now.to_be_bytes();
+        let head = [VERSION, 0, 0, 0, a, b, c, d];
+        let mut cookie = [0; 16];
+        let (front, back) = cookie.split_at_mut(head.len());
+        front.copy_from_slice(&head);
+        back.copy_from_slice(&hash(self.of(now), client, &head, address));
+        cookie
     }
 
     /// Whether `server` is a cookie that we, or a server with our secrets, gave to this client within the last hour.
     pub fn know(&self, server: &[u8], client: &ClientCookie, address: IpAddr, now: u32) -> bool {
-        let Some([VERSION, _, _, _, a, b, c, d, ..]) = server.first_chunk::<16>().filter(|_| server.len() == 16) else { return false };
-        let made = u32::from_be_bytes([*a, *b, *c, *d]);
+        let Ok(server) = ServerCookie::try_from(server) else { return false };
+        // What is reserved may be anything, and is hashed as it came (RFC 9018 §4.2).
+        let [head @ .., _, _, _, _, _, _, _, _] = server;
+        let [VERSION, _, _, _, a, b, c, d] = head else { return false };
+        let made = u32::from_be_bytes([a, b, c, d]);
         // In serial number arithmetic (RFC 1982), so that 2106 passes unnoticed.
         let (age, lead) = (now.wrapping_sub(made), made.wrapping_sub(now));
         if age > VALID && lead > AHEAD {
             return false;
         }
-        let secret = if made / ROTATION == self.period.wrapping_sub(1) { &self.before } else { &self.current };
-        same(&cookie(secret, client, address, made), server)
+        same(server.get(head.len()..).unwrap_or_default(), &hash(self.of(made), client, &head, address))
+    }
+
+    /// The secret that was used at `made`.
+    fn of(&self, made: u32) -> &[u8; 16] {
+        match (made / ROTATION).wrapping_sub(self.period) {
+            u32::MAX => &self.before,
+            1 => &self.next,
+            _ => &self.current,
+        }
     }
 }
 
-fn cookie(secret: &[u8; 16], client: &ClientCookie, address: IpAddr, made: u32) -> ServerCookie {
-    let mut cookie = [0; 16];
-    let (head, hash) = cookie.split_at_mut(8);
-    let [a, b, c, d] = made.to_be_bytes();
-    head.copy_from_slice(&[VERSION, 0, 0, 0, a, b, c, d]);
+/// RFC 9018 §4.4.
+fn hash(secret: &[u8; 16], client: &ClientCookie, head: &[u8; 8], address: IpAddr) -> [u8; 8] {
     let mut hasher = SipHasher24::new_with_key(secret);
     hasher.write(client);
     hasher.write(head);
@@ -84,8 +99,7 @@ fn cookie(secret: &[u8; 16], client: &ClientCookie, address: IpAddr, made: u32) 
         IpAddr::V4(v4) => hasher.write(&v4.octets()),
         IpAddr::V6(v6) => hasher.write(&v6.octets()),
     }
-    hash.copy_from_slice(&hasher.finish().to_le_bytes());
-    cookie
+    hasher.finish().to_le_bytes()
 }
 
 /// In a time that does not tell where they differ.
@@ -122,7 +136,19 @@ mod tests {
         let address: IpAddr = "2001:db8:220:1:59de:d0f4:8769:82b8".parse().expect("an address");
         let given = [0x01, 0, 0, 0, 0x5c, 0xf7, 0xc5, 0x79, 0x26, 0x55, 0x6b, 0xd0, 0x93, 0x4c, 0x72, 0xf8];
         let made = 0x5cf7_c579;
-        assert_eq!(cookie(&secret, &client, address, made), given);
+        assert_eq!(Secrets::at(made, |_| secret).make(&client, address, made), given);
+        assert!(Secrets::at(made, |_| secret).know(&given, &client, address, made));
+    }
+
+    #[test]
+    fn what_is_reserved_may_be_anything_that_was_hashed_too() {
+        // RFC 9018 Appendix A.3.
+        let client = [0xfc, 0x93, 0xfc, 0x62, 0x80, 0x7d, 0xdb, 0x86];
+        let given = [0x01, 0xab, 0xcd, 0xef, 0x5c, 0xf7, 0x8f, 0x71, 0xa3, 0x14, 0x22, 0x7b, 0x66, 0x79, 0xeb, 0xf5];
+        let (made, address) = (0x5cf7_8f71, [203, 0, 113, 203].into());
+        assert!(Secrets::at(made, |_| SECRET).know(&given, &client, address, made));
+        let zeroed = [&[1, 0, 0, 0], &given[4..]].concat();
+        assert!(!Secrets::at(made, |_| SECRET).know(&zeroed, &client, address, made), "and no other");
     }
 
     #[test]
@@ -150,6 +176,8 @@ mod tests {
         let midnight = (MADE / ROTATION + 1) * ROTATION;
         let cookie = secrets(midnight - 60).make(&CLIENT, ADDRESS, midnight - 60);
         assert!(secrets(midnight + 60).know(&cookie, &CLIENT, ADDRESS, midnight + 60));
-        assert_ne!(cookie[8..], secrets(midnight).make(&CLIENT, ADDRESS, midnight - 60)[8..], "the secret did change");
+        let ahead = secrets(midnight + 60).make(&CLIENT, ADDRESS, midnight + 60);
+        assert!(secrets(midnight - 60).know(&ahead, &CLIENT, ADDRESS, midnight - 60), "of a clock that is ahead");
+        assert_ne!(cookie[8..], Secrets::at(midnight, |_| [0; 16]).make(&CLIENT, ADDRESS, midnight - 60)[8..]);
     }
 }

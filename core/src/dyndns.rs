@@ -7,30 +7,18 @@
 
 mod answer;
 mod credentials;
-mod mended;
 mod prefix;
 mod query;
 
 use crate::name::{APEX, DnsName, HostName, Role, role_in};
 use crate::state::State;
+use crate::update_line::{DELETE, DYNV6};
 
+pub use crate::update_line::{LINE_LIMIT, is_update, mended};
 pub use answer::Line;
 pub use credentials::Credentials;
-pub use mended::{LINE_LIMIT, mended};
 pub use prefix::NoPlace;
 pub use query::{Claim, Family, Malformed, Query, TARGET_LIMIT, Update};
-
-/// Where clients go; `/nic/update` is the oldest and what we print.
-const PATHS: [&str; 7] = ["/nic/update", "/v3/update", "/update", DYNV6, "/v2/update", "/update.php", DELETE];
-
-/// Where dynv6's clients go.
-const DYNV6: &str = "/api/update";
-
-/// Where nsupdate.info's clients take an address away.
-const DELETE: &str = "/nic/delete";
-
-/// What deSEC's clients ask for at `/`, where others see our page.
-const AT_ROOT: [&str; 6] = ["hostname", "host_id", "myip", "myipv4", "myipv6", "txt"];
 
 /// In which words a client wants to hear how it went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,13 +31,6 @@ pub enum Dialect {
     DynV6,
     /// nsupdate.info's way to take an address away.
     Delete,
-}
-
-/// Whether `target` (path and query) is an update's.
-pub fn is_update(target: &str) -> bool {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let key = |one: &str| AT_ROOT.contains(&one.split_once('=').map_or(one, |(key, _)| key));
-    PATHS.contains(&path) || (path == "/" && query.split('&').any(key))
 }
 
 impl Dialect {

@@ -138,7 +138,7 @@ pub fn page(state: &State, after: Option<&Cursor>, most: usize, bytes: usize) ->
 
 fn of_host(name: &HostName, host: &Host) -> Result<String, serde_json::Error> {
     // Taken apart whole, so that a new field cannot be forgotten.
-    let Host { settings, credentials, proven, before, updated, router, challenge: _ } = host;
+    let Host { settings, credentials, proven, before, updated, router, barred: _, challenge: _ } = host;
     let Credentials { join, agent, update } = *credentials;
     let at = |address, since| Proven { address, since };
     serde_json::to_string(&HostLine {
@@ -169,6 +169,7 @@ impl From<HostLine> for Host {
             before: line.before,
             updated: line.updated.map(|Proven { address, since }| host::Updated { address, since }),
             router: line.router.map(|Reported { v4, v6, at }| host::Reported { v4, v6, at }),
+            barred: None,
             challenge: BTreeSet::new(),
         }
     }

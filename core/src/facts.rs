@@ -82,6 +82,9 @@ pub struct HostFacts {
     pub dual: DnsName,
     /// The name with the AAAA alone.
     pub twin: DnsName,
+    /// The name of the host that it follows, if it follows one: that one's link or update says where both are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<DnsName>,
     /// Who is the authority on the address.
     #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
     pub address_from: Option<AddressFrom>,
@@ -215,6 +218,9 @@ mod tests {
     fn what_an_older_version_leaves_out_is_absent() {
         let facts: HomeFacts = serde_json::from_str(r#"{"version":"1","claim":null,"linked":false,"later":1}"#).expect("facts");
         assert_eq!(facts, HomeFacts { version: "1".into(), ..HomeFacts::default() });
+        let facts: HostFacts =
+            serde_json::from_str(r#"{"dual":"a.org","twin":"b.org","address":null,"tls":443,"http":80}"#).expect("facts");
+        assert_eq!((facts.leader, facts.dials), (None, vec![]));
     }
 
     const LATER: &str = "word-of-a-later-version";
@@ -223,6 +229,7 @@ mod tests {
         HostFacts {
             dual: "cloud.dyn.example.org".parse().expect("name"),
             twin: "cloud-ip6only.dyn.example.org".parse().expect("name"),
+            leader: "nas.dyn.example.org".parse().ok(),
             address_from: Some(AddressFrom::Update),
             address: "2001:db8::1".parse().ok(),
             since: Some(Timestamp::UNIX_EPOCH),
@@ -256,7 +263,7 @@ mod tests {
     /// there were.
     fn each_word<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(facts: &T, other: &Value) -> usize {
         // What people, names, addresses and times are written as.
-        const FREE: [&str; 9] = ["dual", "twin", "address", "since", "before", "forbidden", "version", "claim", "trouble"];
+        const FREE: [&str; 10] = ["dual", "twin", "leader", "address", "since", "before", "forbidden", "version", "claim", "trouble"];
         fn places(value: &Value, at: &str, found: &mut Vec<String>) {
             match value {
                 Value::Object(fields) if at.ends_with("/listens") => found.extend(fields.keys().map(|_| at.to_owned())),

@@ -94,6 +94,8 @@ pub struct Host {
     pub before: Option<Ipv6Addr>,
     /// Where an update put it, while updates are the authority.
     pub updated: Option<Updated>,
+    /// Where a follower would be by its leader's address, and no home may be: there it is nowhere.
+    pub barred: Option<Ipv6Addr>,
     /// What an update client last said.
     pub router: Option<Reported>,
     /// The values of `_acme-challenge` TXT.

@@ -4,6 +4,7 @@
 //! are the home's own affair. Strict where two readers could see two hosts. HTTP/2 without TLS is foreign here.
 
 use crate::peek::{Asked, Peek, Refusal};
+use crate::update_line::{LINE_LIMIT, mended};
 
 /// Request line, fields and the empty line. Browsers stay below 16 KiB, servers commonly allow as much.
 pub const HEAD_LIMIT: usize = 32 * 1024;
@@ -74,7 +75,7 @@ fn parse(head: &[u8]) -> Option<HttpHead> {
             host = if host == Asked::Nothing { authority(value) } else { Asked::Refused(Refusal::Repeated) };
         }
     }
-    let (path, authority) = split_target(&method, target)?;
+    let (path, authority) = split_target(&method, &target)?;
     let host = match (authority, host) {
         (_, repeated @ Asked::Refused(Refusal::Repeated)) => repeated,
         // The target's own host counts, where there is one (RFC 9112 §3.2.2).
@@ -84,14 +85,19 @@ fn parse(head: &[u8]) -> Option<HttpHead> {
     Some(HttpHead { method, path, host })
 }
 
-/// Method and target of `METHOD target HTTP/1.x`.
-fn request_line(line: &[u8]) -> Option<(String, &str)> {
+/// Method and target of `METHOD target HTTP/1.x`. An update's may hold spaces: our own name's mends them, and none is the host's.
+fn request_line(line: &[u8]) -> Option<(String, String)> {
+    let mended = || mended(Some(line).filter(|line| line.len() <= LINE_LIMIT)?);
+    right_line(line).or_else(|| right_line(&mended()?))
+}
+
+fn right_line(line: &[u8]) -> Option<(String, String)> {
     let line = std::str::from_utf8(line).ok().filter(|line| !line.contains(|c: char| c.is_control()))?;
     let mut parts = line.split(' ');
     let (method, target, version) = (parts.next()?, parts.next()?, parts.next()?);
     let whole = parts.next().is_none() && !target.is_empty() && matches!(version, "HTTP/1.1" | "HTTP/1.0");
     let is_method = !method.is_empty() && method.len() <= METHOD_LIMIT && method.bytes().all(is_token);
-    (whole && is_method).then(|| (method.into(), target))
+    (whole && is_method).then(|| (method.into(), target.into()))
 }
 
 /// The value of a Host line; `None` outside if the line is broken: folded, without a colon, or with a NUL or a lone CR.
@@ -185,6 +191,17 @@ mod tests {
         for value in ["", "192.0.2.1", "192.0.2.1:80", "[::1]:80", "::1", "a b", "a.org, b.org", "a.org:x"] {
             assert!(matches!(host(&format!("GET / HTTP/1.1\r\nHost: {value}\r\n\r\n")), Asked::Refused(_)), "{value:?}");
         }
+    }
+
+    #[test]
+    fn an_update_may_hold_what_no_target_should() {
+        let head = known("GET /nic/update?myip=100.64.0.7 http://gw.org/nic/update?myipv6=::1 HTTP/1.0\r\nHost: gw.org\r\n\r\n");
+        assert_eq!(head.path, "/nic/update?myip=100.64.0.7%20http://gw.org/nic/update?myipv6=::1");
+        assert_eq!(head.host, name("gw.org"), "by its field, whatever the second says");
+        assert_eq!(read(b"GET /nic/update?myip=a b HTTP/1.0\r\nHost: gw"), Peek::Partial);
+        let long = format!("GET /nic/update?myip={} b HTTP/1.0\r\nHost: gw.org\r\n\r\n", "x".repeat(LINE_LIMIT));
+        assert_eq!(read(long.as_bytes()), Peek::Foreign);
+        assert_eq!(read(b"GET /other?a b HTTP/1.0\r\nHost: gw.org\r\n\r\n"), Peek::Foreign);
     }
 
     #[test]

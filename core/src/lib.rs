@@ -36,5 +36,6 @@ pub mod state;
 pub mod stored;
 pub mod tsig;
 pub mod update;
+pub mod update_line;
 pub mod wire;
 pub mod zone;

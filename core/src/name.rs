@@ -291,10 +291,10 @@ impl HostName {
     /// The host `label` in `zone`.
     ///
     /// # Errors
-    /// The label is none, too long for its twin, or reserved.
+    /// The label is none, too long for the names made of it, or reserved.
     pub fn new(label: &str, zone: DnsName) -> Result<Self, NameError> {
         if label == APEX {
-            zone.child(APEX_TWIN)?;
+            zone.child(APEX_ROUTER)?;
             return Ok(Self { zone, label: APEX.into() });
         }
         if label.contains('.') {

@@ -1,6 +1,6 @@
 //! How often a network is told the same: response rate limiting, so that a forged source gets little more from us than was sent.
 //!
-//! Each network may have so many answers of a kind a second: of one name, of names that are not there, of faults. What is beyond that is not
+//! Each network may have so many answers of a kind a second: of one name, of one wildcard, of names that are not there, of faults. What is beyond that is not
 //! sent, but for every second answer, which goes out cut short: a real client comes again by TCP, where nobody can forge an address. Memory is
 //! fixed; where two accounts fall into one place the newer has it. Who is known by a cookie is never counted.
 
@@ -9,8 +9,8 @@ use std::net::IpAddr;
 
 use siphasher::sip::SipHasher13;
 
-use crate::answer::Kind;
-use crate::wire::HEADER;
+use crate::answer::{Answer, Kind};
+use crate::wire::NAME_LIMIT;
 
 /// Accounts of one thread, of 16 bytes each; memory that no account has used yet costs nothing.
 const ACCOUNTS: usize = 1 << 16;
@@ -60,9 +60,18 @@ impl Limiter {
         Self { limit, key, accounts: vec![[0; 4]; accounts].into() }
     }
 
-    /// What becomes of `answer`, a whole message of `kind`, to `address` at `now` (seconds).
-    pub fn judge(&mut self, address: IpAddr, kind: Kind, answer: &[u8], now: u32) -> Sent {
-        let hash = self.hash(address, kind, answer);
+    /// What becomes of `message`, which is `answer`, to `address` at `now` (seconds).
+    pub fn judge(&mut self, address: IpAddr, answer: Answer, message: &[u8], now: u32) -> Sent {
+        self.account(address, answer.kind, answer.name(message), now)
+    }
+
+    /// What becomes of an answer that is about no name, to `address` at `now` (seconds).
+    pub fn fault(&mut self, address: IpAddr, now: u32) -> Sent {
+        self.account(address, Kind::Fault, &[], now)
+    }
+
+    fn account(&mut self, address: IpAddr, kind: Kind, name: &[u8], now: u32) -> Sent {
+        let hash = self.hash(address, kind, name);
         let Some(last) = self.accounts.len().checked_sub(1) else { return Sent::Whole };
         let Some(place) = self.accounts.get_mut(hash as usize & last) else { return Sent::Whole };
         let mut account = Account::from(*place);
@@ -84,25 +93,17 @@ impl Limiter {
         if account.beyond.is_multiple_of(SLIP) { Sent::Cut } else { Sent::Not }
     }
 
-    fn hash(&self, address: IpAddr, kind: Kind, answer: &[u8]) -> u64 {
+    fn hash(&self, address: IpAddr, kind: Kind, name: &[u8]) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.key);
         match address.to_canonical() {
             IpAddr::V4(v4) => hasher.write_u32(v4.to_bits() >> 8),
             IpAddr::V6(v6) => hasher.write_u64((v6.to_bits() >> 72) as u64),
         }
         hasher.write_u8(kind as u8);
-        if kind == Kind::OfName {
-            // The question stands first; a name in other letters is the same name.
-            let mut name = [0; 256];
-            let question = answer.get(HEADER..).unwrap_or_default();
-            let length = question
-                .iter()
-                .zip(&mut name)
-                .take_while(|(byte, _)| **byte != 0)
-                .map(|(byte, to)| *to = byte.to_ascii_lowercase())
-                .count();
-            hasher.write(name.get(..length).unwrap_or_default());
-        }
+        // A name in other letters is the same name.
+        let mut lower = [0; NAME_LIMIT];
+        let length = name.iter().zip(&mut lower).map(|(byte, to)| *to = byte.to_ascii_lowercase()).count();
+        hasher.write(lower.get(..length).unwrap_or_default());
         hasher.finish()
     }
 }
@@ -139,13 +140,8 @@ mod tests {
         Limiter::new(limit, [7; 16])
     }
 
-    /// An answer that begins with a question for `label`.
-    fn about(label: &str) -> Vec<u8> {
-        [&[0; HEADER][..], &[u8::try_from(label.len()).expect("short")], label.as_bytes(), &[0, 0, 1, 0, 1]].concat()
-    }
-
     fn judge(limiter: &mut Limiter, address: &str, kind: Kind, label: &str, now: u32) -> Sent {
-        limiter.judge(address.parse().expect("an address"), kind, &about(label), now)
+        limiter.account(address.parse().expect("an address"), kind, label.as_bytes(), now)
     }
 
     #[test]
@@ -178,12 +174,12 @@ mod tests {
             ("2001:db8::1", Kind::OfName, "cloud"),
             ("2001:db8:0:100::1", Kind::OfName, "cloud"),
             (NOBODY, Kind::OfName, "other"),
+            (NOBODY, Kind::OfWildcard, "cloud"),
             (NOBODY, Kind::Absent, "cloud"),
             (NOBODY, Kind::Fault, "cloud"),
         ] {
             assert_eq!(judge(&mut limiter, address, kind, label, 100), Sent::Whole, "{address} {kind:?} {label}");
         }
-        assert_ne!(judge(&mut limiter, NOBODY, Kind::Absent, "another", 100), Sent::Whole, "names that are not there are one account");
         assert_ne!(judge(&mut limiter, "2001:db8:0:1::9", Kind::OfName, "cloud", 100), Sent::Whole, "of the same /56");
     }
 

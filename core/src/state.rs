@@ -135,40 +135,42 @@ impl State {
                 self.add(host, edits, credentials, *reuse, policy)
             }
             Change::Set { host, edits } => {
-                let new = self.edited(host, self.known(host)?, edits, policy)?;
-                self.check_leader(host, &new)?;
-                Ok(self.publish(host, Some(new)))
+                let old = self.known(host)?;
+                let new = self.edited(host, old, edits, policy)?;
+                self.check_leader(host, &new, old, policy)?;
+                Ok(self.publish(host, Some(new), policy))
             }
             Change::Import { entries, replace, reuse } => self.import(entries, bulk::Consent { replace: *replace, reuse: *reuse }, policy),
             Change::Remove { host, at } => {
                 self.known(host)?;
                 self.check_unfollowed(host)?;
-                let mut touched = self.publish(host, None);
+                let mut touched = self.publish(host, None, policy);
                 self.tombstones.insert_mut(host.clone(), *at);
                 touched.push(Key::Tombstone(host.clone()));
                 Ok(touched)
             }
-            Change::Token { host, join, update } => self.with_host(host, |new| {
+            Change::Token { host, join, update } => self.with_host(host, policy, |new| {
                 new.credentials.join = *join;
                 new.credentials.update = *update;
             }),
-            Change::Register { host, secret, key, at } => self.register(host, *secret, *key, *at),
+            Change::Register { host, secret, key, at } => self.register(host, *secret, *key, *at, policy),
             Change::Move { host, address, at } => self.move_to(host, *address, *at, policy),
             Change::Withdraw { host, address } => {
                 if self.known(host)?.proven.is_none_or(|proven| proven.address != *address) {
                     return Ok(Vec::new());
                 }
-                self.with_host(host, |new| {
+                self.with_host(host, policy, |new| {
                     new.proven = None;
                     new.before = new.before.or(Some(*address));
                 })
             }
             Change::Update { host, said, at } => {
                 let new = update::told(host, self.known(host)?, *said, *at, policy)?;
-                Ok(self.publish(host, Some(new)))
+                Ok(self.publish(host, Some(new), policy))
             }
             Change::Rewrite(rewrite) => self.rewrite(rewrite, policy),
-            Change::Challenge { host, values } => self.with_host(host, |new| new.challenge.clone_from(values)),
+            Change::Challenge { host, .. } if host.label() == APEX => Err(Refused::ApexChallenge(host.zone().clone())),
+            Change::Challenge { host, values } => self.with_host(host, policy, |new| new.challenge.clone_from(values)),
             Change::OwnChallenge { name, values } => Ok(self.own_challenge(name, values)),
             Change::Account { directory, account } => Ok(self.keep_account(directory, account)),
             Change::Certificate { name, certificate } => Ok(self.keep_certificate(name, certificate)),
@@ -199,10 +201,11 @@ impl State {
         }
         self.check_name(host, reuse, policy)?;
         let settings = Settings::default();
-        let blank = Host { settings, credentials, proven: None, before: None, updated: None, router: None, challenge: BTreeSet::new() };
+        let (proven, before, updated, barred, router) = (None, None, None, None, None);
+        let blank = Host { settings, credentials, proven, before, updated, barred, router, challenge: BTreeSet::new() };
         let new = self.edited(host, &blank, edits, policy)?;
-        self.check_leader(host, &new)?;
-        let mut touched = self.publish(host, Some(new));
+        self.check_leader(host, &new, &blank, policy)?;
+        let mut touched = self.publish(host, Some(new), policy);
         if self.tombstones.remove_mut(host) {
             touched.push(Key::Tombstone(host.clone()));
         }
@@ -220,7 +223,7 @@ impl State {
         }
     }
 
-    fn register(&mut self, host: &HostName, secret: Digest, key: Digest, at: Timestamp) -> Result<Vec<Key>, Refused> {
+    fn register(&mut self, host: &HostName, secret: Digest, key: Digest, at: Timestamp, policy: &Policy) -> Result<Vec<Key>, Refused> {
         let join = self.known(host)?.credentials.join;
         if join.secret != secret {
             return Err(Refused::WrongSecret(host.clone()));
@@ -237,7 +240,7 @@ impl State {
         if let Some(other) = self.agents.get(&key).filter(|other| *other != host) {
             return Err(Refused::KeyTaken(other.clone()));
         }
-        self.with_host(host, |new| {
+        self.with_host(host, policy, |new| {
             new.credentials.join.spent_by = Some(key);
             new.credentials.agent = Some(key);
             // A home that can prove where it is has no need of what somebody says.
@@ -257,7 +260,7 @@ impl State {
         if old.proven.is_some_and(|proven| proven.address == address) {
             return Ok(Vec::new());
         }
-        self.with_host(host, |new| {
+        self.with_host(host, policy, |new| {
             let moved = new.proven.map(|proven| proven.address).filter(|old| network(*old) != network(address));
             new.before = moved.or(new.before);
             new.proven = Some(Proven { address, since: at });
@@ -268,10 +271,10 @@ impl State {
         self.hosts.get(host).ok_or_else(|| Refused::UnknownHost(host.clone()))
     }
 
-    fn with_host(&mut self, host: &HostName, alter: impl FnOnce(&mut Host)) -> Result<Vec<Key>, Refused> {
+    fn with_host(&mut self, host: &HostName, policy: &Policy, alter: impl FnOnce(&mut Host)) -> Result<Vec<Key>, Refused> {
         let mut new = Host::clone(self.known(host)?);
         alter(&mut new);
-        Ok(self.publish(host, Some(new)))
+        Ok(self.publish(host, Some(new), policy))
     }
 
     /// `host` as it would be after `edits`, checked against everything else in the state.
@@ -319,23 +322,26 @@ impl State {
     }
 
     /// Puts `new` in the place of `host`; the zone gets a new version if the world can see the difference.
-    fn publish(&mut self, name: &HostName, new: Option<Host>) -> Vec<Key> {
+    fn publish(&mut self, name: &HostName, mut new: Option<Host>, policy: &Policy) -> Vec<Key> {
         let zone = self.zones.get(name.zone()).copied();
+        if let Some(new) = &mut new {
+            new.barred = self.barred(name, new, policy);
+        }
         let old = self.hosts.get(name);
         if old.map(Arc::as_ref) == new.as_ref() {
             return Vec::new();
         }
         let shows = old.map(|host| self.visible(name, host)) != new.as_ref().map(|host| self.visible(name, host));
         let (was, is) = (old.and_then(|host| host.home()), new.as_ref().and_then(Host::home));
-        let mut touched = vec![Key::Host(name.clone())];
-        touched.extend(self.carried_along(name, was, is));
-        if let Some(zone) = zone.filter(|_| shows) {
-            self.zones.insert_mut(name.zone().clone(), Zone { serial: zone.serial.next(), ..zone });
-            touched.push(Key::Zone(name.zone().clone()));
-        }
         self.forget(name);
         if let Some(new) = new {
             self.put(name, Arc::new(new));
+        }
+        let mut touched = vec![Key::Host(name.clone())];
+        touched.extend(self.carry_along(name, was, is, policy));
+        if let Some(zone) = zone.filter(|_| shows) {
+            self.zones.insert_mut(name.zone().clone(), Zone { serial: zone.serial.next(), ..zone });
+            touched.push(Key::Zone(name.zone().clone()));
         }
         touched
     }
@@ -373,13 +379,20 @@ fn network(address: Ipv6Addr) -> u128 {
 
 /// Whether the records of `host` may stand where they would.
 fn check_records(host: &HostName, settings: &Settings, policy: &Policy) -> Result<(), Refused> {
+    let mut seen = BTreeSet::new();
     for record in &settings.record {
         let refuse = |reason: String| Refused::Record { record: record.to_string(), reason };
         let place = |below: &DnsName| host.dual().child(below.as_str()).map_err(|error| refuse(error.to_string()));
-        if let RecordData::Srv { target: Target::Host(Some(below)), .. } | RecordData::Mx { exchange: Target::Host(Some(below)), .. } =
-            &record.data
+        let mut whole = record.clone();
+        if let RecordData::Srv { target, .. } | RecordData::Mx { exchange: target, .. } = &mut whole.data
+            && let Target::Host(below) = &*target
         {
-            place(below)?;
+            *target = Target::Name(below.as_ref().map_or(Ok(host.dual()), place)?);
+        }
+        if !seen.insert(whole) {
+            return Err(refuse(
+                "another record says the same with the name written in another way: leave one of them out (RFC 2181 §5)".into(),
+            ));
         }
         let Some(owner) = &record.owner else { continue };
         let name = place(owner)?;

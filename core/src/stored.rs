@@ -213,6 +213,8 @@ struct Host {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     updated: Option<Proven>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    barred: Option<Ipv6Addr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     router: Option<Reported>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     challenge: BTreeSet<String>,
@@ -305,7 +307,7 @@ impl From<Zone> for change::Zone {
 // Each structure is taken apart whole, so that a field that is new in memory cannot be forgotten here.
 impl From<&host::Host> for Host {
     fn from(host: &host::Host) -> Self {
-        let host::Host { settings, credentials, proven, before, updated, router, challenge } = host.clone();
+        let host::Host { settings, credentials, proven, before, updated, barred, router, challenge } = host.clone();
         let host::Credentials { join, agent, update } = credentials;
         let host::JoinSecret { secret, expires, spent_by } = join;
         Self {
@@ -316,6 +318,7 @@ impl From<&host::Host> for Host {
             proven: proven.map(|host::Proven { address, since }| Proven { address, since }),
             before,
             updated: updated.map(|host::Updated { address, since }| Proven { address, since }),
+            barred,
             router: router.map(|host::Reported { v4, v6, at }| Reported { v4, v6, at }),
             challenge,
         }
@@ -332,6 +335,7 @@ impl From<Host> for host::Host {
             proven: host.proven.map(|Proven { address, since }| host::Proven { address, since }),
             before: host.before,
             updated: host.updated.map(|Proven { address, since }| host::Updated { address, since }),
+            barred: host.barred,
             router: host.router.map(|Reported { v4, v6, at }| host::Reported { v4, v6, at }),
             challenge: host.challenge,
         }

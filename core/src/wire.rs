@@ -288,6 +288,7 @@ pub(crate) struct Record<'a> {
 impl<'a> Record<'a> {
     /// What it says as an OPT record; `None` if it is a broken one.
     fn edns(&self) -> Option<Edns<'a>> {
+        let [_, version, ..] = self.ttl.to_be_bytes();
         let mut options = Reader(self.data);
         let mut cookie = None;
         while !options.0.is_empty() {
@@ -295,11 +296,11 @@ impl<'a> Record<'a> {
             let length = options.u16()?;
             let option = options.take(length.into())?;
             // Of several the first counts (RFC 7873 §5.2).
-            if code == COOKIE && cookie.is_none() {
+            // What it means in another version is not known here.
+            if code == COOKIE && version == 0 && cookie.is_none() {
                 cookie = Some(cookies(option)?);
             }
         }
-        let [_, version, ..] = self.ttl.to_be_bytes();
         self.of_root.then_some(Edns { size: self.class, version, dnssec_ok: self.ttl & DNSSEC_OK != 0, cookie })
     }
 }

@@ -179,17 +179,18 @@ impl<'a> ZoneView<'a> {
     /// What is answered for the name with `left` in front of the zone: what is there, or what a wildcard puts there (RFC 4592 §3.3.1).
     /// `None`: no such name.
     pub fn find(&self, left: &str) -> Option<Node<'a>> {
-        self.node(left).or_else(|| self.by_wildcard(left))
+        self.node(left).or_else(|| self.by_wildcard(left).map(|(node, _)| node))
     }
 
-    /// What a wildcard puts at the name with `left` in front of the zone, where nothing else is.
-    pub fn by_wildcard(&self, left: &str) -> Option<Node<'a>> {
+    /// What a wildcard puts at the name with `left` in front of the zone, where nothing else is; and what stands in front of the zone in the
+    /// name that the wildcard is below.
+    pub fn by_wildcard<'n>(&self, left: &'n str) -> Option<(Node<'a>, &'n str)> {
         // Up to the nearest name that exists, the closest encloser: a wildcard further up does not reach below it.
         let mut above = left;
         while !above.is_empty() {
             above = above.split_once('.').map_or("", |(_, above)| above);
             if self.node(above).is_some() {
-                return self.wildcard(above);
+                return self.wildcard(above).map(|node| (node, above));
             }
         }
         None
@@ -256,7 +257,8 @@ impl<'a> ZoneView<'a> {
             }),
             Form::Router(label) => {
                 let host = self.host(label)?;
-                Some(Node { router: Some(host.router.as_ref()?), ttl: self.ttl(host), ..Node::default() })
+                let router = host.router.as_ref().filter(|said| said.v4.is_some() || said.v6.is_some())?;
+                Some(Node { router: Some(router), ttl: self.ttl(host), ..Node::default() })
             }
             Form::Challenge(label) => {
                 let host = self.host(label).filter(|host| !host.challenge.is_empty())?;

@@ -18,7 +18,7 @@ use std::time::Instant;
 use fourward_core::change::{Change, Refused, Said, Word};
 use fourward_core::dyndns::{self, Credentials, Dialect, Line, Malformed, Query, TARGET_LIMIT, Update};
 use fourward_core::host::{AddressFrom, Host};
-use fourward_core::name::{DnsName, HostName};
+use fourward_core::name::{APEX, DnsName, HostName};
 use fourward_core::state::State;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Bytes};
@@ -46,7 +46,6 @@ const BARRED: u64 = 60;
 pub struct Updates {
     store: Store,
     zones: Vec<DnsName>,
-    name: DnsName,
     /// The A of every host, which no home changes.
     ipv4: Vec<Ipv4Addr>,
     /// Whether plain HTTP will do.
@@ -81,7 +80,6 @@ impl Updates {
         Self {
             store,
             zones: server.zones().to_vec(),
-            name: server.public.name.clone(),
             ipv4: server.public.ipv4.clone(),
             plain: server.control.http_updates,
             failures: Mutex::default(),
@@ -115,7 +113,7 @@ impl Updates {
     {
         if protocol == Protocol::Http && !self.plain {
             debug!(%peer, "an update over plain HTTP was refused");
-            return Err(Answer::of(StatusCode::FORBIDDEN, Line::BadAgent(self.in_the_clear())));
+            return Err(Answer::of(StatusCode::FORBIDDEN, Line::BadAgent(in_the_clear())));
         }
         if ![Method::GET, Method::POST, Method::PUT].contains(request.method()) {
             return Err(Answer::of(StatusCode::METHOD_NOT_ALLOWED, Line::BadAgent("updates are asked for by GET, POST or PUT".into())));
@@ -128,7 +126,7 @@ impl Updates {
         // Whoever shows none is no guesser: many clients ask first whether any are wanted.
         let credentials = header.clone().or_else(|| query.credentials()).ok_or_else(|| refused(StatusCode::UNAUTHORIZED, Line::BadAuth))?;
         if protocol == Protocol::Http && header.is_none() {
-            return Err(refused(StatusCode::FORBIDDEN, Line::BadAgent(self.in_the_address())));
+            return Err(refused(StatusCode::FORBIDDEN, Line::BadAgent(in_the_address())));
         }
         let update = query.update();
         let state = self.store.snapshot();
@@ -149,22 +147,6 @@ impl Updates {
                 Err(refused(status_of(dialect, &line), line))
             }
         }
-    }
-
-    fn in_the_clear(&self) -> String {
-        format!(
-            "updates over plain HTTP show the password to everyone on the way and are refused: use https://{}/nic/update, or, for a router \
-             that cannot, set http-updates = true under [control] on the server; `fourward host token` there makes a new password",
-            self.name
-        )
-    }
-
-    fn in_the_address(&self) -> String {
-        format!(
-            "over plain HTTP a password in the address line is not taken: give it as user name and password (HTTP Basic), or use \
-             https://{}/; `fourward host token` on the server makes a new one",
-            self.name
-        )
     }
 
     /// The host whose credentials these should be: the user, or where that is none, the first that the update names.
@@ -254,14 +236,24 @@ impl Updates {
 
     /// Gives the host's TXT record these values, if its password may.
     async fn prove(&self, state: &State, host: &HostName, values: &[String], peer: IpAddr) -> Line {
+        if host.label() == APEX {
+            // Also where no name is said, and the user's own host is meant.
+            info!(%host, %peer, "a TXT record was refused: it would prove every host of the zone");
+            return Line::Refused("a TXT record at the zone's own name would prove every host in it: no host's password sets it".into());
+        }
         if !state.host(host).is_some_and(|host| host.settings.address_from == AddressFrom::Update) {
             // Whoever has such a record gets certificates for the host: more than a hint may do.
             info!(%host, %peer, "a TXT record was refused: updates are no authority on this host");
             return Line::Refused("this password only tells where a router is: a TXT record needs a host with address-from=update".into());
         }
         let mut lately = self.lately.lock().await;
-        let values = lately.with(host, values, Instant::now());
-        match self.carry(host, Change::Challenge { host: host.clone(), values }, peer).await {
+        let now = Instant::now();
+        let all = lately.with(host, values, now);
+        let carried = self.carry(host, Change::Challenge { host: host.clone(), values: all }, peer).await;
+        if carried.is_ok() {
+            lately.remember(host, values, now);
+        }
+        match carried {
             Ok((_, true)) => {
                 info!(%host, %peer, "its TXT record changed");
                 Line::Good(Vec::new())
@@ -275,7 +267,7 @@ impl Updates {
     async fn carry(&self, host: &HostName, change: Change, peer: IpAddr) -> Result<(Arc<State>, bool), Line> {
         let refused = |reason: &Refused| {
             warn!(%host, %peer, %reason, "an update was refused");
-            Line::Refused(reason.to_string())
+            Line::from(reason)
         };
         let state = self.store.snapshot();
         // On a copy, which is a pointer: what changes nothing costs neither a write nor a place in the measure.
@@ -317,6 +309,18 @@ impl Updates {
         };
         ours.into_iter().chain(theirs.filter(|_| of6).map(IpAddr::V6)).collect()
     }
+}
+
+fn in_the_clear() -> String {
+    "updates over plain HTTP show the password to everyone on the way and are refused: write https:// in place of http://, or, for a router \
+     that cannot, set http-updates = true under [control] on the server; `fourward host token` there makes a new password"
+        .into()
+}
+
+fn in_the_address() -> String {
+    "over plain HTTP a password in the address line is not taken: give it as user name and password (HTTP Basic), or write https:// in \
+     place of http://; `fourward host token` on the server makes a new one"
+        .into()
 }
 
 /// Path and query of `request`, and what its form says after them; `None` if that is too long or does not come.

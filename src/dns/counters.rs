@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fourward_core::answer::Transport;
+use fourward_core::wire::Rcode;
 
 use crate::tally::Tally;
 
@@ -14,10 +15,6 @@ use crate::tally::Tally;
 pub const RCODES: [&str; 12] =
     ["NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH", "NOTZONE", "BADVERS"];
 const BADVERS: usize = RCODES.len() - 1;
-
-const AUTHORITATIVE: u8 = 0x04;
-const TRUNCATED: u8 = 0x02;
-const OPCODE: u8 = 0x78;
 
 /// The counters of all sockets.
 #[derive(Clone, Debug, Default)]
@@ -104,18 +101,16 @@ impl Counter {
         self.turned_away.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes what is said: a whole message, or nothing.
-    pub(super) fn said(&self, answer: Option<&[u8]>) {
-        let Some([_, _, flags, code]) = answer.and_then(|answer| answer.first_chunk()) else {
+    /// Notes what is said, if anything: its code, and whether it is cut.
+    pub(super) fn said(&self, answer: Option<(Rcode, bool)>) {
+        let Some((rcode, truncated)) = answer else {
             self.silent.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        if flags & TRUNCATED != 0 {
+        if truncated {
             self.truncated.fetch_add(1, Ordering::Relaxed);
         }
-        // Whatever we say to a query without a fault we say with authority: a fault of number 0 is the one whose upper bits are in OPT.
-        let unauthorised = code & 0xF == 0 && flags & (AUTHORITATIVE | OPCODE) == 0;
-        self.answers.note_at(if unauthorised { BADVERS } else { usize::from(code & 0xF) });
+        self.answers.note_at(if rcode == Rcode::BADVERS { BADVERS } else { usize::from(rcode.0) });
     }
 }
 
@@ -129,13 +124,13 @@ mod tests {
         [Transport::Udp, Transport::Udp, Transport::Tcp].into_iter().for_each(|transport| counters.socket(transport));
         for counter in counters.of(Transport::Udp) {
             counter.asked();
-            counter.said(Some(&[0, 0, 0x84 | TRUNCATED, 3, 0, 0]));
+            counter.said(Some((Rcode::NXDOMAIN, true)));
         }
         let tcp = counters.of(Transport::Tcp).next().expect("a socket");
         tcp.asked();
         tcp.said(None);
-        tcp.said(Some(&[0, 0, 0x80, 0x80]));
-        tcp.said(Some(&[0, 0, 0xA8, 0]));
+        tcp.said(Some((Rcode::BADVERS, false)));
+        tcp.said(Some((Rcode::NOERROR, false)));
         let udp = counters.sums(Transport::Udp);
         assert_eq!((udp.queries, udp.truncated, udp.answers[3], udp.answers.iter().sum()), (2, 2, 2, 2_u64));
         let tcp = counters.sums(Transport::Tcp);

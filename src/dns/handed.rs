@@ -60,9 +60,9 @@ pub(super) async fn serve(mut handed: mpsc::Receiver<Handed>) {
 
 impl Handed {
     async fn carry_out(self) {
-        let answer = self.pending.done().await;
-        self.counter.said(Some(&answer));
-        if self.back.send(self.socket.as_fd(), &answer).is_err() {
+        let told = self.pending.done().await;
+        self.counter.said(Some((told.rcode, false)));
+        if self.back.send(self.socket.as_fd(), &told.message).is_err() {
             self.counter.dropped(1);
         }
     }

@@ -87,6 +87,8 @@ impl Batch {
     pub(super) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         let parts = self.headers.iter_mut().zip(self.vectors.iter_mut()).zip(self.slots.iter_mut()).zip(self.questions.iter_mut());
         for (((header, vector), slot), question) in parts.take(self.expected) {
+            // Else a datagram without a sender would be answered to the one before.
+            slot.back.sender.ss_family = 0;
             *vector = iovec { iov_base: question.as_mut_ptr().cast(), iov_len: question.len() };
             header.msg_hdr = empty();
             header.msg_hdr.msg_name = ptr::from_mut(&mut slot.back.sender).cast();
@@ -192,6 +194,10 @@ impl Control {
         let header = self.0.get(..length.min(CONTROL))?.get(..at)?;
         // SAFETY: a cmsghdr is numbers only, and so many bytes are there; they need not be aligned.
         let header = unsafe { ptr::read_unaligned(header.as_ptr().cast::<cmsghdr>()) };
+        // One that was cut short would leave bytes of an earlier one behind it.
+        if header.cmsg_len > length {
+            return None;
+        }
         match (header.cmsg_level, header.cmsg_type) {
             (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                 let body = self.0.get_mut(at..at.checked_add(size_of::<in_pktinfo>())?)?;
@@ -251,8 +257,8 @@ fn empty() -> msghdr {
 /// The sender, as the kernel wrote it.
 fn address_of(storage: &sockaddr_storage) -> Option<SocketAddr> {
     let storage = ptr::from_ref(storage);
-    // SAFETY: the family was zero before the kernel wrote, and says which structure it wrote; both are smaller than the storage, and
-    // aligned as it is.
+    // SAFETY: the storage is initialised whatever the kernel wrote, as large as either structure, and aligned for both; the family says which
+    // of them it is.
     unsafe {
         match c_int::from((*storage).ss_family) {
             libc::AF_INET => {

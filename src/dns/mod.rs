@@ -186,7 +186,7 @@ impl Source {
     fn answer(&self, state: &State, message: &[u8], asker: &Asker<'_>, counter: &Counter, out: &mut [u8]) -> Option<Answer> {
         counter.asked();
         let answer = fourward_core::answer::answer(message, asker, state, &self.params, out);
-        counter.said(answer.and_then(|answer| out.get(..answer.length)));
+        counter.said(answer.map(|answer| (answer.rcode, answer.is_truncated())));
         answer
     }
 }

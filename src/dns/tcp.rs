@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fourward_core::answer::{Asker, TCP_LIMIT};
+use fourward_core::cookie::Secrets;
 use fourward_core::update::is_update;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -81,14 +82,15 @@ async fn converse(stream: impl AsyncRead + AsyncWrite, client: IpAddr, source: &
     let mut reader = BufReader::new(reader);
     let mut question = Vec::new();
     let mut out = vec![0; 2 + TCP_LIMIT];
+    let mut guest = Guest { source, secrets: source.jar.secrets(now()), address: client, counter };
     while next(&mut reader, &mut question).await? {
         let updated;
         let answer = match source.desk.as_ref().filter(|_| is_update(&question)) {
             Some(desk) => {
-                updated = update(desk, source, client, &question, counter).await;
+                updated = guest.update(desk, &question).await;
                 updated.as_deref()
             }
-            None => framed(source, client, &question, counter, &mut out),
+            None => guest.framed(&question, &mut out),
         };
         let Some(answer) = answer else { break };
         timeout(MESSAGE, writer.write_all(answer)).await??;
@@ -112,32 +114,45 @@ async fn next(reader: &mut (impl AsyncRead + Unpin), question: &mut Vec<u8>) -> 
     Ok(true)
 }
 
-/// The same for an update, once it is durable.
-async fn update(desk: &Desk, source: &Source, address: IpAddr, message: &[u8], counter: &Counter) -> Option<Vec<u8>> {
-    counter.asked();
-    let now = now();
-    let secrets = source.jar.secrets(now);
-    let asker = Asker { transport: counter.transport, address, now, secrets: Some(&secrets) };
-    let outcome = desk.updates.receive(message, &asker, &source.newest(), &source.params);
-    let answer = match outcome {
-        Outcome::Said(answer, _) => Some(answer),
-        Outcome::Waits(pending) => Some(pending.done().await),
-        Outcome::Silence => None,
-    };
-    counter.said(answer.as_deref());
-    let answer = answer?;
-    Some([&u16::try_from(answer.len()).ok()?.to_be_bytes()[..], &answer].concat())
+/// Who is at the other end, and what is answered from.
+struct Guest<'a> {
+    source: &'a Source,
+    secrets: Secrets,
+    address: IpAddr,
+    counter: &'a Counter,
 }
 
-/// The answer behind its length; `None` if silence is the answer, which on a connection is its end.
-fn framed<'o>(source: &Source, address: IpAddr, question: &[u8], counter: &Counter, out: &'o mut [u8]) -> Option<&'o [u8]> {
-    let (head, body) = out.split_at_mut_checked(2)?;
-    let now = now();
-    let secrets = source.jar.secrets(now);
-    let asker = Asker { transport: counter.transport, address, now, secrets: Some(&secrets) };
-    let length = source.answer(&source.newest(), question, &asker, counter, body)?.length;
-    head.copy_from_slice(&u16::try_from(length).ok()?.to_be_bytes());
-    out.get(..length.checked_add(2)?)
+impl Guest<'_> {
+    fn asker(&mut self) -> Asker<'_> {
+        let now = now();
+        if !self.secrets.are_of(now) {
+            self.secrets = self.source.jar.secrets(now);
+        }
+        Asker { transport: self.counter.transport, address: self.address, now, secrets: Some(&self.secrets) }
+    }
+
+    /// The answer behind its length; `None` if silence is the answer, which on a connection is its end.
+    fn framed<'o>(&mut self, question: &[u8], out: &'o mut [u8]) -> Option<&'o [u8]> {
+        let (head, body) = out.split_at_mut_checked(2)?;
+        let (source, counter) = (self.source, self.counter);
+        let length = source.answer(&source.newest(), question, &self.asker(), counter, body)?.length;
+        head.copy_from_slice(&u16::try_from(length).ok()?.to_be_bytes());
+        out.get(..length.checked_add(2)?)
+    }
+
+    /// The same for an update, once it is durable.
+    async fn update(&mut self, desk: &Desk, message: &[u8]) -> Option<Vec<u8>> {
+        let (source, counter) = (self.source, self.counter);
+        counter.asked();
+        let told = match desk.updates.receive(message, &self.asker(), &source.newest(), &source.params) {
+            Outcome::Said(told, _) => Some(told),
+            Outcome::Waits(pending) => Some(pending.done().await),
+            Outcome::Silence => None,
+        };
+        counter.said(told.as_ref().map(|told| (told.rcode, false)));
+        let answer = told?.message;
+        Some([&u16::try_from(answer.len()).ok()?.to_be_bytes()[..], &answer].concat())
+    }
 }
 
 #[cfg(test)]

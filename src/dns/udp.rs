@@ -4,15 +4,14 @@
 //! else, and an answer waits for no task. Every answer leaves from the address that was asked, also where the socket is the wildcard's: a
 //! resolver takes it from no other. An answer that the kernel cannot take at once is dropped; whoever asked asks again.
 
-use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fourward_core::answer::{Asker, Kind, Transport, UDP_LIMIT};
+use fourward_core::answer::{Asker, Transport, UDP_LIMIT};
 use fourward_core::cookie::Secrets;
 use fourward_core::rate::{Limiter, Sent};
 use fourward_core::state::State;
@@ -51,8 +50,18 @@ pub(super) struct Socket {
 pub(super) struct Threads {
     stop: OwnedFd,
     threads: Vec<std::thread::JoinHandle<()>>,
-    /// Closed when the last of its senders is gone; each thread has one, and sends nothing.
-    ended: mpsc::Receiver<Infallible>,
+    /// Each thread says here that it ended.
+    ended: mpsc::Receiver<()>,
+}
+
+/// Tells when a thread ends, also by a panic.
+struct Alive(mpsc::Sender<()>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        // Where it is full, another one has told.
+        let _ = self.0.try_send(());
+    }
 }
 
 impl Socket {
@@ -79,7 +88,7 @@ impl Threads {
         for sockets in sockets {
             let (stop, source, alive) = (threads.stop.try_clone()?, source.clone(), alive.clone());
             let thread = std::thread::Builder::new().name("dns".into()).spawn(move || {
-                let _alive = alive;
+                let _alive = Alive(alive);
                 serve(&sockets, &source, share, &stop);
             })?;
             threads.threads.push(thread);
@@ -87,7 +96,7 @@ impl Threads {
         Ok(threads)
     }
 
-    /// Comes back when all have ended, which none does by itself.
+    /// Comes back when one has ended, which none does by itself.
     pub(super) async fn ended(&mut self) {
         self.ended.recv().await;
     }
@@ -120,9 +129,9 @@ fn serve(sockets: &[Socket], source: &Source, rate_limit: u32, stop: &OwnedFd) {
     let secrets = source.jar.secrets(now());
     let mut answerer = Answerer { source, state: None, limiter, secrets, batch: Batch::new(UDP_LIMIT) };
     let mut states = source.states.clone();
+    let mut polled: Vec<_> = sockets.iter().map(|socket| PollFd::new(&socket.socket, PollFlags::IN)).collect();
+    polled.push(PollFd::new(stop, PollFlags::IN));
     loop {
-        let mut polled: Vec<_> = sockets.iter().map(|socket| PollFd::new(&socket.socket, PollFlags::IN)).collect();
-        polled.push(PollFd::new(stop, PollFlags::IN));
         let patience = answerer.state.as_ref().map(|_| &QUIET);
         match poll(&mut polled, patience) {
             Ok(0) => answerer.state = None,
@@ -195,7 +204,8 @@ impl Teller<'_> {
         if answer.known {
             return Some(answer.length);
         }
-        match self.limited(sender.ip(), answer.kind, out.get(..answer.length)?) {
+        let sent = self.limiter.judge(sender.ip(), answer, out.get(..answer.length)?, self.now);
+        match self.noted(sent) {
             Sent::Whole => Some(answer.length),
             Sent::Cut => Some(answer.cut(out)),
             Sent::Not => None,
@@ -206,8 +216,8 @@ impl Teller<'_> {
     fn update(&mut self, desk: &Desk, message: &[u8], asker: &Asker<'_>, back: &Return, out: &mut [u8]) -> Option<usize> {
         let counter = &self.socket.counter;
         counter.asked();
-        let (answer, known) = match desk.updates.receive(message, asker, self.state, &self.source.params) {
-            Outcome::Said(answer, known) => (answer, known),
+        let (told, known) = match desk.updates.receive(message, asker, self.state, &self.source.params) {
+            Outcome::Said(told, known) => (told, known),
             Outcome::Waits(pending) => {
                 let (socket, counter) = (Arc::clone(&self.socket.socket), Arc::clone(counter));
                 desk.hand_over(Handed { pending, socket, back: *back, counter });
@@ -218,18 +228,18 @@ impl Teller<'_> {
                 return None;
             }
         };
-        counter.said(Some(&answer));
+        counter.said(Some((told.rcode, false)));
+        let sent = if known { Sent::Whole } else { self.limiter.fault(asker.address, self.now) };
         // It is hardly longer than what came, so there is nothing to cut.
-        if !known && self.limited(asker.address, Kind::Fault, &answer) != Sent::Whole {
+        if self.noted(sent) != Sent::Whole {
             return None;
         }
-        out.get_mut(..answer.len())?.copy_from_slice(&answer);
-        Some(answer.len())
+        out.get_mut(..told.message.len())?.copy_from_slice(&told.message);
+        Some(told.message.len())
     }
 
-    /// Whether a network has had so much of this that it is enough.
-    fn limited(&mut self, of: IpAddr, kind: Kind, answer: &[u8]) -> Sent {
-        let sent = self.limiter.judge(of, kind, answer, self.now);
+    /// What becomes of an answer, counted.
+    fn noted(&self, sent: Sent) -> Sent {
         if sent != Sent::Whole {
             self.socket.counter.limited();
         }

@@ -45,11 +45,17 @@ pub struct Updates {
 /// What becomes of a message.
 pub(super) enum Outcome {
     /// This is said, and whether to somebody who has a key.
-    Said(Vec<u8>, bool),
+    Said(Told, bool),
     /// It is a change.
     Waits(Box<Pending>),
     /// Nothing is said.
     Silence,
+}
+
+/// An answer.
+pub(super) struct Told {
+    pub(super) message: Vec<u8>,
+    pub(super) rcode: Rcode,
 }
 
 /// A message, and what an answer to it needs.
@@ -116,7 +122,7 @@ impl Updates {
         match noted {
             Seen::New => signed.answered = false,
             Seen::Older => return self.faulty(&signed.asked, &signed.signature, Fault::BadTime),
-            Seen::Again(Some(answer)) => return Outcome::Said(answer.into(), false),
+            Seen::Again(Some(answer)) => return Outcome::Said(Told::again(&answer), false),
             Seen::Again(None) | Seen::TooMany => return Outcome::Silence,
         }
         let judged =
@@ -136,7 +142,7 @@ impl Updates {
         }
         let mut answer = asked.say(Some(Rcode::NOTAUTH.into()), signature.answer_size());
         let sign = |covered: &[u8]| signature.key().map_or_else(Vec::new, |key| self.keys.sign(&key, covered));
-        signature.answer(&mut answer, now(), Some(fault), sign);
+        signature.answer(&mut answer.message, now(), Some(fault), sign);
         // Whoever overheard a message could have it answered, too.
         Outcome::Said(answer, false)
     }
@@ -168,6 +174,14 @@ impl Updates {
     }
 }
 
+impl Told {
+    /// One that was given before. Of an extended code only the lower bits are known, which hardly ever matters: nobody sends such again.
+    fn again(message: &[u8]) -> Self {
+        let code = message.get(3).map_or(0, |flags| u16::from(flags & 0xF));
+        Self { message: message.into(), rcode: Rcode(code) }
+    }
+}
+
 impl Asked {
     fn new(message: &[u8], query: &Query<'_>, asker: &Asker<'_>) -> Self {
         let cookies = query.edns.and_then(|edns| edns.cookie).zip(asker.secrets);
@@ -176,23 +190,24 @@ impl Asked {
     }
 
     /// The answer, with room for a signature of this size.
-    fn say(&self, no: Option<No>, signature: usize) -> Vec<u8> {
+    fn say(&self, no: Option<No>, signature: usize) -> Told {
         let cookie = self.cookie.as_ref().map(|(client, server)| (client, *server));
         let reply = Reply { no, cookie, transport: self.transport, signature };
-        Query::parse(&self.message).map(|query| reply.message(&query)).unwrap_or_default()
+        let message = Query::parse(&self.message).map(|query| reply.message(&query)).unwrap_or_default();
+        Told { message, rcode: no.map_or(Rcode::NOERROR, |no| no.rcode) }
     }
 }
 
 impl Signed {
     /// The signed answer, which is given again should the same message come again.
-    fn answer(mut self, no: Option<No>) -> Vec<u8> {
+    fn answer(mut self, no: Option<No>) -> Told {
         let (key, peer) = (&self.key, self.asked.peer);
         if let Some(no) = no {
             info!(%key, %peer, rcode = no.rcode.0, "an update was not carried out");
         }
         let mut answer = self.asked.say(no, self.signature.answer_size());
-        self.signature.answer(&mut answer, now(), None, |covered| self.updates.keys.sign(key, covered));
-        self.updates.replays().answered(key, self.signature.time(), self.signature.mac(), &answer);
+        self.signature.answer(&mut answer.message, now(), None, |covered| self.updates.keys.sign(key, covered));
+        self.updates.replays().answered(key, self.signature.time(), self.signature.mac(), &answer.message);
         self.answered = true;
         answer
     }
@@ -226,7 +241,7 @@ impl Drop for Place {
 
 impl Pending {
     /// The answer, once the change is durable, or cannot be.
-    pub(super) async fn done(self: Box<Self>) -> Vec<u8> {
+    pub(super) async fn done(self: Box<Self>) -> Told {
         let Self { signed, params, mut change } = *self;
         let updates = Arc::clone(&signed.updates);
         for _ in 0..TRIES {

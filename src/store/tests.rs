@@ -41,6 +41,7 @@ struct Told {
     held: AtomicUsize,
     syncs: AtomicUsize,
     touches: AtomicUsize,
+    bytes: AtomicUsize,
 }
 
 impl Disk {
@@ -104,6 +105,7 @@ impl StorageBackend for Disk {
 
     fn write(&self, offset: u64, data: &[u8]) -> IoResult<()> {
         self.touch(Rule::FailWrites)?;
+        self.0.bytes.fetch_add(data.len(), Ordering::SeqCst);
         self.0.file.write(offset, data)
     }
 }
@@ -131,7 +133,7 @@ async fn store(dir: &TempDir) -> (Store, Disk) {
     let path = dir.path().join(FILE);
     let file = FileBackend::new(OpenOptions::new().read(true).write(true).open(&path).expect("file")).expect("backend");
     let (rule, changed) = (Mutex::new(Rule::Work), Condvar::new());
-    let disk = Disk(Arc::new(Told { file, rule, changed, held: 0.into(), syncs: 0.into(), touches: 0.into() }));
+    let disk = Disk(Arc::new(Told { file, rule, changed, held: 0.into(), syncs: 0.into(), touches: 0.into(), bytes: 0.into() }));
     let (db, state) = Embedded::over(disk.clone(), &path).expect("opened");
     let store = Store::start(path, db, None, state, Policy::default()).expect("started");
     let served = Change::Serve { zone: zone(), apex: Digest([0; 32]), at: Timestamp::UNIX_EPOCH };
@@ -199,6 +201,30 @@ async fn changes_that_wait_together_share_a_transaction() {
     let together = disk.0.syncs.load(Ordering::SeqCst) - before - alone;
     assert!(together <= 4 * alone, "{together} syncs for 200 changes in two batches, {alone} for one alone");
     assert_eq!(store.snapshot().hosts().count(), 201);
+}
+
+#[tokio::test]
+async fn a_move_is_one_record_however_many_follow() {
+    let dir = TempDir::new().expect("dir");
+    let (store, disk) = store(&dir).await;
+    let follower = |n: usize| {
+        let edits = ["follows=cloud".to_owned(), format!("suffix=::{n:x}")].map(|text| text.parse().expect("an edit"));
+        let Change::Add { host, join, update, reuse, .. } = add(&format!("h{n}")) else { panic!("it adds") };
+        Change::Add { host, edits: edits.into(), join, update, reuse }
+    };
+    store.commit(add("alone")).await.expect("added");
+    let tasks: Vec<_> = (1..=500).map(|n| start(&store, follower(n))).collect();
+    for task in tasks {
+        task.await.expect("task").expect("added");
+    }
+    let mut written = Vec::new();
+    for label in ["alone", "cloud"] {
+        let before = disk.0.bytes.load(Ordering::SeqCst);
+        let state = store.commit(home(label)).await.expect("moved");
+        written.push(disk.0.bytes.load(Ordering::SeqCst) - before);
+        assert_eq!(state.home(&host("h500")).is_some(), label == "cloud");
+    }
+    assert!(written[1] < written[0] * 2, "bytes of a move alone and with 500 followers: {written:?}");
 }
 
 #[tokio::test]

@@ -70,7 +70,8 @@ impl Writer {
     }
 
     fn carry_out(&self, batch: Vec<Wish>) -> Result<(), redb::Error> {
-        let mut last = Arc::clone(&self.outlets.states.borrow());
+        let first = Arc::clone(&self.outlets.states.borrow());
+        let mut last = Arc::clone(&first);
         let (mut touched, mut news, mut answers) = (BTreeSet::new(), Vec::new(), Vec::new());
         for Wish { change, answer } in batch {
             let policy = Arc::clone(&self.outlets.policy.borrow());
@@ -87,7 +88,7 @@ impl Writer {
         }
         if !touched.is_empty() {
             let began = Instant::now();
-            self.db.write(&last, &touched)?;
+            self.db.write(&last, &differing(&first, &last, touched))?;
             self.outlets.meter.note_commit(news.len(), began.elapsed());
             self.outlets.states.send_replace(last);
         }
@@ -96,6 +97,12 @@ impl Writer {
         answers.into_iter().for_each(|(answer, result)| drop(answer.send(result)));
         Ok(())
     }
+}
+
+/// Those of `keys` whose records differ. A move touches all that follows from it, and is one record.
+fn differing(first: &State, last: &State, mut keys: BTreeSet<Key>) -> BTreeSet<Key> {
+    keys.retain(|key| first.record(key) != last.record(key));
+    keys
 }
 
 /// What `change` makes of `state`; `None` if all was so already.

@@ -86,10 +86,27 @@ fn a_fritz_box_is_understood_in_all_its_moods() {
 }
 
 #[test]
+fn the_url_of_the_page_moves_a_machine_behind_a_fritz_box() {
+    let page = include_str!("../../docs/fritzbox.md");
+    let url = page.split("```text\n").nth(1).and_then(|rest| rest.split("\n```").next()).expect("the URL");
+    let target = url.strip_prefix("https://gw.dyn.example.org").expect("the server's own name");
+    // What the box knows; it does not escape it.
+    let target = target.replace("<domain>", "cloud-router.dyn.example.org").replace("<ipaddr>", "100.64.9.9");
+    let target = target.replace("<ip6addr>", "2001:db8:ffff::1").replace("<ip6lanprefix>", "2001:db8:100:7::/64");
+    assert!(!target.contains(['<', '>', ' ', '\n']), "{target}");
+    let rig = Rig::new(&["address-from=update"]);
+    let basic = base64(&format!("cloud:{}", rig.password));
+    let request = format!("GET {target} HTTP/1.0\r\nHost: {OWN}\r\nAuthorization: Basic {basic}\r\n\r\n");
+    let reply = Raw::new(&rig).ask(&rig, false, &request);
+    assert_eq!((reply.status, reply.body.as_str()), (200, "good 192.0.2.11,2001:db8:100:7::22\n"), "{target}");
+    assert_eq!(rig.dig("cloud.dyn.example.org", "AAAA"), "2001:db8:100:7::22");
+}
+
+#[test]
 fn a_prefix_alone_is_refused_until_an_address_is_known_and_names_the_remedy() {
     let rig = Rig::new(&["address-from=update"]);
     let refused = rig.update("ip6lanprefix=2001:db8:100:7::/64");
-    let expected = "dnserr 2001:db8:100:7::/64 alone does not say where cloud.dyn.example.org is, since nothing of its address is known yet: have that \
+    let expected = "dnserr 2001:db8:100:7::/64 alone does not say where the host is, since nothing of its address is known yet: have that \
                     machine send its whole address once (myipv6=ADDRESS); from then on the prefix is enough\n";
     assert_eq!(refused, expected);
     assert_eq!(rig.update("myipv6=2001:db8:100:5::11"), "good 2001:db8:100:5::11\n");
@@ -140,6 +157,22 @@ fn acme_clients_of_he_get_a_name_and_its_wildcard_proven_at_once() {
     let refused = post(name, "hint");
     assert!(refused.body.starts_with("dnserr ") && refused.body.contains("address-from=update"), "{refused:?}");
     rig.tells_no_secret(&[]);
+}
+
+#[test]
+fn the_apex_is_proven_by_no_password_also_where_no_name_is_said() {
+    let rig = Rig::new(&["address-from=update"]);
+    let added = rig.server.ask(&["host", "add", "@", "address-from=update"]);
+    let password = added["update"]["password"].as_str().expect("a password");
+    for (user, names) in [("@", ""), ("@", "hostname=YES&"), ("@", "hostname=<domain>&"), (ZONE, "")] {
+        let (user, url) = (format!("{user}:{password}"), format!("https://{OWN}/nic/update?{names}txt=stranger"));
+        let refused = rig.curl(&["--user", &user], &url);
+        assert!(refused.body.starts_with("dnserr ") && refused.body.contains("every host"), "{user} {names}: {refused:?}");
+        assert_eq!(rig.dig("_acme-challenge.dyn.example.org", "TXT"), "", "{user} {names}");
+    }
+    assert_eq!(rig.update("txt=own"), "good\n", "any other host's own name needs not be said");
+    assert_eq!(rig.dig("_acme-challenge.cloud.dyn.example.org", "TXT"), "\"own\"");
+    rig.tells_no_secret(&[password]);
 }
 
 #[test]

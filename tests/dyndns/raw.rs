@@ -34,6 +34,19 @@ impl Raw {
         Self(Arc::new(config.with_no_client_auth()))
     }
 
+    /// Sends `request` from the home's machine in the clear, and reads the reply.
+    pub(crate) fn ask_plain(rig: &Rig, request: &str) -> Reply {
+        let request = request.to_owned();
+        let address: SocketAddr = format!("{VPS4}:80").parse().expect("an address");
+        let asked = rig.machines.home.thread(move || {
+            let mut stream = TcpStream::connect(address).expect("a connection");
+            stream.set_read_timeout(Some(PATIENCE)).expect("patience");
+            stream.write_all(request.as_bytes()).expect("sent");
+            reply(&mut stream)
+        });
+        asked.join().expect("a reply")
+    }
+
     /// Sends `request` from the home's machine over IPv4, or over IPv6, and reads the reply.
     pub(crate) fn ask(&self, rig: &Rig, six: bool, request: &str) -> Reply {
         let config = Arc::clone(&self.0);

@@ -1,6 +1,7 @@
 //! Wrong passwords, and passwords in the clear.
 
 use crate::machines::{DUAL, HOME6, VPS4};
+use crate::raw::Raw;
 use crate::rig::{OWN, Rig, base64};
 
 const CANARY: &str = "canary-in-a-wrong-password";
@@ -46,7 +47,7 @@ fn plain_http_is_refused_with_the_reason() {
     let query = format!("/nic/update?hostname={DUAL}&myip={HOME6}&canary={CANARY}");
     let refused = rig.curl(&["--user", &user], &format!("http://{OWN}{query}"));
     assert_eq!(refused.status, 403, "{refused:?}");
-    for part in ["badagent ", "https://gw.dyn.example.org/nic/update", "http-updates = true", "fourward host token"] {
+    for part in ["badagent ", "https:// in place of http://", "http-updates = true", "fourward host token"] {
         assert!(refused.body.contains(part), "no {part:?} in {refused:?}");
     }
     assert!(!refused.whole.contains(CANARY), "nor is it sent on: {refused:?}");
@@ -66,6 +67,20 @@ fn plain_http_is_served_where_the_owner_permits_it() {
     assert_eq!(rig.curl(&["--user", "cloud:x"], &target).status, 401);
     assert_eq!(rig.published(), (VPS4.into(), HOME6.into()));
     rig.tells_no_secret(&[&base64(&user)]);
+}
+
+#[test]
+fn a_fritz_box_s_two_urls_in_one_line_are_understood_in_the_clear_too() {
+    let rig = Rig::with(&["address-from=update"], true);
+    let basic = base64(&format!("cloud:{}", rig.password));
+    let two = format!("myip=100.64.9.9 http://{OWN}/nic/update?hostname=<domain>&myipv6={HOME6}");
+    for (query, answer) in [(two.as_str(), format!("good {VPS4},{HOME6}\n")), ("myip= 100.64.9.9", format!("nochg {VPS4}\n"))] {
+        let request = format!("GET /nic/update?{query} HTTP/1.0\r\nHost: {OWN}\r\nAuthorization: Basic {basic}\r\n\r\n");
+        let reply = Raw::ask_plain(&rig, &request);
+        assert_eq!((reply.status, reply.body), (200, answer), "{query}");
+    }
+    assert_eq!(rig.published(), (VPS4.into(), HOME6.into()));
+    rig.tells_no_secret(&[&basic]);
 }
 
 #[test]

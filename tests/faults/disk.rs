@@ -5,13 +5,15 @@
 //! is up.
 
 use std::fs;
+use std::io;
+use std::net::Ipv6Addr;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fourward_core::api::{Reply, Request};
 
-use crate::server::{Server, Site, add, in_namespaces, set_ttl};
+use crate::server::{Server, Site, add, add_updated, in_namespaces, set_ttl, update};
 
 /// Every call by which the store changes its file or directory, and makes that durable. redb's and ours.
 const CALLS: [&str; 6] = ["pwrite64", "fdatasync", "fsync", "ftruncate", "rename", "mkdir"];
@@ -23,13 +25,26 @@ const CALL_LIMIT: u32 = 500;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Where routers say that their hosts are.
+const HOME: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0x11);
+
 /// What was asked for, in order, and how far it was acknowledged.
 #[derive(Default)]
 struct Asked {
     hosts: Vec<String>,
     ttl: u32,
+    /// The hosts whose routers were told that it is done.
+    updated: Vec<String>,
     /// The answer that was no acknowledgement.
-    refusal: Option<String>,
+    refusal: Option<Refusal>,
+}
+
+/// What who asked was told instead.
+#[derive(Debug)]
+enum Refusal {
+    Command(String),
+    /// A router hears one word, or nothing if the server ends before it says it.
+    Update(io::Result<String>),
 }
 
 #[test]
@@ -50,23 +65,25 @@ fn a_change_on_a_disk_that_fails_is_not_acknowledged_and_ends_the_server_clearly
 /// Each call, error and count, on a site of its own by `site`, until a run has no such call any more. At least `least` kinds of
 /// faults must have been met.
 fn each_fault(start: impl Fn(&Site, &[&str]) -> Server, site: impl Fn() -> Site, least: usize) {
-    let mut met = Vec::new();
+    let (mut met, mut told) = (Vec::new(), Vec::new());
     for call in CALLS {
         for error in ERRORS {
             let mut count = 0;
-            while count < CALL_LIMIT && one_fault(&start, &site(), call, error, count + 1) {
+            while count < CALL_LIMIT && one_fault(&start, &site(), call, error, count + 1, &mut told) {
                 count += 1;
             }
             assert!(count < CALL_LIMIT, "{call} without an end");
             met.extend((count > 0).then(|| format!("{count}× {call} {error}")));
         }
     }
-    println!("{}", met.join(", "));
+    println!("{}; routers were told {} times", met.join(", "), told.len());
     assert!(met.len() >= least * ERRORS.len(), "fewer faults than the store has calls: {met:?}");
+    assert!(told.iter().any(|line| line == "911"), "no router was told: {told:?}");
 }
 
-/// Whether there was such a call. If so, the server must have ended clearly, and the next must have all that was acknowledged.
-fn one_fault(start: &impl Fn(&Site, &[&str]) -> Server, site: &Site, call: &str, error: &str, count: u32) -> bool {
+/// Whether there was such a call. If so, the server must have ended clearly, and the next must have all that was acknowledged. What a
+/// router was told in this case goes to `told`.
+fn one_fault(start: &impl Fn(&Site, &[&str]) -> Server, site: &Site, call: &str, error: &str, count: u32, told: &mut Vec<String>) -> bool {
     let context = format!("{call} fails with {error}, call {count}");
     let trace = site.path("trace");
     let (traced, inject) = (format!("trace={call}"), format!("inject={call}:error={error}:when={count}"));
@@ -77,11 +94,17 @@ fn one_fault(start: &impl Fn(&Site, &[&str]) -> Server, site: &Site, call: &str,
     if failed {
         server.failed_clearly(&[site.state().to_str().expect("UTF-8")], &context);
         // Either the command was answered, or there was none yet.
-        if let Some(refusal) = &asked.refusal {
-            assert!(refusal.contains("was not stored"), "{context}: {refusal}");
+        match &asked.refusal {
+            Some(Refusal::Command(reason)) => assert!(reason.contains("was not stored"), "{context}: {reason}"),
+            Some(Refusal::Update(Ok(line))) => {
+                assert_eq!(line, "911", "{context}");
+                told.push(line.clone());
+            }
+            Some(Refusal::Update(Err(error))) => told.push(error.to_string()),
+            None => {}
         }
     } else {
-        assert_eq!(asked.refusal, None, "{context}, but there was none; {}", server.said());
+        assert!(asked.refusal.is_none(), "{context}, but there was none: {:?}; {}", asked.refusal, server.said());
         server.kill();
     }
     let mut next = site.start(&[]);
@@ -94,6 +117,9 @@ fn one_fault(start: &impl Fn(&Site, &[&str]) -> Server, site: &Site, call: &str,
         let ttl = next.show(last).settings.ttl.unwrap_or(0);
         assert!((asked.ttl..=asked.ttl + 1).contains(&ttl), "{context}: acknowledged {}, kept {ttl}", asked.ttl);
     }
+    for host in &asked.updated {
+        assert_eq!(next.show(host).entry.address, Some(HOME), "{context}: {host}'s address is lost");
+    }
     assert!(matches!(next.ask(&add("after")), Ok(Reply::Secrets(_))), "{context}: the next takes no change");
     failed
 }
@@ -102,30 +128,35 @@ fn one_fault(start: &impl Fn(&Site, &[&str]) -> Server, site: &Site, call: &str,
 fn ask_for_more(server: &Server) -> Asked {
     let mut asked = Asked::default();
     for host in ["a", "b"] {
-        if !asked.is_acknowledged(server, &add(host)) {
-            return asked;
-        }
+        let Some(Reply::Secrets(secrets)) = asked.acknowledged(server, &add_updated(host)) else { return asked };
         asked.hosts.push(host.into());
         asked.ttl = 0;
         for ttl in 1..=2 {
-            if !asked.is_acknowledged(server, &set_ttl(host, ttl)) {
+            if asked.acknowledged(server, &set_ttl(host, ttl)).is_none() {
                 return asked;
             }
             asked.ttl = ttl;
+        }
+        match update(host, &secrets.update.password, HOME) {
+            Ok(line) if line == format!("good {HOME}") => asked.updated.push(host.into()),
+            other => {
+                asked.refusal = Some(Refusal::Update(other));
+                return asked;
+            }
         }
     }
     asked
 }
 
 impl Asked {
-    fn is_acknowledged(&mut self, server: &Server, request: &Request) -> bool {
+    fn acknowledged(&mut self, server: &Server, request: &Request) -> Option<Reply> {
         match server.ask(request) {
-            Ok(Reply::Secrets(_) | Reply::Host(_)) => return true,
-            Ok(Reply::Failed(reason)) => self.refusal = Some(reason),
+            Ok(reply @ (Reply::Secrets(_) | Reply::Host(_))) => return Some(reply),
+            Ok(Reply::Failed(reason)) => self.refusal = Some(Refusal::Command(reason)),
             Ok(other) => panic!("{request:?}: {other:?}"),
             Err(error) => panic!("{request:?} is left without an answer: {error}; {}", server.said()),
         }
-        false
+        None
     }
 }
 

@@ -1,12 +1,13 @@
-//! Killed at any moment, as often as is asked for, under a stream of changes.
+//! Killed at any moment, as often as is asked for, under a stream of changes: commands over the socket, and routers' updates over HTTP.
 
+use std::net::Ipv6Addr;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fourward_core::api::{Reply, Request};
 
-use crate::server::{Site, add, ask, in_namespaces, set_ttl};
+use crate::server::{Server, Site, add, add_updated, ask, in_namespaces, set_ttl, update};
 
 /// How often the server is killed, if not told otherwise by [`KILLS_VARIABLE`].
 const KILLS: u32 = 1_000;
@@ -18,14 +19,79 @@ const KILLS_VARIABLE: &str = "FOURWARD_KILLS";
 const BACK: Duration = Duration::from_millis(500);
 const ONE_IN: u32 = 50;
 
+/// The last of them is a network of routers.
 const WRITERS: usize = 4;
+
+/// So many that no router comes near the 30 changes that it may say at once: a server lives for a few hundredths of a second, and a new
+/// one counts anew.
 const HOSTS_EACH: usize = 8;
 
-/// A host, with the last TTL that was asked for and the last that was acknowledged.
+/// Who changes a host.
+enum Writer {
+    /// A command: its TTL is the number.
+    Command,
+    /// Its router, by this password: its address ends in the number.
+    Router(String),
+}
+
+/// A host, with the last number that was asked for and the last that was acknowledged.
 struct Host {
     label: String,
+    writer: Writer,
     sent: u32,
     acknowledged: u32,
+}
+
+impl Host {
+    /// One that has the number 1.
+    fn new(server: &Server, at: usize) -> Self {
+        let label = format!("h{at}");
+        let routed = at / HOSTS_EACH == WRITERS - 1;
+        let request = if routed { add_updated(&label) } else { add(&label) };
+        let Ok(Reply::Secrets(secrets)) = server.ask(&request) else { panic!("{label} is not added") };
+        let writer = if routed { Writer::Router(secrets.update.password) } else { Writer::Command };
+        let mut host = Self { label, writer, sent: 0, acknowledged: 0 };
+        host.raise(server.socket());
+        assert_eq!(host.acknowledged, 1, "{}", host.label);
+        host
+    }
+
+    /// Asks for the next number. `false`: the server is gone.
+    fn raise(&mut self, socket: &Path) -> bool {
+        self.sent += 1;
+        let done = match &self.writer {
+            Writer::Command => ask(socket, &set_ttl(&self.label, self.sent)).map(|reply| match reply {
+                Reply::Host(details) => assert_eq!(details.settings.ttl, Some(self.sent)),
+                other => panic!("{}: {other:?}", self.label),
+            }),
+            Writer::Router(password) => {
+                let address = address_of(self.sent);
+                update(&self.label, password, address).map(|line| assert_eq!(line, format!("good {address}"), "{}", self.label))
+            }
+        };
+        if done.is_ok() {
+            self.acknowledged = self.sent;
+        }
+        done.is_ok()
+    }
+
+    /// The number that the server has.
+    fn kept(&self, server: &Server) -> u32 {
+        let shown = server.show(&self.label);
+        match self.writer {
+            Writer::Command => shown.settings.ttl.expect("a TTL"),
+            Writer::Router(_) => number_of(shown.entry.address.expect("an address")),
+        }
+    }
+}
+
+/// Where a home is that has moved so often.
+fn address_of(number: u32) -> Ipv6Addr {
+    Ipv6Addr::from_bits(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 0).to_bits() | u128::from(number))
+}
+
+fn number_of(address: Ipv6Addr) -> u32 {
+    u32::try_from(address.to_bits() & u128::from(u32::MAX)).expect("32 bits")
 }
 
 #[test]
@@ -36,13 +102,9 @@ fn no_acknowledged_change_is_lost_by_a_thousand_kills() {
 
 fn kill(kills: u32) {
     let site = Site::new();
-    let mut hosts: Vec<Host> = (0..WRITERS * HOSTS_EACH).map(|n| Host { label: format!("h{n}"), sent: 1, acknowledged: 1 }).collect();
     let mut server = site.start(&[]);
     assert!(server.is_up(), "{}", server.said());
-    for host in &hosts {
-        assert!(matches!(server.ask(&add(&host.label)), Ok(Reply::Secrets(_))), "{}", host.label);
-        assert!(matches!(server.ask(&set_ttl(&host.label, 1)), Ok(Reply::Host(_))), "{}", host.label);
-    }
+    let mut hosts: Vec<Host> = (0..WRITERS * HOSTS_EACH).map(|at| Host::new(&server, at)).collect();
     let (mut random, mut slowest, mut late, mut in_flight) = (Random(1), Duration::ZERO, 0, 0);
     let (began, mut start, mut serial) = (Instant::now(), Duration::from_millis(50), 0);
     let mut done = 0;
@@ -70,40 +132,39 @@ fn kill(kills: u32) {
         (start, slowest) = (took, slowest.max(took));
         assert!(server.is_up(), "{}", server.said());
         for host in &mut hosts {
-            let ttl = server.show(&host.label).settings.ttl.expect("a TTL");
-            let (sent, kept) = (host.sent, host.acknowledged);
-            assert!((kept..=sent).contains(&ttl), "{}: {ttl} after kill {done}; acknowledged {kept}, sent {sent}", host.label);
-            in_flight += u32::from(sent > kept);
-            (host.sent, host.acknowledged) = (ttl, ttl);
+            let (number, sent, acknowledged) = (host.kept(&server), host.sent, host.acknowledged);
+            assert!(
+                (acknowledged..=sent).contains(&number),
+                "{}: {number} after kill {done}; acknowledged {acknowledged}, sent {sent}",
+                host.label
+            );
+            in_flight += u32::from(sent > acknowledged);
+            (host.sent, host.acknowledged) = (number, number);
         }
         let now = serial_of(&server);
         assert!(now >= serial, "the serial went back from {serial} to {now}");
         serial = now;
     }
-    let changes: u64 = hosts.iter().map(|host| u64::from(host.acknowledged)).sum();
-    let took = began.elapsed();
-    println!("{done} kills, {changes} changes kept, {in_flight} were under way; names are back within {slowest:?}; {took:?} in all");
+    let all = |hosts: &[Host]| hosts.iter().map(|host| u64::from(host.acknowledged)).sum::<u64>();
+    let (commands, updates) = hosts.split_at((WRITERS - 1) * HOSTS_EACH);
+    let (commands, updates, took) = (all(commands), all(updates), began.elapsed());
+    println!(
+        "{done} kills, {commands} commands and {updates} updates kept, {in_flight} were under way; names are back within {slowest:?}; {took:?} in all"
+    );
     assert!(late <= done / ONE_IN, "names were away for longer than {BACK:?} after {late} of {done} kills, worst {slowest:?}");
-    assert!(changes > u64::from(kills) && in_flight > 0, "the stream was no stream");
+    assert!(commands > u64::from(kills) && updates > u64::from(kills) / 2 && in_flight > 0, "the stream was no stream");
 }
 
-/// Raises the TTLs of `hosts` in turn until the server is gone.
+/// Changes `hosts` in turn until the server is gone.
 fn write_until_killed(socket: &Path, hosts: &mut [Host]) {
     for at in (0..hosts.len()).cycle() {
-        let host = &mut hosts[at];
-        host.sent += 1;
-        match ask(socket, &set_ttl(&host.label, host.sent)) {
-            Ok(Reply::Host(details)) => {
-                assert_eq!(details.settings.ttl, Some(host.sent));
-                host.acknowledged = host.sent;
-            }
-            Ok(other) => panic!("{}: {other:?}", host.label),
-            Err(_) => return,
+        if !hosts[at].raise(socket) {
+            return;
         }
     }
 }
 
-fn serial_of(server: &crate::server::Server) -> u32 {
+fn serial_of(server: &Server) -> u32 {
     match server.ask(&Request::Status) {
         Ok(Reply::Status(status)) => status.zones[0].serial,
         other => panic!("{other:?}"),

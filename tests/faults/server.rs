@@ -1,8 +1,8 @@
 //! A server in a namespace of its own, asked by its socket and by DNS, and ended in any way.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::UdpSocket;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv6Addr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -45,13 +45,16 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// With a config as `init` makes it, and no state yet.
+    /// With a config as `init` makes it, but for updates over plain HTTP, and no state yet.
     pub(crate) fn new() -> Self {
         let site = Self { folder: TempDir::new().expect("folder") };
         let mut init = Command::new(FOURWARD);
         init.args(["init", "--zone", "dyn.example.org", "--ipv4", ADDRESS, "--ipv6", ADDRESS6, "--no-acme", "--config"]).arg(site.config());
         let made = init.arg("--state").arg(site.state()).output().expect("init");
         assert!(made.status.success(), "{made:?}");
+        let written = fs::read_to_string(site.config()).expect("config");
+        assert!(written.contains("\n# http-updates = false"), "{written}");
+        fs::write(site.config(), written.replace("# http-updates = false", "http-updates = true")).expect("config");
         site
     }
 
@@ -193,8 +196,25 @@ pub(crate) fn ask(socket: &Path, request: &Request) -> io::Result<Reply> {
     Ok(serde_json::from_str(&answer)?)
 }
 
+/// An update by dyndns2, as the router of `host` sends it, and the line that it is answered; an error if there is no whole one.
+pub(crate) fn update(host: &str, password: &str, address: Ipv6Addr) -> io::Result<String> {
+    let mut stream = TcpStream::connect((ADDRESS, 80))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let target = format!("/nic/update?hostname={host}.dyn.example.org&myip={address}");
+    write!(stream, "GET {target} HTTP/1.0\r\nHost: gw.dyn.example.org\r\nAuthorization: Bearer {password}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let line = answer.split_once("\r\n\r\n").and_then(|(_, body)| body.strip_suffix('\n'));
+    line.map(str::to_owned).ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, answer))
+}
+
 pub(crate) fn add(host: &str) -> Request {
     Request::HostAdd { host: host.into(), edits: Vec::new(), reuse: false }
+}
+
+/// A host whose router says where it is.
+pub(crate) fn add_updated(host: &str) -> Request {
+    Request::HostAdd { host: host.into(), edits: vec!["address-from=update".into()], reuse: false }
 }
 
 pub(crate) fn set_ttl(host: &str, ttl: u32) -> Request {

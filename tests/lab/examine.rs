@@ -76,6 +76,12 @@ impl Found {
         self.tells(id, remedy);
     }
 
+    /// Asserts that `id` was found in a way that speaks of `how`.
+    pub(crate) fn finds(&self, id: &str, how: &str) {
+        let told = self.finding(id)["how"].as_str().unwrap_or_default();
+        assert!(told.contains(how), "{id} does not speak of {how}: {told}");
+    }
+
     fn tells(&self, id: &str, remedy: &str) {
         let told = self.finding(id)["remedy"].as_str().unwrap_or_default();
         assert!(told.contains(remedy), "the remedy of {id} does not speak of {remedy}: {told}");

@@ -419,6 +419,47 @@ fn whoever_brings_a_cookie_gets_one_and_is_known_by_it() {
     assert!(!known && reply.opt().is_some_and(|opt| opt.data.is_empty()), "who brings none gets none");
 }
 
+/// What is counted together when a network is told too much: one name, one wildcard, what a zone has not, what is wrong.
+#[test]
+fn an_answer_says_what_it_is_about() {
+    let mut state = state();
+    let host = HostName::parse("cloud", &params().zones).expect("a host");
+    let edits = vec!["wildcard=on".parse().expect("an edit")];
+    state.apply(&Change::Set { host, edits }, &Policy::default()).expect("a good change");
+    let about = |labels: &[&[u8]], kind: Type| {
+        let mut out = [0; UDP_LIMIT];
+        let answer =
+            answer(&Message::asking(labels, kind).bytes(), &asker(Transport::Udp), &state, &params(), &mut out).expect("an answer");
+        (answer.kind, answer.name(&out[..answer.length]).to_vec())
+    };
+    let wire = |labels: &[&[u8]]| labels.iter().flat_map(|label| [&[label.len() as u8][..], label].concat()).collect::<Vec<u8>>();
+    let below = |label: &'static [u8]| [&[label][..], CLOUD].concat();
+    assert_eq!(about(CLOUD, Type::A), (Kind::OfName, wire(CLOUD)));
+    assert_eq!(about(CLOUD, Type(15)), (Kind::OfName, wire(CLOUD)), "a name that is there has its own account for what it lacks");
+    for (label, kind) in [(&b"a"[..], Type::A), (b"another", Type::A), (b"a", Type(15))] {
+        assert_eq!(about(&below(label), kind), (Kind::OfWildcard, wire(CLOUD)), "{label:?}");
+    }
+    assert_eq!(about(&[&[&b"x"[..], b"y"], CLOUD].concat(), Type::A), (Kind::OfWildcard, wire(CLOUD)));
+    assert_eq!(about(ABSENT, Type::A), (Kind::Absent, wire(APEX)));
+    assert_eq!(about(OFF_ZONE, Type::A), (Kind::Fault, vec![]));
+}
+
+#[test]
+fn a_version_that_is_not_there_is_said_so_before_anything_else() {
+    let of_version_1 = |code: u16, data: &[u8]| {
+        let mut record = with_option(code, data);
+        record[6] = 1;
+        record
+    };
+    for message in [
+        Message::empty().record(3, &of_version_1(10, &[1; 8])),
+        Message::asking(CLOUD, Type::A).record(3, &of_version_1(10, &[1; 3])),
+        Message::empty().record(3, &opt(1232, 1, 0)),
+    ] {
+        assert_eq!(ask(&message).rcode, Rcode::BADVERS.0);
+    }
+}
+
 #[test]
 fn a_cookie_may_be_all_that_is_asked_for() {
     let (reply, _) = ask_with_cookies(&Message::empty().record(3, &with_option(10, &[1; 8])), [198, 51, 100, 1]);

@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use jiff::SignedDuration;
 
 use super::{Id, Judge, LATER, NO_HOME, NO_NAMES, Resolved, View, list};
-use crate::host::Via;
+use crate::host::{AddressFrom, Via};
 use crate::wire::Rcode;
 
 /// Two answers that were asked for together, in seconds: the home may move in between.
@@ -70,12 +70,7 @@ impl Judge<'_> {
         let how = format!("asked our name server ({}) for AAAA of {}", list(own.server), self.dual());
         let via = self.seen.host.as_ref().and_then(|host| host.via);
         if own.aaaa.is_empty() {
-            if self.follows(Id::Aaaa, &NO_HOME) {
-                return;
-            }
-            let remedy =
-                "run `fourward check` on the server or at home: they know why; mostly the agent does not run, or the home's line is down";
-            return self.fault(Id::Aaaa, "the name has no AAAA: the home is away", how, remedy);
+            return self.no_aaaa(how);
         }
         if via.is_none() && self.seen.host.is_some() {
             return self.not_judged(Id::Aaaa, LATER);
@@ -97,6 +92,31 @@ impl Judge<'_> {
                 Some(claim) => self.good(Id::Aaaa, format!("the AAAA is {claim}, this home"), how),
                 None => self.good(Id::Aaaa, format!("the AAAA is {}", list(&own.aaaa)), how),
             },
+        }
+    }
+
+    fn no_aaaa(&mut self, how: String) {
+        let id = Id::Aaaa;
+        if self.follows(id, &NO_HOME) {
+            return;
+        }
+        let host = self.seen.host.as_ref().filter(|host| host.address.is_none());
+        let by = host.map(|host| host.leader.as_ref().unwrap_or(&host.dual).clone());
+        match (host.and_then(|host| host.address_from), by) {
+            (Some(AddressFrom::Update), Some(by)) => {
+                let remedy = format!(
+                    "make the router or the update client send one (`ddclient -force`; FRITZ!Box: save Internet > Permit Access > DynDNS again), with                      {by} as its host or user name: `fourward host show {by}` has what it last said, `journalctl -u fourward` why it was refused, and                      `fourward host token {by}` prints its settings with a new password"
+                );
+                self.fault(id, format!("no update has come that says where {by} is (address-from=update)"), how, remedy);
+            }
+            (Some(AddressFrom::Static), Some(by)) => {
+                let remedy = format!("`fourward host set {by} address=ADDRESS` with the home's IPv6 address, or address-from=link");
+                self.fault(id, format!("no address is written for {by} (address-from=static)"), how, remedy);
+            }
+            _ => {
+                let remedy = "run `fourward check` on the server or at home: they know why; mostly the agent does not run (or no update came), or the                               home's line is down";
+                self.fault(id, "the name has no AAAA: the home is away", how, remedy);
+            }
         }
     }
 

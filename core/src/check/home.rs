@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::{Asked, Id, Judge, LATER, Path, RESTART, Tls, View};
-use crate::facts::{Connect, HostFacts, LinkStatus, Listens};
+use crate::facts::{Connect, LinkStatus, Listens};
 use crate::host::{AddressFrom, Via};
 
 /// What makes the link look down though nothing is wrong with it.
@@ -17,6 +17,9 @@ const KEEP: &str = "keep the lower half of the address: `ip token set ::11 dev e
 impl Judge<'_> {
     /// From the link to the address.
     pub(super) fn home(&mut self) {
+        if self.seen.view == View::Server && !self.seen.ipv6 {
+            self.no_ipv6("looked for a route to IPv6 addresses");
+        }
         self.link_port();
         self.link();
         self.lease();
@@ -75,8 +78,11 @@ impl Judge<'_> {
 
     fn link_at_server(&mut self) {
         let Some(host) = &self.seen.host else { return self.not_judged(Id::Link, "the server was not asked") };
-        let how = "asked the server for the host's link";
-        let label = host.dual.labels().next().unwrap_or_default();
+        let by = host.leader.as_ref().unwrap_or(&host.dual);
+        let how = match &host.leader {
+            Some(leader) => format!("asked the server for the link of {leader}, which this host follows"),
+            None => "asked the server for the host's link".into(),
+        };
         let (Some(from), Some(link)) = (host.address_from, host.link) else { return self.not_judged(Id::Link, LATER) };
         if from != AddressFrom::Link {
             return self.good(Id::Link, "the address of this host comes by another way than a link", how);
@@ -84,13 +90,13 @@ impl Judge<'_> {
         match link {
             LinkStatus::Up => self.good(Id::Link, "the home is linked", how),
             LinkStatus::NotJoined => {
-                let remedy = format!("`fourward host token {label}` here, and `fourward join -` at home with the line that it prints");
-                self.fault(Id::Link, "no agent has joined for this host", how, remedy);
+                let remedy = format!("`fourward host token {by}` here, and `fourward join -` at home with the line that it prints");
+                self.fault(Id::Link, format!("no agent has joined for {by}"), how, remedy);
             }
             LinkStatus::Down => {
                 let port = self.seen.gateway.tls;
                 let remedy = format!(
-                    "at home: is the line up? `systemctl status fourward`, and `fourward check` there; if the agent runs, open {port}/udp to this server \
+                    "at the home of {by}: is the line up? `systemctl status fourward`, and `fourward check` there; if the agent runs, open {port}/udp to this server \
                      in the provider's firewall"
                 );
                 self.fault(Id::Link, "the home's agent is not linked", how, remedy);
@@ -98,12 +104,12 @@ impl Judge<'_> {
             LinkStatus::Silent => {
                 let port = self.seen.gateway.tls;
                 let remedy = format!(
-                    "at home: is the line up? if it is, `systemctl restart fourward` there; if that does not help, open {port}/udp to this server in the provider's \
+                    "at the home of {by}: is the line up? if it is, `systemctl restart fourward` there; if that does not help, open {port}/udp to this server in the provider's \
                      firewall"
                 );
                 self.fault(Id::Link, "the home's agent is linked and does not answer any more", how, remedy);
             }
-            LinkStatus::Conflict => self.conflict(how),
+            LinkStatus::Conflict => self.conflict(&how),
         }
     }
 
@@ -140,7 +146,7 @@ impl Judge<'_> {
         }
         let Some(home) = &self.seen.home else { return self.not_judged(Id::Link, "the agent was not asked") };
         if !home.linked {
-            if self.follows(Id::Link, &[Id::FirewallProviderLink]) {
+            if self.follows(Id::Link, &[Id::FirewallProviderLink]) || (self.all_dead() && self.follows(Id::Link, &[Id::DnsUdp])) {
                 return;
             }
             let trouble = home.trouble.clone().unwrap_or_else(|| "it is still trying".into());
@@ -156,6 +162,17 @@ impl Judge<'_> {
                 "the server did not answer on the link: ask again in some seconds; if this stays, it is of an earlier version: update it",
             ),
         }
+    }
+
+    /// Whatever is at home, such a server does not come there.
+    fn no_ipv6(&mut self, how: &str) {
+        if self.cause(&SERVER).is_some() {
+            return;
+        }
+        // That it runs was told before.
+        self.findings.retain(|finding| finding.id != Id::Server);
+        let remedy = "enable IPv6 on the server (`sysctl net.ipv6.conf.all.disable_ipv6` is 0) and at its provider: `ip -6 route` must show a default route";
+        self.fault(Id::Server, "the server has no IPv6, so that it cannot reach any home", how, remedy);
     }
 
     fn lease(&mut self) {
@@ -251,9 +268,13 @@ impl Judge<'_> {
     fn identifier(&mut self) {
         let id = Id::InterfaceIdentifier;
         let host = self.seen.host.as_ref();
-        if let Some((before, now)) = host.and_then(|host| Some((host.before?, host.address?)))
-            && lower_half(before) != lower_half(now)
-        {
+        if host.is_some_and(|host| host.address_from == Some(AddressFrom::Static)) {
+            return self.not_judged(id, "the owner writes this host's address, which shows nothing of how it is made");
+        }
+        // What changes within one network says nothing of a change of the prefix.
+        let moved =
+            host.and_then(|host| Some((host.before?, host.address?))).filter(|(before, now)| upper_half(*before) != upper_half(*now));
+        if let Some((before, now)) = moved.filter(|(before, now)| lower_half(*before) != lower_half(*now)) {
             let what = format!(
                 "the address was {before} and is {now}: its lower half changes with the prefix, so that a rule of the router's firewall for it dies each time"
             );
@@ -263,16 +284,18 @@ impl Judge<'_> {
             let what = "the kernel makes the lower half of the address anew for each prefix (RFC 7217): a rule of the router's firewall for it will die";
             return self.note(id, what, "read the flags of the address", KEEP);
         }
-        match host {
-            Some(HostFacts { before: Some(before), .. }) => {
+        match (host, moved) {
+            (Some(_), Some((before, _))) => {
                 self.good(
                     id,
                     "the lower half of the address stays when the prefix changes",
                     format!("compared it with {before}, the one before"),
                 );
             }
-            Some(_) => self.good(id, "the home has not changed its prefix yet", "asked the server for the address before this one"),
-            None => self.not_judged(id, "only the server and the home know"),
+            (Some(_), None) => {
+                self.good(id, "no change of the home's prefix is known yet", "asked the server for the address before this one")
+            }
+            (None, _) => self.not_judged(id, "only the server and the home know"),
         }
     }
 
@@ -379,8 +402,9 @@ impl Judge<'_> {
                 return self.good(id, format!("the router lets TCP {port} through"), "the home refuses by itself");
             }
             Connect::NoRoute => {
-                let what = "the server has no IPv6, so that it cannot reach any home";
-                return self.fault(id, what, how, "enable IPv6 at the server's provider: `ip -6 route` must show a default route");
+                self.no_ipv6("the gateway connected to the home, and knows no way there");
+                self.follows(id, &[Id::Server]);
+                return;
             }
             _ => {}
         }
@@ -419,6 +443,10 @@ impl Judge<'_> {
             }
         }
     }
+}
+
+fn upper_half(address: Ipv6Addr) -> u128 {
+    address.to_bits() >> 64
 }
 
 fn lower_half(address: Ipv6Addr) -> u128 {

@@ -15,6 +15,7 @@ impl Judge<'_> {
         }
         self.delegation();
         self.glue();
+        self.half_a_server();
         self.name_servers();
     }
 
@@ -140,6 +141,23 @@ impl Judge<'_> {
         self.good(Id::ZoneGlue, format!("the glue of {server} is {}", list(&told)), how);
     }
 
+    /// A server that is there by IPv4 alone comes to no home. By its state it is known on the server itself.
+    fn half_a_server(&mut self) {
+        let seen = self.seen;
+        let of_gateway = |server: &&NameServer| seen.gateway.addresses.contains(&server.address) && seen.reaches(server.address);
+        let (six, four): (Vec<_>, Vec<_>) = seen.names.servers.iter().filter(of_gateway).partition(|server| server.address.is_ipv6());
+        let lost = !six.is_empty() && six.iter().all(|server| is_dead(server)) && four.iter().any(|server| !is_dead(server));
+        if seen.view == View::Server || !lost {
+            return;
+        }
+        let addresses = list(six.iter().map(|server| server.address));
+        let what = format!("the server answers by IPv4 and not at all by IPv6 ({addresses}): so it cannot reach any home");
+        let remedy = format!(
+            "on the server, `ip -6 address` must show {addresses}, and `ip -6 route` a default route: enable IPv6 there and at its provider; if no other IPv6              address answers from here either, it is the line here"
+        );
+        self.fault(Id::Server, what, "asked each of its addresses by UDP and TCP, port 53, and connected to its port for TLS", remedy);
+    }
+
     fn name_servers(&mut self) {
         const THREE: [Id; 3] = [Id::FirewallProviderDns, Id::DnsUdp, Id::DnsTcp];
         for id in THREE {
@@ -180,6 +198,17 @@ impl Judge<'_> {
         self.fault(id, what, how, remedy);
     }
 
+    /// Whether nothing of the machine at `address` answers, which the name server's finding tells.
+    pub(super) fn is_dead(&self, address: IpAddr) -> bool {
+        self.seen.names.servers.iter().any(|server| server.address == address && is_dead(server))
+    }
+
+    /// Whether nothing of the gateway answers, wherever it is asked.
+    pub(super) fn all_dead(&self) -> bool {
+        let mut reachable = self.seen.gateway.addresses.iter().filter(|address| self.seen.reaches(**address)).peekable();
+        reachable.peek().is_some() && reachable.all(|address| self.is_dead(*address))
+    }
+
     fn dns(&mut self, id: Id, asked: &[&NameServer], said: impl Fn(&NameServer) -> &Said) {
         let (protocol, port) = if id == Id::DnsUdp { ("UDP", "53/udp") } else { ("TCP", "53/tcp") };
         let zone = self.seen.names.zone.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -189,7 +218,13 @@ impl Judge<'_> {
             return self.good(id, format!("the name server answers for {zone} by {protocol}"), how);
         };
         let address = bad.address;
-        match said(bad) {
+        let heard = match said(bad) {
+            // What a machine says of a closed port is limited by its rate for UDP (ICMP, RFC 1812 §4.3.2.8), and not for TCP.
+            Said::Silent if bad.tcp == Said::Closed && is_dead(bad) => &Said::Closed,
+            said => said,
+        };
+        match heard {
+            Said::Closed if (bad.udp == Said::Closed || is_dead(bad)) && self.follows(id, &[Id::DnsUdp]) => {}
             Said::Closed => {
                 let remedy = "start fourward there, with [dns] in its configuration; if that address is not the server's, correct the glue";
                 self.fault(id, format!("no name server listens at {address} by {protocol}"), how, remedy);
@@ -217,6 +252,12 @@ impl Judge<'_> {
 /// Answers, and not as an authority.
 fn is_lame(server: &NameServer) -> bool {
     matches!(server.udp, Said::Else(_))
+}
+
+/// Nothing of it answers: not as a name server, and not as a gateway.
+fn is_dead(server: &NameServer) -> bool {
+    let mute = |said: &Said| matches!(said, Said::Closed | Said::Silent);
+    mute(&server.udp) && mute(&server.tcp) && server.machine != Connect::Open
 }
 
 /// Silent by UDP, while something else of the machine answers.

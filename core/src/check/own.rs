@@ -3,6 +3,7 @@
 use super::paths::{is_late, until_renewed};
 use super::{Certificate, Id, Judge, NO_NAMES, Tls, list};
 use crate::api::{CertificateSource, CertificateStatus};
+use crate::host::AddressFrom;
 
 /// Where the owner reads on.
 const LOG: &str = "`journalctl -u fourward` on the server has all tries";
@@ -29,6 +30,11 @@ impl Judge<'_> {
         }
     }
 
+    /// Whether the host lives by updates over HTTPS.
+    fn is_by_update(&self) -> bool {
+        self.seen.host.as_ref().is_some_and(|host| host.address_from == Some(AddressFrom::Update))
+    }
+
     fn own_status(&mut self, status: &CertificateStatus) {
         let id = Id::OwnCertificate;
         let (until, now) = (status.not_after, self.seen.now);
@@ -42,6 +48,11 @@ impl Judge<'_> {
         let late = !waits && until_renewed(until, from, now).is_negative();
         let useless = status.source != CertificateSource::Acme || until <= now || late;
         match &status.last_error {
+            // Agents know the server by its key. Only routers that send updates need a certificate that others trust.
+            Some(error) if status.source == CertificateSource::SelfSigned && !self.is_by_update() => {
+                let what = format!("the server's own name has its self-signed certificate, since no other was to be had so far: {error}");
+                self.note(id, what, how, format!("it is tried again; until then browsers warn, and clients of dyndns2 refuse; {LOG}"));
+            }
             Some(error) if useless => {
                 let what = format!(
                     "the certificate of the server's own name ({}, until {until:.0}) is not what it should be: {error}",

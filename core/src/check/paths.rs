@@ -43,10 +43,15 @@ impl Judge<'_> {
         let how = self.tried(&path);
         let address = path.address;
         match &path.tls {
+            Tls::Stands(_) if self.seen.view == View::Server => {
+                let how = format!("{how}; a firewall before this machine cannot be seen from it");
+                self.good(id, format!("{address} leads to the service, from the server itself"), how);
+            }
             Tls::Stands(_) => self.good(id, format!("IPv4 clients reach the service by {address}"), how),
             _ if self.follows(id, &[Id::Alias, Id::A]) => {}
             Tls::No(_) if !self.seen.ipv4 => self.not_judged(id, "this machine has no IPv4"),
             Tls::No(_) if self.follows(id, &[Id::Ports, Id::Server]) => {}
+            Tls::No(_) if self.is_dead(address) && self.follows(id, &[Id::DnsUdp]) => {}
             Tls::No(_) if self.seen.view == View::Server => {
                 let what = format!("the server does not reach its own address {address}");
                 self.note(id, what, how, "some providers do not turn connections around: run `fourward check` elsewhere");

@@ -47,6 +47,7 @@ fn host() -> HostFacts {
     HostFacts {
         dual: name("cloud.dyn.example.org"),
         twin: name("cloud-ip6only.dyn.example.org"),
+        leader: None,
         address_from: Some(AddressFrom::Link),
         address: Some("2001:db8:1::11".parse().expect("v6")),
         since: Some(at("2026-11-23T00:00:00Z")),
@@ -153,6 +154,52 @@ fn dialled(seen: &mut Seen, outcome: Connect, listens: Listens, kept_out: u64) {
     seen.paths[1].tls = Tls::No(outcome);
 }
 
+/// The host has another authority than its link, which has said nothing.
+fn by(seen: &mut Seen, from: AddressFrom) {
+    let host = seen.host.as_mut().expect("host");
+    (host.address_from, host.address, host.lease, host.link) = (Some(from), None, None, Some(LinkStatus::NotJoined));
+    host.dials.clear();
+    seen.home = None;
+    away(seen);
+}
+
+/// The host follows another, whose agent is not there.
+fn follower(seen: &mut Seen, link: LinkStatus) {
+    let host = seen.host.as_mut().expect("host");
+    (host.leader, host.link, host.address, host.lease) = (Some(name("nas.dyn.example.org")), Some(link), None, None);
+    host.dials.clear();
+    seen.home = None;
+    away(seen);
+}
+
+/// The name has no AAAA, and the gateway answers in the home's place.
+fn away(seen: &mut Seen) {
+    own(seen).aaaa.clear();
+    own(seen).twin_aaaa.clear();
+    resolved(seen).aaaa.clear();
+    seen.paths = vec![Path { tls: Tls::Alert(80), ..path("192.0.2.11") }];
+}
+
+/// Nothing of the server's machine at these addresses answers any more.
+fn dead(seen: &mut Seen, said: &Said, machine: Connect, is: fn(&IpAddr) -> bool) {
+    for server in seen.names.servers.iter_mut().filter(|server| is(&server.address)) {
+        (server.udp, server.tcp, server.machine) = (said.clone(), said.clone(), machine);
+    }
+}
+
+/// The server is gone as a whole; of a closed UDP port its kernel speaks at a limited rate alone.
+fn server_down(seen: &mut Seen, said: &Said, machine: Connect) {
+    dead(seen, said, machine, |_| true);
+    seen.names.servers[0].udp = Said::Silent;
+    seen.names.own = None;
+    seen.paths[0].tls = Tls::No(machine);
+    seen.paths[0].http = machine;
+    seen.own_name.gateway = Some(Tls::No(machine));
+    seen.link_port = seen.gateway.addresses.iter().map(|address| (*address, false)).collect();
+    seen.host = None;
+    seen.home = seen.home.take().map(|home| HomeFacts { linked: false, trouble: Some("no gateway answered".into()), ..home });
+}
+
 /// The faults from `view` once `broken` is so.
 fn faults(view: View, broken: impl Fn(&mut Seen)) -> Vec<Id> {
     let mut seen = seen(view);
@@ -208,12 +255,14 @@ fn a_fault_of_the_names_is_named_and_nothing_that_follows_from_it() {
         (Id::FirewallProviderDns, &ALL, |seen| seen.names.servers.iter_mut().for_each(|server| server.udp = Said::Silent)),
         (Id::DnsTcp, &ALL, |seen| seen.names.servers[0].tcp = Said::Silent),
         (Id::DnsUdp, &ALL, |seen| seen.names.servers[0].udp = Said::Else("it refuses".into())),
-        (Id::Aaaa, &[View::Outside], |seen| {
-            own(seen).aaaa.clear();
-            own(seen).twin_aaaa.clear();
-            resolved(seen).aaaa.clear();
-            seen.paths = vec![Path { tls: Tls::Alert(80), ..path("192.0.2.11") }];
-        }),
+        // No name server, on a machine whose gateway is there.
+        (Id::DnsUdp, &ALL, |seen| dead(seen, &Said::Closed, Connect::Open, |_| true)),
+        (Id::DnsUdp, &[View::Home, View::Outside], |seen| server_down(seen, &Said::Closed, Connect::Refused)),
+        (Id::DnsUdp, &[View::Home, View::Outside], |seen| server_down(seen, &Said::Silent, Connect::Silent)),
+        (Id::DnsTcp, &ALL, |seen| seen.names.servers[0].tcp = Said::Closed),
+        (Id::Aaaa, &INSIDE, |seen| by(seen, AddressFrom::Update)),
+        (Id::Aaaa, &INSIDE, |seen| by(seen, AddressFrom::Static)),
+        (Id::Aaaa, &[View::Outside], away),
         (Id::Aaaa, &INSIDE, |seen| {
             own(seen).aaaa = set(&["2001:db8:9::11"]);
             own(seen).twin_aaaa = set(&["2001:db8:9::11"]);
@@ -258,6 +307,30 @@ fn a_fault_of_server_or_link_is_named_and_nothing_that_follows_from_it() {
             seen.home.as_mut().expect("home").claim = None;
             own(seen).aaaa.clear();
             seen.paths.truncate(1);
+        }),
+        (Id::Lease, &INSIDE, |seen| {
+            let trouble = "it claims 2001:db8:1::11, and the gateway sees 2001:db8:3::2";
+            (seen.host.as_mut().expect("host").lease, seen.host.as_mut().expect("host").address) = (None, None);
+            seen.home.as_mut().expect("home").trouble = Some(trouble.into());
+            away(seen);
+        }),
+        (Id::Link, &[View::Server], |seen| follower(seen, LinkStatus::Down)),
+        (Id::Link, &[View::Server], |seen| follower(seen, LinkStatus::NotJoined)),
+        // A server without IPv6 comes to no home, and who is well on it runs.
+        (Id::Server, &[View::Server], |seen| {
+            (seen.ipv6, seen.host.as_mut().expect("host").link) = (false, Some(LinkStatus::Down));
+            seen.home = None;
+            away(seen);
+        }),
+        (Id::Server, &[View::Server], |seen| (seen.ipv6, seen.asked) = (false, Asked::NotRunning(Vec::new()))),
+        (Id::Server, &[View::Home, View::Outside], |seen| {
+            dead(seen, &Said::Silent, Connect::Silent, IpAddr::is_ipv6);
+            seen.paths[0].tls = Tls::Alert(80);
+        }),
+        (Id::Server, &INSIDE, |seen| dialled(seen, Connect::NoRoute, Listens::Yes, 0)),
+        (Id::Server, &[View::Home], |seen| {
+            dialled(seen, Connect::NoRoute, Listens::Yes, 0);
+            seen.home = None;
         }),
         (Id::FirewallProviderLink, &[View::Home, View::Outside], |seen| {
             seen.link_port = vec![("192.0.2.11".parse().expect("v4"), false)];
@@ -311,61 +384,6 @@ fn a_fault_on_the_way_home_is_named_and_nothing_that_follows_from_it() {
 }
 
 #[test]
-fn a_certificate_is_judged_by_its_dates_and_names() {
-    let both = |certificate: Certificate| {
-        faults(View::Outside, move |seen| seen.paths.iter_mut().for_each(|path| path.tls = Tls::Stands(certificate.clone())))
-    };
-    assert_eq!(both(Certificate { until: at(NOW), ..certificate() }), [Id::Certificate], "expired");
-    assert_eq!(both(Certificate { until: at("2026-12-01T00:00:00Z"), ..certificate() }), [Id::Certificate], "nobody renews it");
-    assert_eq!(both(Certificate { from: at("2026-11-24T00:00:00Z"), ..certificate() }), [Id::Certificate], "not yet");
-    assert_eq!(both(Certificate { fits: false, ..certificate() }), [Id::Certificate], "another's");
-    assert_eq!(both(Certificate { trusted: false, ..certificate() }), [], "a note");
-}
-
-#[test]
-fn the_certificate_of_our_own_name_is_judged() {
-    type Change = fn(&mut CertificateStatus);
-    let of_server = |source, change: Change| {
-        faults(View::Server, |seen| {
-            let mut status = own_certificate(source);
-            change(&mut status);
-            seen.own_name.status = Some(status);
-        })
-    };
-    let failed: Change = |status| status.last_error = Some("the authority says no".into());
-    let soon: Change = |status| status.not_after = at("2026-12-01T00:00:00Z");
-    let over: Change = |status| status.not_after = at(NOW);
-    let nobody: Change = |status| (status.not_after, status.next) = (at("2026-12-01T00:00:00Z"), None);
-    for source in [CertificateSource::Acme, CertificateSource::Files, CertificateSource::SelfSigned] {
-        assert_eq!(of_server(source, |_| {}), [], "{source}");
-        assert_eq!(of_server(source, over), [Id::OwnCertificate], "{source}");
-        assert_eq!(of_server(source, nobody), [Id::OwnCertificate], "{source}: nobody renews it");
-    }
-    assert_eq!(of_server(CertificateSource::Acme, failed), [], "it is good for a month more");
-    assert_eq!(of_server(CertificateSource::Acme, |status| status.not_after = at("2026-12-01T01:00:00Z")), [], "it is ordered before that");
-    assert_eq!(of_server(CertificateSource::SelfSigned, failed), [Id::OwnCertificate], "an order failed, and there is none");
-    assert_eq!(of_server(CertificateSource::Files, failed), [Id::OwnCertificate]);
-    assert_eq!(of_server(CertificateSource::Files, soon), [Id::OwnCertificate]);
-
-    let shown = |change: fn(&mut Certificate)| {
-        faults(View::Outside, |seen| {
-            let mut shown = certificate();
-            change(&mut shown);
-            seen.own_name.gateway = Some(Tls::Stands(shown));
-        })
-    };
-    assert_eq!(shown(|shown| shown.trusted = false), [], "self-signed by its owner's choice");
-    for bad in [
-        (|shown| shown.until = at(NOW)) as fn(&mut Certificate),
-        |shown| shown.until = at("2026-12-01T00:00:00Z"),
-        |shown| shown.from = at("2026-12-01T00:00:00Z"),
-        |shown| shown.fits = false,
-    ] {
-        assert_eq!(shown(bad), [Id::OwnCertificate]);
-    }
-}
-
-#[test]
 fn what_cannot_be_known_from_here_is_no_fault() {
     let table: &[(View, Broken)] = &[
         (View::Outside, |seen| {
@@ -411,10 +429,53 @@ fn what_cannot_be_known_from_here_is_no_fault() {
         (View::Outside, |seen| seen.own_name.nobody = Some(Tls::Alert(112))),
         (View::Outside, |seen| seen.paths.iter_mut().for_each(|path| path.http = Connect::Refused)),
         (View::Home, |seen| seen.home.as_mut().expect("home").stable_privacy = Some(true)),
+        // Another end in one network, and one that the owner writes, tell nothing of a change of the prefix.
+        (View::Server, |seen| seen.host.as_mut().expect("host").before = "2001:db8:1::22".parse().ok()),
+        (View::Server, |seen| {
+            let host = seen.host.as_mut().expect("host");
+            (host.address_from, host.before) = (Some(AddressFrom::Static), "2001:db8:2::22".parse().ok());
+        }),
     ];
     for (row, (view, broken)) in table.iter().enumerate() {
         assert_eq!(faults(*view, broken), [], "row {row}, {view:?}");
     }
+}
+
+/// What the finding `id` says to do once `broken` is so.
+fn told(view: View, id: Id, broken: impl Fn(&mut Seen)) -> String {
+    let mut seen = seen(view);
+    broken(&mut seen);
+    let report = Report::of(&seen);
+    let finding = report.findings.iter().find(|finding| finding.id == id).expect("judged");
+    format!("{} {}", finding.what, finding.remedy)
+}
+
+#[test]
+fn who_is_to_be_mended_is_called_by_name() {
+    let remedy = |link| told(View::Server, Id::Link, |seen| follower(seen, link));
+    assert!(remedy(LinkStatus::NotJoined).contains("fourward host token nas.dyn.example.org"));
+    assert!(remedy(LinkStatus::Down).contains("home of nas.dyn.example.org"));
+    let alone = told(View::Server, Id::Link, |seen| seen.host.as_mut().expect("host").link = Some(LinkStatus::NotJoined));
+    assert!(alone.contains("fourward host token cloud.dyn"), "{alone}");
+    let remedy = |from| told(View::Server, Id::Aaaa, |seen| by(seen, from));
+    assert!(remedy(AddressFrom::Update).contains("fourward host show cloud.dyn.example.org"));
+    assert!(remedy(AddressFrom::Static).contains("address="));
+    assert!(told(View::Outside, Id::DnsUdp, |seen| server_down(seen, &Said::Closed, Connect::Refused)).contains("start fourward"));
+    let led = told(View::Server, Id::Aaaa, |seen| {
+        by(seen, AddressFrom::Update);
+        seen.host.as_mut().expect("host").leader = Some(name("nas.dyn.example.org"));
+    });
+    assert!(led.contains("fourward host show nas.dyn.example.org"), "{led}");
+}
+
+#[test]
+fn what_an_update_moved_is_compared_too() {
+    let moved = |seen: &mut Seen| {
+        by(seen, AddressFrom::Update);
+        let host = seen.host.as_mut().expect("host");
+        (host.address, host.before) = ("2001:db8:1::11".parse().ok(), "2001:db8:2::22".parse().ok());
+    };
+    assert!(told(View::Server, Id::InterfaceIdentifier, moved).contains("lower half changes with the prefix"));
 }
 
 #[test]
@@ -433,6 +494,7 @@ fn the_words_for_programs_do_not_change() {
     let words: Vec<String> = [Id::ZoneDelegation, Id::A, Id::Path6, Id::FirewallProviderDns].iter().map(ToString::to_string).collect();
     assert_eq!(words, ["zone-delegation", "a", "path6", "firewall-provider-dns"]);
     let json = serde_json::to_value(Report::of(&seen(View::Home))).expect("JSON");
-    assert_eq!((json["view"].as_str(), json["name"].as_str()), (Some("home"), Some("cloud.dyn.example.org")));
-    assert_eq!(json["findings"][0]["id"], "zone-delegation");
+    assert_eq!([&json["view"], &json["name"], &json["findings"][0]["id"]], ["home", "cloud.dyn.example.org", "zone-delegation"]);
 }
+
+mod certificates;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::{Dialect, Malformed};
+use crate::change::Refused;
 
 /// One line of an answer. Clients read its first word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,9 +87,25 @@ impl From<Malformed> for Line {
     fn from(malformed: Malformed) -> Self {
         match malformed {
             Malformed::Hosts => Self::NumHost,
+            Malformed::Address { parameter, value, why } if mistaken(&value) => Self::Refused(format!("what {parameter} says {why}")),
             refused => Self::Refused(refused.to_string()),
         }
     }
+}
+
+impl From<&Refused> for Line {
+    fn from(refused: &Refused) -> Self {
+        match refused {
+            Refused::UnknownHost(_) => Self::NoHost,
+            refused => Self::Refused(refused.to_string()),
+        }
+    }
+}
+
+/// Whether clients that look for their words anywhere would find one.
+fn mistaken(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["good", "nochg", "updated", "unchanged", "deleted"].into_iter().any(|word| text.contains(word))
 }
 
 impl fmt::Display for Line {
@@ -103,6 +120,8 @@ impl fmt::Display for Line {
             Self::TooOften { wait } => {
                 write!(f, " too many changes in a short time; the next is taken in {wait} s (a repetition is taken at any time)")
             }
+            // Then the first word alone; the log has the rest.
+            Self::BadAgent(reason) | Self::Refused(reason) if mistaken(reason) => Ok(()),
             Self::BadAgent(reason) | Self::Refused(reason) => write!(f, " {reason}"),
             Self::NoHost | Self::NotFqdn | Self::BadAuth | Self::NumHost | Self::Fault => Ok(()),
         }

@@ -18,7 +18,7 @@ pub(super) enum Place {
     Prefix(Ipv6Net),
 }
 
-/// Why a text is no [`Place`].
+/// Why a text says no place in a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoPlace {
     /// No address, and nothing like one.

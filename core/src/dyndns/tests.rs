@@ -8,8 +8,10 @@ use proptest::prelude::*;
 
 use super::query::decoded;
 use super::*;
+use crate::change::Refused;
 use crate::change::{Change, Said, Word};
 use crate::host::{Digest, JoinSecret};
+use crate::policy::AddressPolicy;
 use crate::policy::Policy;
 
 const V4: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 7);
@@ -308,20 +310,26 @@ fn credentials_in_the_address_line_are_found_by_all_of_their_names() {
 #[test]
 fn no_refusal_says_what_clients_take_for_success() {
     let net = "2001:db8::/64".parse().expect("net");
-    let host = HostName::parse("cloud", &zones()).expect("host");
+    let host = HostName::parse("goodies", &[name("updated.example.org")]).expect("host");
+    let forbidden = AddressPolicy::default().check(Ipv6Addr::LOCALHOST).expect_err("no home");
     let reasons = [
-        Malformed::Long.to_string(),
-        Malformed::Guess("praefix").to_string(),
-        Malformed::NoPrefix("praefix").to_string(),
-        Malformed::Txt.to_string(),
-        crate::change::Refused::PrefixAlone { host, prefix: net }.to_string(),
-        crate::change::Refused::NoAddress(V4.into()).to_string(),
+        Refused::PrefixAlone { host: host.clone(), prefix: net },
+        Refused::NoAddress(V4.into()),
+        Refused::Address(forbidden),
+        Refused::ApexChallenge(host.zone().clone()),
+        Refused::UnknownHost(host.clone()),
+        Refused::NotByLink(host),
     ];
-    let places = [NoPlace::Other, NoPlace::Length, NoPlace::RunTogether];
-    let places = places.map(|why| Malformed::Address { parameter: "myip", value: "x".into(), why }.to_string());
+    let reasons = reasons.each_ref().map(Line::from);
+    assert!(reasons[0].to_string().contains("send its whole address"), "it says why, without the name");
+    let malformed = [Malformed::Long, Malformed::Hosts, Malformed::Guess("praefix"), Malformed::NoPrefix("praefix"), Malformed::Txt];
+    let places = [NoPlace::Other, NoPlace::Length, NoPlace::RunTogether].into_iter();
+    let places = places.flat_map(|why| ["x", "Good", "unchanged.example.org"].map(|value| (why, value.to_owned())));
+    let places = places.map(|(why, value)| Line::from(Malformed::Address { parameter: "myip", value, why }));
+    let places: Vec<Line> = places.inspect(|line| assert!(line.to_string().contains("myip"), "{line}")).collect();
     let lines =
         [Line::NoHost, Line::NotFqdn, Line::BadAuth, Line::NumHost, Line::NotOffline, Line::Abuse, Line::TooOften { wait: 2 }, Line::Fault];
-    let refusals = lines.into_iter().chain(reasons.into_iter().chain(places).map(Line::Refused));
+    let refusals = lines.into_iter().chain(reasons).chain(malformed.map(Line::from)).chain(places);
     for line in refusals {
         let text = line.to_string().to_lowercase();
         for word in ["good", "nochg", "updated", "unchanged", "deleted"] {

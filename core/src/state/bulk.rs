@@ -46,15 +46,16 @@ impl State {
             };
             entered.map_err(|reason| Refused::Entry { at, reason: Box::new(reason) })?;
         }
+        // A leader may have come after its followers.
+        for name in touched.iter().filter_map(host_of) {
+            new.judge(name, policy);
+        }
         touched.retain(|key| self.record(key) != new.record(key));
-        let carried = |key: &Key| match key {
-            Key::Host(name) => {
-                let home = |state: &Self| state.hosts.get(name).and_then(|host| host.home());
-                new.carried_along(name, home(self), home(&new))
-            }
-            _ => Vec::new(),
-        };
-        let carried: Vec<Key> = touched.iter().flat_map(carried).collect();
+        let mut carried = Vec::new();
+        for name in touched.iter().filter_map(host_of) {
+            let home = |state: &Self| state.hosts.get(name).and_then(|host| host.home());
+            carried.extend(new.carry_along(name, home(self), home(&new), policy));
+        }
         touched.extend(carried);
         let shows = |key: &Key| match key {
             Key::Host(name) => {
@@ -121,6 +122,10 @@ impl State {
         touched.insert(Key::Tombstone(name.clone()));
         Ok(())
     }
+}
+
+fn host_of(key: &Key) -> Option<&HostName> {
+    if let Key::Host(name) = key { Some(name) } else { None }
 }
 
 /// What this server found out about where a host is counts for more than what was once written down.

@@ -1,9 +1,11 @@
 //! Followers: hosts whose address is the network of another host's and an end of their own.
 //!
 //! Nothing is stored of where a follower is: it follows from its leader whenever it is asked for, so that both move in one commit. What is kept
-//! is who follows whom, for a move must tell of the followers too, and costs no look at all other hosts.
+//! is who follows whom, for a move must tell of the followers too, and costs no look at all other hosts; and where no home may be, of whoever
+//! would be there: a leader that moves is not held up by whom that hides.
 
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 use rpds::RedBlackTreeSetSync as OrdSet;
 
@@ -11,6 +13,7 @@ use super::State;
 use crate::change::{Key, Refused};
 use crate::host::{AddressFrom, Host};
 use crate::name::{DnsName, HostName};
+use crate::policy::Policy;
 
 /// So many followers are named when their leader cannot go.
 const NAMED: usize = 5;
@@ -43,8 +46,31 @@ impl State {
     pub fn home_of(&self, zone: &DnsName, host: &Host) -> Option<Ipv6Addr> {
         match host.settings.following() {
             None => host.home(),
-            Some((leader, suffix)) => self.host_by(zone, leader)?.home().map(|leader| suffix.beside(leader)),
+            Some(_) => self.beside_leader(zone, host).filter(|address| host.barred != Some(*address)),
         }
+    }
+
+    /// Where `host`, which is in `zone`, would be by its leader.
+    fn beside_leader(&self, zone: &DnsName, host: &Host) -> Option<Ipv6Addr> {
+        let (leader, suffix) = host.settings.following()?;
+        self.host_by(zone, leader)?.home().map(|leader| suffix.beside(leader))
+    }
+
+    /// Where `host`, called `name`, would be by its leader and may not be.
+    pub(super) fn barred(&self, name: &HostName, host: &Host, policy: &Policy) -> Option<Ipv6Addr> {
+        self.beside_leader(name.zone(), host).filter(|address| policy.addresses.check(*address).is_err())
+    }
+
+    /// Judges anew where the host called `name` would be; whether that made a difference.
+    pub(super) fn judge(&mut self, name: &HostName, policy: &Policy) -> bool {
+        let Some(host) = self.host(name) else { return false };
+        let barred = self.barred(name, host, policy);
+        if barred == host.barred {
+            return false;
+        }
+        let judged = Host { barred, ..Host::clone(host) };
+        self.put(name, Arc::new(judged));
+        true
     }
 
     /// The home address of the host called `name`, and whose link vouches for it.
@@ -77,16 +103,17 @@ impl State {
         self.followers.get(leader).into_iter().flat_map(OrdSet::iter)
     }
 
-    /// The followers of `leader` that a move of it from `old` to `new` moves too.
-    pub(super) fn carried_along(&self, leader: &HostName, old: Option<Ipv6Addr>, new: Option<Ipv6Addr>) -> Vec<Key> {
+    /// The followers of `leader` that its move from `old` to `new` moves, shows or hides.
+    pub(super) fn carry_along(&mut self, leader: &HostName, old: Option<Ipv6Addr>, new: Option<Ipv6Addr>, policy: &Policy) -> Vec<Key> {
         if old == new {
             return Vec::new();
         }
-        let moves = |name: &&HostName| {
-            let suffix = self.host(name).and_then(|host| host.settings.following()).map(|(_, suffix)| suffix);
+        let moves = |state: &Self, name: &HostName| {
+            let suffix = state.host(name).and_then(|host| host.settings.following()).map(|(_, suffix)| suffix);
             suffix.is_some_and(|suffix| old.map(|old| suffix.beside(old)) != new.map(|new| suffix.beside(new)))
         };
-        self.followers(leader).filter(moves).cloned().map(Key::Host).collect()
+        let followers = self.followers.get(leader).cloned().unwrap_or_default();
+        followers.iter().filter(|name| self.judge(name, policy) || moves(self, name)).cloned().map(Key::Host).collect()
     }
 
     /// Makes the settings of `host` say whom it follows by label alone, and checks that they fit each other and everybody else's.
@@ -117,14 +144,18 @@ impl State {
         Ok(())
     }
 
-    /// Checks that whom `host` follows is there. Not asked of an import, where it may be on a later page.
-    pub(super) fn check_leader(&self, name: &HostName, host: &Host) -> Result<(), Refused> {
-        match host.settings.following() {
-            Some((leader, _)) if self.host_by(name.zone(), leader).is_none() => {
-                Err(Refused::NoLeader { host: name.clone(), leader: leader.into() })
-            }
-            _ => Ok(()),
+    /// Checks that whom `host` follows is there, and that it may be where that puts it, if this is new. Not asked of an import, where the leader may be
+    /// on a later page.
+    pub(super) fn check_leader(&self, name: &HostName, host: &Host, old: &Host, policy: &Policy) -> Result<(), Refused> {
+        let Some((leader, suffix)) = host.settings.following() else { return Ok(()) };
+        let Some(by) = self.host_by(name.zone(), leader) else {
+            return Err(Refused::NoLeader { host: name.clone(), leader: leader.into() });
+        };
+        if host.settings.following() == old.settings.following() {
+            return Ok(());
         }
+        let judged = by.home().map_or(Ok(()), |by| policy.addresses.check(suffix.beside(by)));
+        judged.map_err(|reason| Refused::FollowerAt { host: name.clone(), leader: leader.into(), reason })
     }
 
     /// Checks that nobody would be left without a leader.

@@ -136,6 +136,17 @@ fn a_key_speaks_for_one_host_and_a_new_one_ends_it() {
 }
 
 #[test]
+fn no_hosts_credential_proves_the_apex() {
+    let mut state = with_cloud();
+    state.apply(&add("@", &["address-from=update"]), &policy()).expect("added");
+    let prove = |label: &str| Change::Challenge { host: host(label), values: ["proof".to_owned()].into() };
+    assert_eq!(refused(&state, &prove("@")), Refused::ApexChallenge(zone()));
+    assert_eq!(state.apply(&prove("cloud"), &policy()).expect("proven").len(), 2);
+    let own = Change::OwnChallenge { name: zone(), values: ["proof".to_owned()].into() };
+    assert_eq!(state.apply(&own, &policy()).expect("proven").len(), 2, "the server itself does, for a name of its own");
+}
+
+#[test]
 fn loops_are_refused_where_they_would_be_made() {
     let state = with_cloud();
     let set = |texts: &[&str]| Change::Set { host: host("cloud"), edits: edits(texts) };
@@ -246,6 +257,21 @@ fn an_update_moves_the_home_where_it_is_the_authority_and_a_family_not_mentioned
     assert_eq!((router.v4, router.v6, router.at), ("100.64.0.7".parse().ok(), "2001:db8:1::11".parse().ok(), at(10)));
     assert_eq!((home(&state), known.updated.expect("updated").since), ("2001:db8:1::11".parse().ok(), at(5)));
     assert_eq!(serial(&state), before + 2, "the router's name shows it");
+}
+
+#[test]
+fn an_update_out_of_another_network_leaves_the_earlier_one_known() {
+    let mut state = by_update();
+    let mut apply = |change| state.apply(&change, &policy()).map(|_| state.host(&host("cloud")).expect("host").before).expect("applied");
+    let first = "2001:db8:1::12".parse().ok();
+    for v6 in ["2001:db8:1::11", "2001:db8:1::12"] {
+        assert_eq!(apply(update(None, Some(v6), 5)), None, "the same network tells nothing");
+    }
+    for v6 in ["2001:db8:2::11", "2001:db8:2::11", "2001:db8:2::13"] {
+        assert_eq!(apply(update(None, Some(v6), 6)), first);
+    }
+    let prefix = Said { prefix: "2001:db8:3::/64".parse().ok(), ..Said::default() };
+    assert_eq!(apply(Change::Update { host: host("cloud"), said: prefix, at: at(7) }), "2001:db8:2::13".parse().ok());
 }
 
 #[test]

@@ -8,10 +8,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnet::Ipv6Net;
 use jiff::Timestamp;
 
-use super::State;
+use super::{State, network};
 use crate::change::{Key, Refused, Rewrite, Said, Word};
 use crate::host::{AddressFrom, Host, Reported, Updated};
-use crate::name::HostName;
+use crate::name::{APEX, HostName};
 use crate::policy::Policy;
 
 /// `old` as it is once its client `said` that.
@@ -24,6 +24,8 @@ pub(super) fn told(name: &HostName, old: &Host, said: Said, at: Timestamp, polic
             Word::Set(address) => {
                 policy.addresses.check(address)?;
                 let same = new.updated.filter(|updated| updated.address == address);
+                let moved = new.updated.map(|updated| updated.address).filter(|old| network(*old) != network(address));
+                new.before = moved.or(new.before);
                 new.updated = same.or(Some(Updated { address, since: at }));
             }
             Word::Clear => {
@@ -49,10 +51,13 @@ impl State {
         if known != seen || serial.is_some() && *serial != self.zone(host.zone()).map(|zone| zone.serial) {
             return Err(Refused::Overtaken(host.clone()));
         }
+        if host.label() == APEX && known.challenge != *challenge {
+            return Err(Refused::ApexChallenge(host.zone().clone()));
+        }
         let mut new = told(host, known, *said, *at, policy)?;
         new.challenge.clone_from(challenge);
         let new = self.edited(host, &new, edits, policy)?;
-        Ok(self.publish(host, Some(new)))
+        Ok(self.publish(host, Some(new), policy))
     }
 }
 

@@ -51,9 +51,9 @@ fn arbitrary_host() -> impl Strategy<Value = host::Host> {
     let updated = prop::option::of((address(), time()));
     let router = prop::option::of((prop::option::of(any::<u32>().prop_map(Ipv4Addr::from)), prop::option::of(address()), time()));
     let challenge = prop::collection::btree_set(any::<String>(), 0..4);
-    let before = prop::option::of(address());
+    let before = (prop::option::of(address()), prop::option::of(address()));
     (settings, gateway, dns, credentials, proven, before, updated, router, challenge).prop_map(
-        |(settings, gateway, dns, credentials, proven, before, updated, router, challenge)| {
+        |(settings, gateway, dns, credentials, proven, (before, barred), updated, router, challenge)| {
             let (alias, address_from, address, auto, ttl) = settings;
             let (secret, expires, spent_by, agent, update) = credentials;
             let carrier = if auto { Carrier::Auto } else { Carrier::Direct };
@@ -78,6 +78,7 @@ fn arbitrary_host() -> impl Strategy<Value = host::Host> {
                 credentials: host::Credentials { join: host::JoinSecret { secret, expires, spent_by }, agent, update },
                 proven: proven.map(|(address, since)| host::Proven { address, since }),
                 before,
+                barred,
                 updated: updated.map(|(address, since)| host::Updated { address, since }),
                 router: router.map(|(v4, v6, at)| host::Reported { v4, v6, at }),
                 challenge,

@@ -23,18 +23,28 @@ pub(super) struct Lately(HashMap<HostName, Vec<(String, Instant)>>);
 
 impl Lately {
     /// All values that `host` is to have, where `said` comes at `now`: one joins the latest, several are all.
-    pub(super) fn with(&mut self, host: &HostName, said: &[String], now: Instant) -> BTreeSet<String> {
+    pub(super) fn with(&self, host: &HostName, said: &[String], now: Instant) -> BTreeSet<String> {
+        self.joined(host, said, now).into_iter().map(|(value, _)| value).collect()
+    }
+
+    /// Remembers what `host` has from now on: only what was accepted is joined by what comes next.
+    pub(super) fn remember(&mut self, host: &HostName, said: &[String], now: Instant) {
+        let values = self.joined(host, said, now);
         self.0.retain(|_, values| values.iter().any(|(_, at)| now.saturating_duration_since(*at) < LIFE));
         if self.0.len() >= HOSTS && !self.0.contains_key(host) {
             self.0.clear();
         }
-        let values = self.0.entry(host.clone()).or_default();
+        self.0.insert(host.clone(), values);
+    }
+
+    fn joined(&self, host: &HostName, said: &[String], now: Instant) -> Vec<(String, Instant)> {
+        let mut values = self.0.get(host).cloned().unwrap_or_default();
         values.retain(|(value, at)| said.len() == 1 && now.saturating_duration_since(*at) < LIFE && !said.contains(value));
         values.extend(said.iter().map(|value| (value.clone(), now)));
         if said.len() == 1 {
             values.drain(..values.len().saturating_sub(VALUES));
         }
-        values.iter().map(|(value, _)| value.clone()).collect()
+        values
     }
 }
 
@@ -48,7 +58,12 @@ mod tests {
         let (mut lately, now) = (Lately::default(), Instant::now());
         let mut at = |label: &str, said: &[&str], second: u64| {
             let said: Vec<String> = said.iter().map(|value| (*value).to_owned()).collect();
-            lately.with(&host(label), &said, now + Duration::from_secs(second)).into_iter().collect::<Vec<_>>().join(",")
+            let at = now + Duration::from_secs(second);
+            let refused = lately.with(&host(label), &["refused".to_owned()], at);
+            let all = lately.with(&host(label), &said, at).into_iter().collect::<Vec<_>>().join(",");
+            assert!(refused.contains("refused") && !all.contains("refused"), "what was not accepted is not there later");
+            lately.remember(&host(label), &said, at);
+            all
         };
         assert_eq!(at("a", &["x"], 0), "x");
         assert_eq!(at("a", &["y"], 60), "x,y", "a name and its wildcard");

@@ -1,9 +1,11 @@
 //! The documentation, word by word: each command of its shell blocks runs on the machine that its page is about, under a real systemd.
 //!
-//! Nothing is added between them, so that what a page leaves out is missing here too. Three things no text can have are put in: the join
-//! string that `host add` printed, the router's firewall, which the lab has open already, and certbot's files. What stands outside of the
+//! Nothing is added between them, so that what a page leaves out is missing here too. What no text can have is put in: the join string and the
+//! password that `host add` printed, a user's name, the router's firewall, which the lab has open already, certbot's files, and trust in the
+//! server's certificate, which no authority gives here. What stands outside of the
 //! shell blocks is `tests/cli/docs.rs`'s.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -15,11 +17,12 @@ use crate::topology::Node::{self, Phone4, Phone6, Server, Vps};
 use crate::web::PAGE;
 
 /// The pages for operators in the order in which one reads them, and the machine that each is about.
-const PAGES: [(&str, Node); 7] = [
+const PAGES: [(&str, Node); 8] = [
     ("docs/vps.md", Vps),
     ("docs/home.md", Server),
     ("docs/own-domain.md", Vps),
     ("docs/fritzbox.md", Vps),
+    ("docs/updates.md", Vps),
     ("docs/settings.md", Vps),
     ("docs/owncloud.md", Server),
     ("docs/troubleshooting.md", Vps),
@@ -28,6 +31,9 @@ const PAGES: [(&str, Node); 7] = [
 /// As certbot leaves them.
 const CERTBOT: &str = "mkdir -p /etc/letsencrypt/live/gw.dyn.example.org && cd /etc/letsencrypt/live/gw.dyn.example.org && \
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=gw.dyn.example.org -keyout privkey.pem -out fullchain.pem";
+
+/// Who may be in the group.
+const USER: &str = "nobody";
 
 /// What the README has for developers: the demo, which the tests of the command line run, and what is running now.
 const OTHERS: [&str; 2] = ["cargo run --release -- demo", "tests/run"];
@@ -62,24 +68,47 @@ struct Reader {
     vps: Machine,
     home: Machine,
     join: String,
+    /// Of the last host whose router says where it is.
+    password: String,
 }
 
 impl Reader {
     fn type_in(&mut self, node: Node, line: &str) {
         let machine = if node == Server { &self.home } else { &self.vps };
         let input = if line.starts_with("fourward join -") { self.join.as_str() } else { "" };
-        let said = machine.must(line, input);
+        let line = line.replace("PASSWORD", &self.password).replace(" NAME", &format!(" {USER}"));
+        let said = machine.must(&line, input);
+        if let Some(password) = said.lines().find_map(|line| line.trim_start().strip_prefix("Password ")) {
+            self.password = password.trim().to_owned();
+        }
         if let Some(join) = said.lines().find(|line| line.starts_with("fw1.")) {
             self.join = join.to_owned();
         }
     }
+
+    /// The home trusts what signs the server's certificates, as if it were a public authority.
+    fn trust(&self) {
+        let shown = "openssl s_client -connect 192.0.2.11:443 -servername gw.dyn.example.org -showcerts </dev/null 2>/dev/null";
+        let chain = self.vps.must(shown, "");
+        let root = chain.rfind("-----BEGIN CERTIFICATE-----").map(|at| &chain[at..]).expect("a chain");
+        self.home.must("openssl x509 >>/etc/ssl/certs/ca-certificates.crt", root);
+    }
+}
+
+#[test]
+fn the_pages_that_are_followed_are_all_that_there_are() {
+    let folder = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).expect("docs");
+    let there = folder.map(|entry| format!("docs/{}", entry.expect("an entry").file_name().display()));
+    let there: BTreeSet<String> = there.filter(|name| name.ends_with(".md")).collect();
+    assert_eq!(PAGES.map(|(name, _)| name.to_owned()).into_iter().collect::<BTreeSet<_>>(), there);
 }
 
 #[test]
 fn whoever_follows_the_pages_gets_there_and_every_command_in_them_runs() {
     let lab = Lab::beside_others();
     let boot = |node, name| Machine::boot(lab.ns(node), lab.log(name));
-    let mut reader = Reader { vps: boot(Vps, "systemd-vps"), home: boot(Server, "systemd-home"), join: String::new() };
+    let mut reader =
+        Reader { vps: boot(Vps, "systemd-vps"), home: boot(Server, "systemd-home"), join: String::new(), password: String::new() };
 
     let first = |text: &str| text.split(LATER).next().unwrap_or_default().to_owned();
     let way: Vec<_> = PAGES[..2].iter().flat_map(|(name, machine)| commands(&first(&page(name)), *machine)).collect();
@@ -98,12 +127,17 @@ fn whoever_follows_the_pages_gets_there_and_every_command_in_them_runs() {
     eprintln!("from nothing to the first page: {} commands on the VPS, {} at home", count(Vps), count(Server));
 
     reader.vps.must(CERTBOT, "");
+    reader.trust();
     for (name, machine) in PAGES {
         let all = commands(&page(name), machine);
         for (node, line) in all.iter().filter(|command| !way.contains(command)) {
             reader.type_in(*node, line);
         }
     }
+    let updated = reader.vps.must("fourward host show box --json", "");
+    assert!(updated.contains(&format!("\"address\":\"{}\"", lab.home())), "by the page's script: {updated}");
+    let in_group = reader.vps.must(&format!("id {USER}"), "");
+    assert!(in_group.contains("(fourward)"), "{in_group}");
     let confined = reader.vps.must("systemctl show fourward --property=ActiveState,NRestarts,User", "");
     for property in ["NRestarts=0", "ActiveState=active", "User=fourward"] {
         assert!(confined.lines().any(|line| line == property), "under the unit as it is: {confined}");

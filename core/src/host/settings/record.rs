@@ -139,8 +139,10 @@ impl FromStr for HostRecord {
         let mut rest = tokens.as_slice();
         let is_type = |token: Option<&Token>| token.and_then(Token::word).and_then(type_of);
         // A name may be called like a type; a text may say one.
+        let is_class = |token: Option<&Token>| token.and_then(Token::word).is_some_and(|word| word.eq_ignore_ascii_case("IN"));
         let has_name = match (is_type(rest.first()), is_type(rest.get(1))) {
-            (None, _) => true,
+            // What is called like the class says it twice.
+            (None, second) => !(is_class(rest.first()) && second.is_some()),
             (Some(kind), second) => kind != Ok(RecordKind::Txt) && second.is_some(),
         };
         let owner = match rest {
@@ -151,7 +153,7 @@ impl FromStr for HostRecord {
             _ => None,
         };
         if let [first, after @ ..] = rest
-            && first.word().is_some_and(|word| word.eq_ignore_ascii_case("IN"))
+            && is_class(Some(first))
         {
             rest = after;
         }
@@ -238,7 +240,9 @@ fn txt(tokens: &[Token]) -> Result<Box<[u8]>, String> {
 impl fmt::Display for HostRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(owner) = &self.owner {
-            write!(f, "{owner} ")?;
+            // One that is called like the class would be read as it.
+            let class = if owner.as_str() == "in" { "IN " } else { "" };
+            write!(f, "{owner} {class}")?;
         }
         match &self.data {
             RecordData::Txt(wire) => {
@@ -312,6 +316,11 @@ mod tests {
             ("a MX 10 mail", "a MX 10 mail"),
             ("mx MX 10 mail", "mx MX 10 mail"),
             ("TXT MX", "TXT \"MX\""),
+            (r#"IN TXT "x""#, r#"TXT "x""#),
+            ("in MX 10 mail", "MX 10 mail"),
+            (r#"in IN TXT "x""#, r#"in IN TXT "x""#),
+            ("IN in mx 10 mail", "in IN MX 10 mail"),
+            (r#"in.x TXT "x""#, r#"in.x TXT "x""#),
         ];
         for (text, expected) in table {
             assert_eq!(written(text).as_deref(), Ok(expected), "{text}");
@@ -350,7 +359,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_understood_is_shown_as_what_it_is(text in "[ -~]{0,40}|(@ |[a-c_]{1,3} )?(TXT( \"([ !#-\\[\\]-~]|\\\\\"|\\\\[0-2][0-5][0-5]){0,9}\"){1,3}|MX [0-9]{1,3} [a-c.@]{1,4})") {
+        fn whatever_is_understood_is_shown_as_what_it_is(text in "[ -~]{0,40}|(@ |[a-c_]{1,3} )?([Ii][Nn] ){0,2}(TXT( \"([ !#-\\[\\]-~]|\\\\\"|\\\\[0-2][0-5][0-5]){0,9}\"){1,3}|MX [0-9]{1,3} [a-c.@]{1,4})") {
             if let Ok(record) = text.parse::<HostRecord>() {
                 prop_assert_eq!(record.to_string().parse(), Ok(record));
             }

@@ -52,9 +52,11 @@ impl FromStr for Suffix {
             return Err(expected());
         }
         if bits.to_bits() & network_mask(kept) != 0 {
-            return Err(format!(
-                "it has bits in the first {kept}, which are the leader's: leave them out, or say how many are the leader's ({bits}/56)"
-            ));
+            // Providers delegate whole groups of four.
+            let free = u8::try_from(bits.to_bits().leading_zeros()).unwrap_or(0) / 4 * 4;
+            let or =
+                if KEPT.contains(&free) { format!(", or say how many are the leader's ({bits}/{})", free.min(56)) } else { String::new() };
+            return Err(format!("it has bits in the first {kept}, which are the leader's: leave them out{or}"));
         }
         if bits.to_bits() == 0 {
             return Err("without a bit of its own it is the router's (RFC 4291 §2.6.1): give the end of the device's address".into());
@@ -68,7 +70,10 @@ fn interface_of(mac: &str) -> Option<Ipv6Addr> {
     let mut octets = [0_u8; 6];
     let mut parts = mac.split([':', '-']);
     for octet in &mut octets {
-        *octet = parts.next().filter(|part| part.len() == 2).and_then(|part| u8::from_str_radix(part, 16).ok())?;
+        *octet = parts
+            .next()
+            .filter(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            .and_then(|part| u8::from_str_radix(part, 16).ok())?;
     }
     let [a, b, c, d, e, f] = octets;
     let interface = u64::from_be_bytes([a ^ 2, b, c, 0xFF, 0xFE, d, e, f]);
@@ -146,8 +151,24 @@ mod tests {
             "00:11:22:33:44:55:66",
             "0:11:22:33:44:55",
             "00:11:22:33:44:5g",
+            "+1:11:22:33:44:55",
+            "mac:00-11-22-33-44-+5",
         ] {
             assert!(text.parse::<Suffix>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_proposes_what_would_be_taken() {
+        for (text, proposed) in [
+            ("::1:0:0:0:22", Some("::1:0:0:0:22/56")),
+            ("::100:0:0:0:22", Some("::100:0:0:0:22/52")),
+            ("0:0:5:f::22/60", Some("0:0:5:f::22/44")),
+            ("2001:db8::22", None),
+        ] {
+            let refusal = text.parse::<Suffix>().expect_err(text);
+            assert_eq!(refusal.split_once('(').map(|(_, rest)| rest.trim_end_matches(')')), proposed, "{text}: {refusal}");
+            assert!(proposed.is_none_or(|proposed| proposed.parse::<Suffix>().is_ok()), "{refusal}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! Followers: one move, one commit, and no way to leave one without a leader.
 
 use super::*;
+use crate::change::Entry;
+use crate::policy::AddressPolicy;
 
 fn set(label: &str, texts: &[&str]) -> Change {
     Change::Set { host: host(label), edits: edits(texts) }
@@ -36,6 +38,57 @@ fn a_move_takes_all_followers_along_in_one_version() {
     let withdraw = Change::Withdraw { host: host("cloud"), address: "2001:db8:2::12".parse().expect("v6") };
     assert_eq!(state.apply(&withdraw, &policy()).expect("withdrawn").len(), 4);
     assert_eq!((homes(&state), serial(&state)), ([None, None, None], before + 3));
+}
+
+#[test]
+fn a_follower_that_would_be_at_the_gateways_hides_and_holds_nobody_up() {
+    let own = vec!["2001:db8:a::11".parse().expect("v6")];
+    let addresses = AddressPolicy::new(own, vec!["2001:db8:a::11/64".parse().expect("net")]);
+    let policy = Policy { addresses, ..policy() };
+    let mut state = following();
+    let far = add("far", &["follows=cloud", "suffix=::33/48"]);
+    state.apply(&far, &policy).expect("added");
+    let before = serial(&state);
+    // Beside the gateway's network: a suffix that reaches over is in it.
+    let touched = state.apply(&home("2001:db8:a:100::5"), &policy).expect("the leader moves");
+    assert_eq!(touched.iter().filter(|key| matches!(key, Key::Host(_))).count(), 4, "{touched:?}");
+    assert_eq!((state.home(&host("far")), state.whereabouts(&host("far")), serial(&state)), (None, None, before + 1));
+    assert_eq!(homes(&state)[1].as_deref(), Some("2001:db8:a:100::22"));
+    let mut restored = State::default();
+    let kept = state.hosts().map(|(name, _)| Key::Host(name.clone())).filter_map(|key| state.record(&key));
+    kept.for_each(|record| restored.restore(record));
+    assert_eq!(restored.home(&host("far")), None, "nor after a restart");
+    // Its owner may set all else of it, and cannot put another there.
+    state.apply(&set("far", &["ttl=60"]), &policy).expect("set");
+    for change in [add("near", &["follows=cloud", "suffix=::44/48"]), set("nas", &["suffix=::44/48"])] {
+        let refusal = state.clone().apply(&change, &policy).expect_err("it would be there").to_string();
+        assert!(refusal.contains("beside cloud: 2001:db8:a::44 is in 2001:db8:a::/64, the gateway's own network"), "{refusal}");
+    }
+    state.apply(&home("2001:db8:2::11"), &policy).expect("moved");
+    assert_eq!(state.home(&host("far")), "2001:db8:2::33".parse().ok());
+    // And the gateway's very address.
+    state.apply(&set("far", &["suffix=::11"]), &policy).expect("set");
+    let fixed = set("cloud", &["address-from=static", "address=2001:db8:a::12"]);
+    let touched = state.apply(&fixed, &super::policy()).expect("a policy that forbids the one address alone");
+    assert!(touched.contains(&Key::Host(host("far"))) && state.home(&host("far")).is_none(), "{touched:?}");
+}
+
+#[test]
+fn an_import_hides_a_follower_whose_leader_comes_after_it() {
+    let mut state = started();
+    let entry = |label: &str, texts: &[&str], proven: Option<&str>| {
+        let mut there = Host::clone(with_cloud().host(&host("cloud")).expect("there"));
+        there.settings = Settings::default();
+        there.proven = proven.map(|address| Proven { address: address.parse().expect("v6"), since: at(5) });
+        Entry::Host { name: host(label), edits: edits(texts), host: Box::new(there) }
+    };
+    let import = |entries| Change::Import { entries, replace: true, reuse: false };
+    let follower = entry("nas", &["follows=cloud", "suffix=::11"], None);
+    state.apply(&import(vec![follower.clone()]), &policy()).expect("imported");
+    let leader = entry("cloud", &[], Some("2001:db8:a::12"));
+    let touched = state.apply(&import(vec![leader.clone()]), &policy()).expect("imported");
+    assert!(touched.contains(&Key::Host(host("nas"))) && state.home(&host("nas")).is_none(), "{touched:?}");
+    assert_eq!(state.apply(&import(vec![follower, leader]), &policy()), Ok(vec![]), "the same again is no news");
 }
 
 #[test]
@@ -157,6 +210,17 @@ fn a_record_may_not_stand_everywhere() {
     ] {
         let refusal = refused(&state, &add(label, &[text])).to_string();
         assert!(refusal.contains(expected), "{text}: {refusal}");
+    }
+    for pair in [
+        ["record=MX 10 @", "record+=MX 10 box.dyn.example.org."],
+        ["record=MX 10 Lists.box.dyn.example.org.", "record+=MX 10 lists"],
+        ["record=_x._tcp SRV 0 5 1 @", "record+=_x._tcp SRV 0 5 1 box.dyn.example.org."],
+    ] {
+        let refusal = refused(&state, &add("box", &pair)).to_string();
+        assert!(refusal.contains("says the same"), "{pair:?}: {refusal}");
+    }
+    for pair in [["record=MX 10 @", "record+=MX 20 @"], ["record=MX 10 @", "record+=_x MX 10 @"], ["record=MX 10 @", "record+=MX 10 a"]] {
+        state.clone().apply(&add("box", &pair), &policy()).expect("different");
     }
     let long = format!("record={0}.{0}.{0}.{1} TXT x", "x".repeat(63), "x".repeat(50));
     assert!(matches!(refused(&state, &add("box", &[&long])), Refused::Record { .. }));

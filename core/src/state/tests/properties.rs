@@ -61,7 +61,7 @@ fn edit_text() -> impl Strategy<Value = String> {
         1 => address().prop_map(|address| format!("address={address}")),
         2 => prop::sample::select(vec!["address=", "ttl=", "address-from=link", "address-from=update", "address-from=static", "carrier=direct", "colour=red", "via=gateway", "via=auto", "wildcard=on", "redirect=on", "alpn=h2", "record=TXT x", "record=", "record=_x MX 0 .", "caa=issue a.org"])
             .prop_map(str::to_owned),
-        3 => (prop::sample::select(vec!["follows=a", "follows=b", "follows=@", "follows="]), prop::sample::select(vec!["::2", "::3", "::1:0:0:0:2/56", ""]))
+        3 => (prop::sample::select(vec!["follows=a", "follows=b", "follows=@", "follows="]), prop::sample::select(vec!["::2", "::11", "::1:0:0:0:2/56", "::a:0:0:0:0:11/32", ""]))
             .prop_map(|(follows, suffix)| if follows == "follows=" { follows.into() } else { format!("{follows} suffix={suffix}") }),
     ]
 }
@@ -89,6 +89,7 @@ fn any_host() -> impl Strategy<Value = Host> {
         proven,
         before,
         updated,
+        barred: None,
         router,
         challenge,
     })
@@ -248,6 +249,10 @@ proptest! {
             prop_assert_eq!(derived(&state), indexes(&state), "after {:?}", change);
             for (alias, host) in state.aliases.iter() {
                 prop_assert!(!policy().own_names.contains(alias), "{} of {}", alias, host);
+            }
+            for (name, host) in state.hosts() {
+                let home = state.home(name).filter(|_| host.settings.following().is_some());
+                prop_assert!(home.is_none_or(|home| policy().addresses.check(home).is_ok()), "{} is at {:?}", name, home);
             }
             let mut restored = State::default();
             keys(&state).iter().filter_map(|key| state.record(key)).for_each(|record| restored.restore(record));

@@ -3,10 +3,12 @@
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::sync::mpsc;
+use std::time::Duration;
 
+use crate::clock::wait_for;
 use crate::lab::Lab;
-use crate::roles::{ALIAS, DUAL};
-use crate::topology::Node::{Inet, Phone4, Phone6, Vps};
+use crate::roles::{ALIAS, DUAL, TWIN};
+use crate::topology::Node::{Dns, Inet, Phone4, Phone6, Vps};
 use crate::topology::{VPS4, VPS6};
 
 /// A rule of the provider's firewall: what it drops on the way to the gateway.
@@ -40,11 +42,17 @@ fn what_the_providers_firewall_drops_is_named() {
     home.check(DUAL).names_only("dns-tcp", "53/tcp");
     lab.check(Phone4, DUAL).names_only("dns-tcp", "53/tcp");
     lab.check(Phone6, DUAL).names_only("dns-tcp", "53/tcp");
+    let found = vps.check(DUAL);
+    found.is_healthy("server", &["dns-tcp"]);
+    found.notes("firewall-provider-dns");
     heal_provider(&lab);
 
     drop_at_provider(&lab, "tcp dport 443");
     home.check(DUAL).names_only("path4", "443/tcp");
     lab.check(Phone4, DUAL).names_only("path4", "443/tcp");
+    let found = vps.check(DUAL);
+    found.is_healthy("server", &["path4"]);
+    found.finds("path4", "a firewall before this machine");
     heal_provider(&lab);
 
     drop_at_provider(&lab, "udp dport 443");
@@ -62,8 +70,18 @@ fn a_server_that_does_not_run_and_whose_ports_are_taken_is_named() {
     let (mut vps, home) = lab.start_figure();
     vps.daemon.kill();
     vps.check(DUAL).names_only("server", "systemctl start fourward");
-    home.check(DUAL).names_first("dns-udp", "start fourward");
-    lab.check(Phone6, DUAL).names_first("dns-udp", "start fourward");
+    let elsewhere = |remedy| {
+        // What the resolver has kept leads on to the gateway, or does not.
+        for forget in [false, true] {
+            if forget {
+                lab.forget();
+            }
+            home.check(DUAL).names_only("dns-udp", remedy);
+            lab.check(Phone6, DUAL).names_only("dns-udp", remedy);
+            lab.check(Phone4, DUAL).names_only("dns-udp", remedy);
+        }
+    };
+    elsewhere("start fourward");
 
     let (taken, is_taken) = mpsc::channel();
     let (done, is_done) = mpsc::channel::<()>();
@@ -75,6 +93,7 @@ fn a_server_that_does_not_run_and_whose_ports_are_taken_is_named() {
     is_taken.recv().expect("the ports are taken");
     let own = fs::read_to_string("/proc/self/comm").expect("our name");
     vps.check(DUAL).names_only("ports", own.trim());
+    elsewhere("server");
     drop(done);
     thief.join().expect("the ports are given back");
 }
@@ -90,4 +109,22 @@ fn a_name_that_the_gateway_does_not_serve_is_named() {
     lab.ns(Vps).ip(&format!("addr add {TRAP}/128 dev lo nodad"));
     lab.check_until("loop", || vps.check("trap")).names_only("loop", "address of the home's own");
     lab.check(Phone4, ALIAS).is_healthy("outside", &["path4"]);
+}
+
+#[test]
+fn a_server_that_lost_its_ipv6_is_named() {
+    let lab = Lab::beside_others();
+    let (vps, home) = lab.start_figure();
+    lab.ns(Vps).sysctl("ipv6/conf/all/disable_ipv6", "1");
+    vps.check(DUAL).names_only("server", "ip -6 route");
+    home.check(DUAL).names_only("server", "ip -6 route");
+    lab.check(Phone6, DUAL).names_only("dns-udp", "is the server up");
+    lab.check(Phone4, DUAL).names_only("path4", "fourward check");
+    // And once it has withdrawn the home, which it does not see any more.
+    wait_for("the home is away", Duration::from_secs(60), || lab.dig(Dns, Some(VPS4), TWIN, "AAAA").of("AAAA").is_empty());
+    lab.forget();
+    vps.check(DUAL).names_only("server", "ip -6 route");
+    home.check(DUAL).names_only("server", "ip -6 route");
+    lab.check(Phone6, DUAL).names_only("dns-udp", "is the server up");
+    lab.check(Phone4, DUAL).names_only("aaaa", "fourward check");
 }

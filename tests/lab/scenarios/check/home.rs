@@ -43,6 +43,10 @@ fn the_routers_firewall_the_homes_own_and_the_service_are_told_apart() {
             "table inet shut {{\n chain forward {{\n type filter hook forward priority filter - 2;\n iifname wan tcp dport 443 {verdict}\n }}\n}}"
         ));
         inside(&vps, &home, "firewall-router", "open TCP 443");
+        // From outside a refusal is the service's, as far as can be seen.
+        let seen = if verdict == "drop" { "path6" } else { "service" };
+        lab.check(Phone6, DUAL).names_only(seen, "fourward check");
+        lab.check(Phone4, DUAL).names_only("path4", "fourward check");
         lab.ns(Router).nft("delete table inet shut");
     }
 
@@ -56,6 +60,8 @@ fn the_routers_firewall_the_homes_own_and_the_service_are_told_apart() {
     lab.web().start_again();
     wait_for("Apache is back", PUBLISHED, || lab.ns(Server).run("curl", &["-sS", "http://127.0.0.1/"]).status.success());
     inside(&vps, &home, "service", "listen [::]:443");
+    lab.check(Phone6, DUAL).names_only("service", "start the service");
+    lab.check(Phone4, DUAL).names_only("path4", "fourward check");
 }
 
 #[test]
@@ -65,7 +71,7 @@ fn a_link_that_is_down_frozen_or_doubled_is_named() {
 
     let pid = Pid::from_raw(i32::try_from(home.daemon.pid()).expect("a process ID")).expect("a process ID");
     kill_process(pid, Signal::STOP).expect("SIGSTOP");
-    home.check(DUAL).names_first("link", "systemctl restart fourward");
+    home.check(DUAL).names_only("link", "systemctl restart fourward");
     lab.check_until("link", || vps.check(DUAL)).names_only("link", "systemctl");
     kill_process(pid, Signal::CONT).expect("SIGCONT");
     lab.check_until_well(&["link"], || home.check(DUAL));
@@ -106,6 +112,28 @@ fn a_home_without_an_address_is_named() {
     lab.ns(Server).ip(&format!("addr del {}/64 dev eth0", lab.home()));
     lab.check_until("lease", || home.check(DUAL)).names_only("lease", "ip -6 address");
     lab.check_until("lease", || vps.check(DUAL)).names_only("lease", "ip -6 address");
+    lab.forget();
+    for client in [Phone4, Phone6] {
+        lab.check(client, DUAL).names_only("aaaa", "fourward check");
+    }
+}
+
+/// The gateway sees another address than the home has: NAT66, or a VPN on the way.
+#[test]
+fn a_home_whose_address_is_translated_on_the_way_is_named() {
+    let lab = Lab::beside_others();
+    let (vps, mut home) = lab.start_figure();
+    lab.ns(Router).nft(&format!(
+        "table ip6 nat66 {{\n chain postrouting {{\n type nat hook postrouting priority srcnat;\n ip6 saddr {} masquerade\n }}\n}}",
+        lab.home()
+    ));
+    home.restart();
+    lab.check_until("lease", || home.check(DUAL)).names_only("lease", "no NAT66");
+    lab.check_until("lease", || vps.check(DUAL)).names_only("lease", "no NAT66");
+    lab.forget();
+    for client in [Phone4, Phone6] {
+        lab.check(client, DUAL).names_only("aaaa", "fourward check");
+    }
 }
 
 #[test]
@@ -116,7 +144,7 @@ fn an_interface_identifier_that_changes_with_the_prefix_is_named() {
     let new = lab.renumber_with_another_end();
     lab.wait_until_published(TWIN, new);
     inside(&vps, &home, "interface-identifier", "ip token set");
-    lab.check(Phone4, DUAL).names_first("path4", "fourward check");
+    lab.check(Phone4, DUAL).names_only("path4", "fourward check");
 }
 
 /// The kernel at home makes its addresses itself, out of what the router announces and a secret (RFC 7217).

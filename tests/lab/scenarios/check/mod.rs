@@ -2,6 +2,7 @@
 
 mod gateway;
 mod home;
+mod hosts;
 mod loops;
 mod names;
 mod tls;

@@ -1,12 +1,29 @@
-//! Requests whose first line is none by the rules of HTTP, as routers send them.
+//! First lines of requests that update clients send: which are theirs, and what those should have been that are none by the rules of HTTP.
 //!
 //! A FRITZ!Box puts values into the URL as they are, and leaves `<ip6addr>` where it has none. No HTTP parser takes such a line; here it is
 //! written as it should have been.
 
-use super::is_update;
+/// Where clients go; `/nic/update` is the oldest and what we print.
+const PATHS: [&str; 7] = ["/nic/update", "/v3/update", "/update", DYNV6, "/v2/update", "/update.php", DELETE];
 
-/// More than [`super::TARGET_LIMIT`], method and version included. What is longer is not mended.
+/// Where dynv6's clients go.
+pub(crate) const DYNV6: &str = "/api/update";
+
+/// Where nsupdate.info's clients take an address away.
+pub(crate) const DELETE: &str = "/nic/delete";
+
+/// What deSEC's clients ask for at `/`, where others see our page.
+const AT_ROOT: [&str; 6] = ["hostname", "host_id", "myip", "myipv4", "myipv6", "txt"];
+
+/// More than the longest target of an update, method and version included. What is longer is not mended.
 pub const LINE_LIMIT: usize = 16 * 1024;
+
+/// Whether `target` (path and query) is an update's.
+pub fn is_update(target: &str) -> bool {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let key = |one: &str| AT_ROOT.contains(&one.split_once('=').map_or(one, |(key, _)| key));
+    PATHS.contains(&path) || (path == "/" && query.split('&').any(key))
+}
 
 /// `line`, a request's first without its end, as HTTP has it; `None` if it is so already, or is no update.
 pub fn mended(line: &[u8]) -> Option<Vec<u8>> {
