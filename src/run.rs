@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::agent::{Agent, Condition};
-use crate::certificate::CertificateError;
+use crate::certificate::{CertificateError, FilesError};
 use crate::cli::RunArgs;
 use crate::config::{self, AGENT_KEY, Config, ConfigError, Server};
 use crate::control::metrics::{self, Sources};
@@ -88,6 +88,9 @@ pub enum RunError {
         /// Why not.
         source: io::Error,
     },
+    /// A file that the configuration names cannot be used.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// A role ended.
     #[error(transparent)]
     Ended(#[from] SupervisorError),
@@ -137,7 +140,8 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     let mut sources = Sources { control: Arc::clone(&control), dns: dns_sockets.as_ref().map(dns::Sockets::counters), gateway: None };
     let socket = ControlSocket::bind(&config.control_socket())?;
     if let (Some(dns), Some(sockets)) = (server.dns.as_ref(), dns_sockets) {
-        let settings = dns::settings(dns, &server.public);
+        let updates = dns::Updates::open(&dns.keys, store.clone())?;
+        let settings = dns::Settings { updates, ..dns::settings(dns, &server.public) };
         settle_zones(&store, dns, &settings.params).await?;
         roles.start("dns", dns::run(sockets, settings, store.watch(), identity.reset_key, roles.end_token()));
     }

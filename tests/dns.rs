@@ -8,6 +8,8 @@ mod conformance;
 mod defence;
 #[path = "dns/records.rs"]
 mod records;
+#[path = "dns/updates.rs"]
+mod updates;
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -48,7 +50,14 @@ fn host(label: &str) -> HostName {
 
 fn settings(listen: &[&str]) -> Dns {
     let listen = listen.iter().map(|address| address.parse().expect("an address")).collect();
-    Dns { zones: vec![name(ZONE), name(OTHER)], listen, ttl: 60, nameservers: vec![name("gw.dyn.example.org")], rate_limit: 0 }
+    Dns {
+        zones: vec![name(ZONE), name(OTHER)],
+        listen,
+        ttl: 60,
+        nameservers: vec![name("gw.dyn.example.org")],
+        rate_limit: 0,
+        keys: Vec::new(),
+    }
 }
 
 fn public() -> Public {

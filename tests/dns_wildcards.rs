@@ -247,6 +247,7 @@ async fn every_name_is_answered_as_nsd_does_with_the_same_records() {
         ttl: 60,
         nameservers: vec![name("gw.dyn.example.org")],
         rate_limit: 0,
+        keys: Vec::new(),
     };
     let public = Public {
         ipv4: vec![Ipv4Addr::new(192, 0, 2, 11)],

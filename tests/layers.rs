@@ -48,7 +48,8 @@ const CORE: &[(&[&str], bool)] = &[
     (&["rdata"], false),
     (&["signing"], false),
     (&["answer", "export"], false),
-    (&["rate"], false),
+    (&["rate", "tsig"], false),
+    (&["update"], false),
 ];
 
 #[test]

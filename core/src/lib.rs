@@ -39,6 +39,8 @@ pub mod route;
 pub mod signing;
 pub mod state;
 pub mod stored;
+pub mod tsig;
+pub mod update;
 pub mod update_line;
 pub mod wire;
 pub mod zone;

@@ -79,7 +79,8 @@ fn start_of_authority(writer: &mut Writer<'_>, soa: &Soa<'_>, zone: Suffix<'_>) 
     [soa.serial.0, Soa::REFRESH, Soa::RETRY, Soa::EXPIRE, Soa::MINIMUM].into_iter().try_for_each(|number| writer.u32(number))
 }
 
-fn host_record(writer: &mut Writer<'_>, data: &RecordData, host: &HostName) -> Result<(), Full> {
+/// What a record of `host` says, its names whole.
+pub(crate) fn host_record(writer: &mut Writer<'_>, data: &RecordData, host: &HostName) -> Result<(), Full> {
     match data {
         RecordData::Txt(strings) => writer.bytes(strings),
         RecordData::Srv { priority, weight, port, target: name } => {

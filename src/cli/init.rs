@@ -48,6 +48,7 @@ zones = ["{zone}"]
 # ttl = 60
 # rate-limit = 200                # answers of a kind a second to one network by UDP; 0 is without end
 # nameservers = ["{name}"]
+# keys = [{{ name = "cloud-key", secret-file = "/etc/fourward/cloud-key", host = "cloud", types = ["AAAA"] }}]   # updates by nsupdate and the like
 
 [gateway]
 # tls = 443                       # TCP for clients, UDP for the links of homes

@@ -3,6 +3,7 @@
 //! `raw` has it as written. A table's presence starts its role. Keys of later versions are refused by name, never
 //! ignored. All structures of the configuration live here, so that no role knows another's.
 
+mod keys;
 mod raw;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,6 +14,8 @@ use fourward_core::name::{DnsName, NameError};
 
 use crate::certificate::Files;
 use crate::redact;
+
+pub use keys::Key;
 
 /// Where certificates are ordered if nobody says otherwise: Let's Encrypt.
 pub const DEFAULT_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -98,6 +101,8 @@ pub struct Dns {
     pub rate_limit: u32,
     /// The NS of every zone.
     pub nameservers: Vec<DnsName>,
+    /// Who may change records by DNS itself.
+    pub keys: Vec<Key>,
 }
 
 /// The gateway.

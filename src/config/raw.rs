@@ -11,6 +11,7 @@ use fourward_core::name::DnsName;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::keys::{self, RawKey};
 use super::{
     Acme, Agent, Config, ConfigError, Control, DEFAULT_DIRECTORY, DEFAULT_STATE, Dns, Gateway, HomePorts, Public, Server, Timeouts,
 };
@@ -98,7 +99,8 @@ struct RawDns {
     #[serde(default)]
     nameservers: Vec<String>,
     secondaries: Option<IgnoredAny>,
-    keys: Option<IgnoredAny>,
+    #[serde(default)]
+    keys: Vec<RawKey>,
     dnssec: Option<bool>,
 }
 
@@ -214,7 +216,6 @@ impl Raw {
         let later = [
             ("store.etcd", store.is_some_and(|t| t.etcd.is_some())),
             ("dns.secondaries", dns.is_some_and(|t| t.secondaries.is_some())),
-            ("dns.keys", dns.is_some_and(|t| t.keys.is_some())),
             ("dns.dnssec = true", dns.is_some_and(|t| t.dnssec == Some(true))),
             ("gateway.source-prefix", gateway.is_some_and(|t| t.source_prefix.is_some())),
             ("control.sessions", control.is_some_and(|t| t.sessions.is_some())),
@@ -325,7 +326,8 @@ impl RawDns {
         if !(1..=86_400).contains(&ttl) {
             return Err(value("dns.ttl", "expected seconds from 1 to 86400"));
         }
-        Ok(Dns { zones, listen: self.listen, ttl, nameservers, rate_limit: self.rate_limit.unwrap_or(RATE_LIMIT) })
+        let keys = keys::parse(self.keys, &zones)?;
+        Ok(Dns { zones, listen: self.listen, ttl, nameservers, rate_limit: self.rate_limit.unwrap_or(RATE_LIMIT), keys })
     }
 }
 
@@ -462,11 +464,11 @@ fn name(key: &str, text: &str) -> Result<DnsName, ConfigError> {
     text.parse().map_err(|source| ConfigError::Name { key: key.into(), source })
 }
 
-fn value(key: &str, reason: &str) -> ConfigError {
+pub(super) fn value(key: &str, reason: &str) -> ConfigError {
     ConfigError::Value { key: key.into(), reason: reason.into() }
 }
 
-fn unique<T: PartialEq + std::fmt::Display>(key: &str, values: &[T]) -> Result<(), ConfigError> {
+pub(super) fn unique<T: PartialEq + std::fmt::Display>(key: &str, values: &[T]) -> Result<(), ConfigError> {
     for (at, one) in values.iter().enumerate() {
         if values.iter().take(at).any(|before| before == one) {
             return Err(value(key, &format!("{one} stands there twice; take one out")));

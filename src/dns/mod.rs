@@ -6,9 +6,12 @@
 
 mod cookies;
 mod counters;
+mod handed;
+mod keys;
 mod mmsg;
 mod tcp;
 mod udp;
+mod updates;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -30,7 +33,10 @@ use crate::listener::{self, BindError};
 use cookies::Jar;
 use counters::Counter;
 pub use counters::{Counters, RCODES, Sums};
+use handed::Desk;
+pub use keys::Keys;
 pub(crate) use tcp::GUESTS;
+pub use updates::Updates;
 
 /// The setting that says where the name server listens.
 const KEY: &str = "dns.listen";
@@ -70,6 +76,8 @@ struct Source {
     params: Arc<ZoneParams>,
     states: watch::Receiver<Arc<State>>,
     jar: Jar,
+    /// Where updates go; without keys there are none.
+    desk: Option<Desk>,
 }
 
 /// What the configuration says of how questions are answered.
@@ -79,11 +87,13 @@ pub struct Settings {
     pub params: ZoneParams,
     /// Answers of a kind that a network may have a second by UDP; 0 is without end.
     pub rate_limit: u32,
+    /// Who carries out updates; nobody where there are no keys.
+    pub updates: Option<Arc<Updates>>,
 }
 
-/// What the configuration says.
+/// What the configuration says; updates are the store's, and are added where one is.
 pub fn settings(dns: &Dns, public: &Public) -> Settings {
-    Settings { params: params(dns, public), rate_limit: dns.rate_limit }
+    Settings { params: params(dns, public), rate_limit: dns.rate_limit, updates: None }
 }
 
 /// What the configuration gives to the zones.
@@ -128,11 +138,16 @@ pub async fn run(
     root: [u8; 32],
     cancel: CancellationToken,
 ) -> Result<(), DnsError> {
-    let source = Source { params: Arc::new(settings.params), states, jar: Jar::new(&root) };
+    let mut tasks = JoinSet::new();
+    let desk = settings.updates.map(|updates| {
+        let (desk, handed) = Desk::new(updates);
+        tasks.spawn(handed::serve(handed));
+        desk
+    });
+    let source = Source { params: Arc::new(settings.params), states, jar: Jar::new(&root), desk };
     let counted = sockets.udp.into_iter().zip(sockets.counters.of(Transport::Udp));
     let udp = counted.map(|(socket, counter)| udp::Socket::new(socket, counter)).collect::<io::Result<Vec<_>>>()?;
     let mut threads = udp::Threads::start(by_thread(udp), &source, settings.rate_limit)?;
-    let mut tasks = JoinSet::new();
     let guests = Crowd::new(tcp::LIMITS);
     for (listener, counter) in sockets.tcp.into_iter().zip(sockets.counters.of(Transport::Tcp)) {
         let listener = tokio::net::TcpListener::from_std(listener)?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use fourward_core::answer::{Asker, TCP_LIMIT};
 use fourward_core::cookie::Secrets;
+use fourward_core::update::is_update;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -18,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace};
 
 use super::counters::Counter;
+use super::handed::Desk;
+use super::updates::Outcome;
 use super::{Source, now};
 use crate::crowd::{Crowd, Limits};
 use crate::listener::accept;
@@ -81,7 +84,15 @@ async fn converse(stream: impl AsyncRead + AsyncWrite, client: IpAddr, source: &
     let mut out = vec![0; 2 + TCP_LIMIT];
     let mut guest = Guest { source, secrets: source.jar.secrets(now()), address: client, counter };
     while next(&mut reader, &mut question).await? {
-        let Some(answer) = guest.framed(&question, &mut out) else { break };
+        let updated;
+        let answer = match source.desk.as_ref().filter(|_| is_update(&question)) {
+            Some(desk) => {
+                updated = guest.update(desk, &question).await;
+                updated.as_deref()
+            }
+            None => guest.framed(&question, &mut out),
+        };
+        let Some(answer) = answer else { break };
         timeout(MESSAGE, writer.write_all(answer)).await??;
     }
     Ok(())
@@ -112,17 +123,35 @@ struct Guest<'a> {
 }
 
 impl Guest<'_> {
-    /// The answer behind its length; `None` if silence is the answer, which on a connection is its end.
-    fn framed<'o>(&mut self, question: &[u8], out: &'o mut [u8]) -> Option<&'o [u8]> {
-        let (head, body) = out.split_at_mut_checked(2)?;
+    fn asker(&mut self) -> Asker<'_> {
         let now = now();
         if !self.secrets.are_of(now) {
             self.secrets = self.source.jar.secrets(now);
         }
-        let asker = Asker { transport: self.counter.transport, address: self.address, now, secrets: Some(&self.secrets) };
-        let length = self.source.answer(&self.source.newest(), question, &asker, self.counter, body)?.length;
+        Asker { transport: self.counter.transport, address: self.address, now, secrets: Some(&self.secrets) }
+    }
+
+    /// The answer behind its length; `None` if silence is the answer, which on a connection is its end.
+    fn framed<'o>(&mut self, question: &[u8], out: &'o mut [u8]) -> Option<&'o [u8]> {
+        let (head, body) = out.split_at_mut_checked(2)?;
+        let (source, counter) = (self.source, self.counter);
+        let length = source.answer(&source.newest(), question, &self.asker(), counter, body)?.length;
         head.copy_from_slice(&u16::try_from(length).ok()?.to_be_bytes());
         out.get(..length.checked_add(2)?)
+    }
+
+    /// The same for an update, once it is durable.
+    async fn update(&mut self, desk: &Desk, message: &[u8]) -> Option<Vec<u8>> {
+        let (source, counter) = (self.source, self.counter);
+        counter.asked();
+        let told = match desk.updates.receive(message, &self.asker(), &source.newest(), &source.params) {
+            Outcome::Said(told, _) => Some(told),
+            Outcome::Waits(pending) => Some(pending.done().await),
+            Outcome::Silence => None,
+        };
+        counter.said(told.as_ref().map(|told| (told.rcode, false)));
+        let answer = told?.message;
+        Some([&u16::try_from(answer.len()).ok()?.to_be_bytes()[..], &answer].concat())
     }
 }
 
@@ -154,7 +183,7 @@ mod tests {
         };
         let (_states, states) = watch::channel(Arc::default());
         let (source, counter) = (
-            Source { params: Arc::new(params), states, jar: super::super::Jar::new(&[0; 32]) },
+            Source { params: Arc::new(params), states, jar: super::super::Jar::new(&[0; 32]), desk: None },
             Counter::new(fourward_core::answer::Transport::Tcp),
         );
         let (mut client, server) = tokio::io::duplex(20);

@@ -1,0 +1,403 @@
+//! Updates by DNS itself: nsupdate and knsupdate (Debian: dnsutils, knot-dnsutils, faketime), good and bad keys, clocks, and packets sent again.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Output, Stdio};
+
+use fourward::config::Key;
+use fourward::dns::Updates;
+use fourward::store::Store;
+use fourward_core::tsig::Algorithm;
+use fourward_core::update::{Grant, Writable};
+use tempfile::TempDir;
+
+use super::*;
+
+const SECRET: &str = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=";
+const CLOUD: &str = "cloud.dyn.example.org";
+const PROOF: &str = "_acme-challenge.cloud.dyn.example.org";
+
+/// The keys of every test: name, algorithm, host, and what it may write.
+const KEYS: [(&str, Algorithm, &str, &[Writable]); 6] = [
+    ("all", Algorithm::HmacSha256, "cloud", &Writable::ALL),
+    ("all384", Algorithm::HmacSha384, "cloud", &Writable::ALL),
+    ("all512.dyn.example.org", Algorithm::HmacSha512, "cloud", &Writable::ALL),
+    ("address", Algorithm::HmacSha256, "cloud", &[Writable::Aaaa]),
+    ("proof", Algorithm::HmacSha256, "cloud", &[Writable::Challenge]),
+    ("link", Algorithm::HmacSha256, "link", &[Writable::A, Writable::Aaaa]),
+];
+
+/// A name server with a store behind it.
+struct Updating {
+    address: SocketAddr,
+    store: Store,
+    counters: Counters,
+    _folder: TempDir,
+    _stop: DropGuard,
+}
+
+impl Updating {
+    async fn start() -> Self {
+        Self::on("127.0.0.1:0").await
+    }
+
+    async fn on(listen: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path(), Policy::default()).expect("a store");
+        let join = JoinSecret { secret: Digest([1; 32]), expires: Timestamp::UNIX_EPOCH, spent_by: None };
+        let add = |label: &str, edits: &[&str]| {
+            let edits = edits.iter().map(|edit| edit.parse().expect("an edit")).collect();
+            Change::Add { host: host(label), edits, join, update: Digest([2; 32]), reuse: false }
+        };
+        let serve = Change::Serve { zone: name(ZONE), apex: Digest([0; 32]), at: Timestamp::UNIX_EPOCH };
+        for change in [serve, add("cloud", &["address-from=update"]), add("link", &[])] {
+            store.commit(change).await.expect("a good change");
+        }
+        let secret_file = folder.path().join("key");
+        fs::write(&secret_file, SECRET).expect("written");
+        fs::set_permissions(&secret_file, Permissions::from_mode(0o600)).expect("set");
+        let keys = KEYS.map(|(key, algorithm, label, types)| {
+            let grant = Grant { host: host(label), types: types.iter().copied().collect() };
+            Key { name: name(key), algorithm, secret_file: secret_file.clone(), grant }
+        });
+        let dns = settings(&[listen]);
+        let sockets = dns::bind(&dns, []).expect("a free port");
+        let (address, counters) = (sockets.addresses()[0], sockets.counters());
+        let updates = Updates::open(&keys, store.clone()).expect("good keys");
+        let settings = dns::Settings { updates, ..dns::settings(&dns, &public()) };
+        let cancel = CancellationToken::new();
+        tokio::spawn(dns::run(sockets, settings, store.watch(), [7; 32], cancel.clone()));
+        Self { address, store, counters, _folder: folder, _stop: cancel.drop_guard() }
+    }
+
+    /// The values of `kind` at `name`, as the server tells the world.
+    fn values(&self, name: &str, kind: &str) -> Vec<String> {
+        let (ip, port) = (self.address.ip().to_string(), self.address.port().to_string());
+        let output = Command::new("dig").args(["+short", "+norec", "+tcp", "-p", &port, &format!("@{ip}"), name, kind]).output();
+        let output = String::from_utf8(output.expect("dig is in dnsutils").stdout).expect("text");
+        let mut lines: Vec<String> = output.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    fn serial(&self) -> u32 {
+        self.store.snapshot().zone(&name(ZONE)).expect("a zone").serial.0
+    }
+
+    /// `before` is how the tool is started, `lines` what it is told; what it says.
+    fn told(&self, before: &[&str], tool: Tool, key: &str, lines: &str) -> String {
+        tell(before, tool, Some(&secret_of(key, SECRET)), self.address, lines)
+    }
+
+    /// By a client whose clock is so far off. Not by nsupdate, which waits for ever where its timers are faked, too.
+    fn told_at(&self, clock: &str, key: &str, address: &str) -> String {
+        let lines = format!("del {CLOUD}. AAAA\nadd {CLOUD}. 60 AAAA {address}");
+        self.told(&["faketime", "-f", clock], Tool::KnsUpdate, key, &lines)
+    }
+
+    /// By nsupdate, which says nothing where all went well.
+    #[track_caller]
+    fn good(&self, key: &str, lines: &str) {
+        assert_eq!(self.told(&[], Tool::NsUpdate, key, lines), "", "{key}: {lines}");
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Tool {
+    NsUpdate,
+    NsUpdateByTcp,
+    KnsUpdate,
+    KnsUpdateByTcp,
+}
+
+impl Tool {
+    const ALL: [Self; 4] = [Self::NsUpdate, Self::NsUpdateByTcp, Self::KnsUpdate, Self::KnsUpdateByTcp];
+
+    fn command(self) -> &'static [&'static str] {
+        match self {
+            Self::NsUpdate => &["nsupdate", "-t", "10"],
+            Self::NsUpdateByTcp => &["nsupdate", "-t", "10", "-v"],
+            Self::KnsUpdate => &["knsupdate", "-t", "10"],
+            Self::KnsUpdateByTcp => &["knsupdate", "-t", "10", "-v"],
+        }
+    }
+}
+
+/// As both tools take a key.
+fn secret_of(key: &str, secret: &str) -> String {
+    let algorithm = KEYS.iter().find(|(name, ..)| *name == key).map_or("hmac-sha256", |(_, algorithm, ..)| algorithm.word());
+    format!("{algorithm}:{key}:{secret}")
+}
+
+/// Starts `tool` with `lines` as its input.
+fn start(before: &[&str], tool: Tool, key: Option<&str>, to: SocketAddr, lines: &str) -> std::process::Child {
+    let words = [before, tool.command()].concat();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if let Some(key) = key {
+        command.args(["-y", key]);
+    }
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{words:?}: {error}"));
+    let script = format!("server {} {}\nzone {ZONE}.\n{lines}\nsend\n", to.ip(), to.port());
+    child.stdin.take().expect("an input").write_all(script.as_bytes()).expect("told");
+    child
+}
+
+fn tell(before: &[&str], tool: Tool, key: Option<&str>, to: SocketAddr, lines: &str) -> String {
+    let Output { stdout, stderr, .. } = start(before, tool, key, to, lines).wait_with_output().expect("an end");
+    format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)).trim().to_owned()
+}
+
+/// The messages that nsupdate sends for each of `lines`, made at the same time.
+fn packets(key: &str, lines: impl IntoIterator<Item = String>) -> Vec<Vec<u8>> {
+    let begun = lines.into_iter().map(|lines| {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let to = socket.local_addr().expect("bound");
+        (socket, start(&[], Tool::NsUpdate, Some(&secret_of(key, SECRET)), to, &lines))
+    });
+    let sent = begun.collect::<Vec<_>>().into_iter().map(|(socket, mut child)| {
+        let mut packet = vec![0; 4096];
+        let length = socket.recv(&mut packet).expect("an update");
+        child.kill().expect("ended");
+        child.wait().expect("ended");
+        packet.truncate(length);
+        packet
+    });
+    sent.collect()
+}
+
+fn packet(key: &str, lines: &str) -> Vec<u8> {
+    packets(key, [lines.to_owned()]).remove(0)
+}
+
+fn sent(to: SocketAddr, packet: &[u8]) -> Vec<u8> {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a client");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    socket.send_to(packet, to).expect("sent");
+    let mut answer = vec![0; 4096];
+    let (length, from) = socket.recv_from(&mut answer).expect("an answer");
+    assert_eq!(from, to, "from the address that was asked");
+    answer.truncate(length);
+    answer
+}
+
+fn add(address: &str) -> String {
+    format!("update delete {CLOUD}. AAAA\nupdate add {CLOUD}. 60 AAAA {address}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_tool_updates_with_every_algorithm() {
+    let server = Updating::start().await;
+    for (number, (key, tool)) in
+        ["all", "all384", "all512.dyn.example.org"].iter().flat_map(|key| Tool::ALL.map(|tool| (key, tool))).enumerate()
+    {
+        let address = format!("2001:db8:7::{:x}", number + 1);
+        let (before, value) = (server.serial(), format!("value-{number}"));
+        let lines = match tool {
+            Tool::NsUpdate | Tool::NsUpdateByTcp => format!("{}\nupdate add {PROOF}. 60 TXT {value}", add(&address)),
+            Tool::KnsUpdate | Tool::KnsUpdateByTcp => {
+                format!("del {CLOUD}. AAAA\nadd {CLOUD}. 60 AAAA {address}\nadd {PROOF}. 60 TXT {value}")
+            }
+        };
+        assert_eq!(server.told(&[], tool, key, &lines), "", "{tool:?} with {key}");
+        assert_eq!(server.values(CLOUD, "AAAA"), [address], "{tool:?} with {key}");
+        assert_eq!(server.serial(), before + 1, "one version");
+    }
+    let mut values: Vec<String> = (0..12).map(|number| format!("\"value-{number}\"")).collect();
+    values.sort();
+    assert_eq!(server.values(PROOF, "TXT"), values, "several values at once");
+    server.good("proof", &format!("update delete {PROOF}. TXT \"value-3\"\nupdate delete {PROOF}. TXT \"value-4\""));
+    assert_eq!(server.values(PROOF, "TXT").len(), 10);
+    server.good("proof", &format!("update delete {PROOF}. TXT"));
+    assert_eq!(server.values(PROOF, "TXT"), [""; 0]);
+    server.good("link", "update add link.dyn.example.org. 60 AAAA 2001:db8:9::9\nupdate add link.dyn.example.org. 60 A 198.51.100.7");
+    assert_eq!(server.values("link.dyn.example.org", "AAAA"), [""; 0], "its agent is the authority");
+    assert_eq!(server.values("link-router.dyn.example.org", "AAAA"), ["2001:db8:9::9"]);
+    assert_eq!(server.values("link.dyn.example.org", "A"), ["192.0.2.11"], "the gateway's");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_key_changes_nothing_and_is_told_which_way_it_is_bad() {
+    let server = Updating::start().await;
+    let before = server.store.snapshot();
+    let other = "b3RoZXIgc2VjcmV0IG90aGVyIHNlY3JldCBvdGhlciA=";
+    for tool in Tool::ALL {
+        let lines = if tool.command()[0] == "nsupdate" { add("2001:db8::1") } else { format!("add {CLOUD}. 60 AAAA 2001:db8::1") };
+        let told = |key: Option<&str>| tell(&[], tool, key, server.address, &lines).to_uppercase();
+        holds(&told(Some(&secret_of("all", other))), &["BADSIG"]);
+        holds(&told(Some(&secret_of("nobody", SECRET))), &["BADKEY"]);
+        holds(&told(Some(&format!("hmac-sha512:all:{SECRET}"))), &["BADKEY"]);
+        holds(&told(None), &["REFUSED"]);
+    }
+    assert_eq!(server.store.snapshot(), before);
+    let good = packet("all", &add("2001:db8::1"));
+    // The ID may be a forwarder's.
+    for at in 2..good.len() {
+        let mut other = good.clone();
+        other[at] ^= 0x04;
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a client");
+        socket.send_to(&other, server.address).expect("sent");
+    }
+    assert_eq!(sent(server.address, &packet("nobody", &add("2001:db8::1")))[3] & 0xF, 9, "all before it was looked at");
+    assert_eq!(server.store.snapshot(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clocks_may_differ_by_the_fudge_and_no_more() {
+    let server = Updating::start().await;
+    let by = |clock: &str, key: &str, address: &str| server.told_at(clock, key, address);
+    for (clock, key) in [("+310s", "all"), ("-310s", "all"), ("+1y", "all"), ("-60s", "all")] {
+        // A minute ago the server was not there: what was signed then may be somebody's who overheard it.
+        holds(&by(clock, key, "2001:db8::1"), &["BADTIME"]);
+    }
+    assert_eq!(server.values(CLOUD, "AAAA"), [""; 0]);
+    assert_eq!(by("+240s", "all", "2001:db8::2"), "");
+    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::2"]);
+    holds(&by("+230s", "all", "2001:db8::3"), &["BADTIME"]);
+    assert_eq!(by("+230s", "address", "2001:db8::4"), "", "another key has its own time");
+    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::4"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_packet_that_is_sent_again_is_answered_again_and_done_once() {
+    let server = Updating::start().await;
+    let overheard = packet("all", &add("2001:db8::1"));
+    let first = sent(server.address, &overheard);
+    assert_eq!(first[3] & 0xF, 0);
+    let serial = server.serial();
+    assert_eq!(sent(server.address, &overheard), first, "the answer was lost: the same again");
+    assert_eq!(server.serial(), serial);
+    // The home moves on by another key, within the same second or not: the same answer still, and nothing done.
+    server.good("address", &add("2001:db8::2"));
+    assert_eq!(sent(server.address, &overheard), first);
+    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::2"]);
+    // A newer one by the same key.
+    assert_eq!(server.told_at("+2s", "all", "2001:db8::3"), "");
+    let late = sent(server.address, &overheard);
+    assert_eq!(
+        (late[3] & 0xF, &late[late.len() - 10..late.len() - 6]),
+        (9, &[0, 18, 0, 6][..]),
+        "NOTAUTH, BADTIME, with the server's time"
+    );
+    let mut stream = TcpStream::connect(server.address).expect("connected");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.write_all(&framed(&overheard)).expect("sent");
+    assert_eq!(read_framed(&mut stream)[3] & 0xF, 9, "by TCP, too");
+    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prerequisites_hold_or_nothing_is_done() {
+    let server = Updating::start().await;
+    server.good("all", &add("2001:db8::1"));
+    for (prerequisite, expected) in [
+        (format!("prereq nxdomain {CLOUD}."), "YXDOMAIN"),
+        ("prereq yxdomain nobody.dyn.example.org.".into(), "NXDOMAIN"),
+        (format!("prereq nxrrset {CLOUD}. AAAA"), "YXRRSET"),
+        (format!("prereq yxrrset {CLOUD}. MX"), "NXRRSET"),
+        (format!("prereq yxrrset {CLOUD}. AAAA 2001:db8::2"), "NXRRSET"),
+        ("prereq yxdomain example.net.".into(), "NOTZONE"),
+        (format!("prereq yxdomain {CLOUD}.\nprereq nxdomain {CLOUD}."), "YXDOMAIN"),
+    ] {
+        let said = server.told(&[], Tool::NsUpdate, "all", &format!("{prerequisite}\n{}", add("2001:db8::9")));
+        holds(&said, &[expected]);
+    }
+    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::1"]);
+    let all = format!(
+        "prereq yxdomain {CLOUD}.\nprereq nxdomain nobody.dyn.example.org.\nprereq nxrrset {CLOUD}. MX\nprereq yxrrset {CLOUD}. A\n\
+         prereq yxrrset {CLOUD}. AAAA 2001:db8::1\nprereq yxrrset {ZONE}. NS gw.{ZONE}."
+    );
+    server.good("all", &format!("{all}\n{}", add("2001:db8::2")));
+    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::2"]);
+    holds(
+        &server.told(&[], Tool::NsUpdate, "all", &format!("{}\nupdate add {CLOUD}. 60 CNAME example.net.", add("2001:db8::9"))),
+        &["REFUSED"],
+    );
+    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::2"], "all or nothing");
+}
+
+/// Each key, name, type and transport.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_writes_its_own_records_whatever_way_it_comes() {
+    let server = Updating::start().await;
+    let mut may = Vec::new();
+    for tool in [Tool::NsUpdate, Tool::NsUpdateByTcp] {
+        for key in ["all", "address", "proof", "link"] {
+            for left in ["", "cloud", "link", "cloud-ip6only", "_acme-challenge", "_acme-challenge.cloud", "_dmarc.cloud", "gw", "new"] {
+                for data in ["A 192.0.2.1", "AAAA 2001:db8::1", "TXT x", "MX 1 a.org.", "SRV 0 0 1 a.org.", "NS a.org."] {
+                    let owner = format!("{left}.{ZONE}");
+                    let said = server.told(&[], tool, key, &format!("update add {}. 60 {data}", owner.trim_start_matches('.')));
+                    match said.as_str() {
+                        "" => may.push(format!("{key} {left} {}", data.split_once(' ').expect("a type").0)),
+                        said => assert_eq!(said, "update failed: REFUSED", "{key} {owner} {data}"),
+                    }
+                }
+            }
+        }
+    }
+    let of_cloud = [
+        "cloud A",
+        "cloud AAAA",
+        "cloud TXT",
+        "cloud MX",
+        "cloud SRV",
+        "_acme-challenge.cloud TXT",
+        "_dmarc.cloud TXT",
+        "_dmarc.cloud MX",
+        "_dmarc.cloud SRV",
+    ];
+    let mut expected: Vec<String> = of_cloud.iter().map(|what| format!("all {what}")).collect();
+    expected.extend(["address cloud AAAA", "proof _acme-challenge.cloud TXT", "link link A", "link link AAAA"].map(str::to_owned));
+    assert_eq!(may, [expected.clone(), expected].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_at_the_same_time_lose_nothing() {
+    let server = Updating::start().await;
+    let packets = packets("proof", (0..16).map(|number| format!("update add {PROOF}. 60 TXT value-{number}")));
+    // Of those that were made in different seconds the older ones would be refused.
+    let newest = packets.iter().map(|packet| signed_at(packet)).max().expect("some");
+    let together: Vec<&Vec<u8>> = packets.iter().filter(|packet| signed_at(packet) == newest).collect();
+    println!("{} of {} were made in the same second", together.len(), packets.len());
+    let sockets: Vec<UdpSocket> = together.iter().map(|_| UdpSocket::bind("127.0.0.1:0").expect("a client")).collect();
+    for (socket, packet) in sockets.iter().zip(&together) {
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        socket.send_to(packet, server.address).expect("sent");
+    }
+    let mut answer = [0; 512];
+    for socket in &sockets {
+        socket.recv(&mut answer).expect("an answer");
+        assert_eq!(answer[3] & 0xF, 0);
+    }
+    assert_eq!(server.values(PROOF, "TXT").len(), together.len());
+    assert_eq!(server.counters.sums(Transport::Udp).answers[0], u64::try_from(together.len()).expect("few"), "counted as what they are");
+}
+
+/// When `packet`, of key `proof` with HMAC-SHA256, was signed: behind the name of the algorithm.
+fn signed_at(packet: &[u8]) -> u64 {
+    let name = b"\x0bhmac-sha256\0";
+    let at = packet.windows(name.len()).rposition(|part| part == name).expect("a signature") + name.len();
+    packet[at..at + 6].iter().fold(0, |time, byte| time << 8 | u64::from(*byte))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nsupdate_finds_the_zone_by_itself() {
+    let server = Updating::start().await;
+    let (ip, port) = (server.address.ip(), server.address.port());
+    let script = format!("server {ip} {port}\n{}\nsend\n", add("2001:db8::1"));
+    let mut child = Command::new("nsupdate").args(["-y", &secret_of("all", SECRET)]).stdin(Stdio::piped()).spawn().expect("nsupdate");
+    child.stdin.take().expect("an input").write_all(script.as_bytes()).expect("told");
+    assert!(child.wait().expect("an end").success());
+    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_to_an_update_comes_from_the_address_that_was_asked() {
+    let server = Updating::on("0.0.0.0:0").await;
+    for (number, ip) in ["127.0.0.1", "127.0.0.2", "127.4.5.6"].into_iter().enumerate() {
+        let to = SocketAddr::new(ip.parse().expect("an address"), server.address.port());
+        let answer = sent(to, &packet("all", &add(&format!("2001:db8:5::{number}"))));
+        assert_eq!(answer[3] & 0xF, 0);
+    }
+}
