@@ -47,6 +47,8 @@ const CORE: &[(&[&str], bool)] = &[
     (&["check", "dyndns", "route", "stored", "zone"], false),
     (&["rdata"], false),
     (&["signing"], false),
+    (&["transfer"], false),
+    (&["journal"], false),
     (&["answer", "export"], false),
     (&["rate", "tsig"], false),
     (&["update"], false),

@@ -347,20 +347,12 @@ fn record(
     fill: &rdata::Fill<'_>,
 ) -> Result<(), Full> {
     let zone = Suffix { name: place.zone.name, at: Some(place.at) };
-    match owner {
-        Owner::At(at) => writer.pointer(at)?,
-        Owner::Named(name) => writer.name(name, zone)?,
-        Owner::Left(left) => writer.left_of(left, zone)?,
-    }
-    writer.u16(kind.0)?;
-    writer.u16(CLASS_IN)?;
-    writer.u32(ttl)?;
-    let length_at = writer.len();
-    writer.u16(0)?;
-    let start = writer.len();
-    fill(writer)?;
-    writer.patch(length_at, u16::try_from(writer.len().saturating_sub(start)).map_err(|_| Full)?);
-    Ok(())
+    let name = |writer: &mut Writer<'_>| match owner {
+        Owner::At(at) => writer.pointer(at),
+        Owner::Named(name) => writer.name(name, zone),
+        Owner::Left(left) => writer.left_of(left, zone),
+    };
+    rdata::record(writer, &name, (kind, ttl), fill)
 }
 
 #[cfg(test)]

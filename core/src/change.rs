@@ -29,6 +29,11 @@ impl Serial {
     pub fn next(self) -> Self {
         Self(self.0.wrapping_add(1))
     }
+
+    /// Whether this version came after `other` (RFC 1982 §3.2). Of two that are half the circle apart, neither did.
+    pub fn is_after(self, other: Self) -> bool {
+        self.0.wrapping_sub(other.0).cast_signed() > 0
+    }
 }
 
 /// A zone: its version, and what its apex was made of.
