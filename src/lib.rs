@@ -27,6 +27,7 @@ pub mod quic;
 pub mod redact;
 pub mod resolver;
 mod run;
+pub mod signer;
 pub mod store;
 pub mod supervisor;
 pub mod tally;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use fourward_core::api::{Reply, Request};
 use fourward_core::change::{Change, Identity};
+use fourward_core::dnssec::Phase;
 use fourward_core::policy::{AddressPolicy, Policy};
 use fourward_core::zone::ZoneParams;
 use ipnet::Ipv6Net;
@@ -36,13 +37,17 @@ use crate::leases::Leases;
 use crate::link::Links;
 use crate::listener::{self, BindError};
 use crate::resolver::Resolvers;
-use crate::store::{CommitError, Store, StoreError};
+use crate::signer::{self, NewKeyError, Signer};
+use crate::store::{CommitError, Finish, Store, StoreError};
 use crate::supervisor::{Roles, SupervisorError};
 use crate::{control, dns, gateway, netlink};
 use certificate::OwnCertificate;
 
 /// Visitors of our own name that wait for the page.
 const OWN_QUEUE: usize = 16;
+
+/// A step of signing takes no longer at a start.
+const START_STEP: Duration = Duration::from_secs(60);
 
 /// How often the addresses of this machine are read for the address policy.
 const POLICY_INTERVAL: Duration = Duration::from_secs(60);
@@ -74,6 +79,9 @@ pub enum RunError {
     /// No randomness, or no key.
     #[error(transparent)]
     Crypto(#[from] KeyError),
+    /// A zone cannot be signed.
+    #[error("a zone has no key to be signed with: {0}")]
+    ZoneKey(#[from] NewKeyError),
     /// The self-signed certificate cannot be made.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
@@ -142,7 +150,11 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     if let (Some(dns), Some(sockets)) = (server.dns.as_ref(), dns_sockets) {
         let updates = dns::Updates::open(&dns.keys, store.clone())?;
         let settings = dns::Settings { updates, ..dns::settings(dns, &server.public) };
+        let signer = Signer::new(settings.params.clone());
+        store.finish_by(Arc::clone(&signer) as Arc<dyn Finish>);
         settle_zones(&store, dns, &settings.params).await?;
+        signer.sign_all(&store, extend_start).await?;
+        roles.start("signer", signer.keep_fresh(store.clone(), roles.end_token()));
         roles.start("dns", dns::run(sockets, settings, store.watch(), identity.reset_key, roles.end_token()));
     }
     // Not before the zones are there: until then a command waits, and is not told that its zone is not served.
@@ -206,16 +218,30 @@ async fn watch_store(store: Store, end: CancellationToken) -> Result<(), StoreEr
 }
 
 /// Makes the zones of the store those of the configuration.
-async fn settle_zones(store: &Store, dns: &config::Dns, params: &ZoneParams) -> Result<(), CommitError> {
+async fn settle_zones(store: &Store, dns: &config::Dns, params: &ZoneParams) -> Result<(), RunError> {
     for zone in store.snapshot().zones().map(|(zone, _)| zone).filter(|zone| !dns.zones.contains(zone)) {
         warn!(%zone, "no longer in dns.zones, so no longer served; its hosts are kept");
         store.commit(Change::Retire { zone: zone.clone() }).await?;
     }
     for zone in &dns.zones {
         let apex = crypto::sha256(&params.digest_input(zone));
-        store.commit(Change::Serve { zone: zone.clone(), apex, at: Timestamp::now() }).await?;
+        let state = store.commit(Change::Serve { zone: zone.clone(), apex, at: Timestamp::now() }).await?;
+        match (dns.dnssec, state.zone_keys(zone)) {
+            (Some(algorithm), None) => {
+                let keys = signer::with_new_key(zone, None, algorithm, Phase::Active, Timestamp::now())?;
+                store.commit(Change::ZoneKeys { zone: zone.clone(), keys: Some(keys) }).await?;
+                info!(%zone, "signed from now on, with a new key: `fourward zone ds {zone}` prints what the registrar is to be told");
+            }
+            (None, Some(_)) => warn!(%zone, "not signed (dns.dnssec = false): a DS that is still at the registrar makes it unreachable"),
+            _ => {}
+        }
     }
     Ok(())
+}
+
+/// Has systemd wait while a large zone is signed for the first time.
+fn extend_start() {
+    let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(START_STEP.as_micros() as u32)]);
 }
 
 /// Descriptors that clients of the other roles may have open at once. Those of the page are the gateway's.

@@ -57,6 +57,7 @@ fn settings(listen: &[&str]) -> Dns {
         nameservers: vec![name("gw.dyn.example.org")],
         rate_limit: 0,
         keys: Vec::new(),
+        dnssec: None,
     }
 }
 

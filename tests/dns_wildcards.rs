@@ -248,6 +248,7 @@ async fn every_name_is_answered_as_nsd_does_with_the_same_records() {
         nameservers: vec![name("gw.dyn.example.org")],
         rate_limit: 0,
         keys: Vec::new(),
+        dnssec: None,
     };
     let public = Public {
         ipv4: vec![Ipv4Addr::new(192, 0, 2, 11)],

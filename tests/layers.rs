@@ -31,7 +31,7 @@ const ROOT: &[(&[&str], bool)] = &[
     ),
     (&["config"], false),
     (&["leases", "store"], false),
-    (&["examination"], false),
+    (&["examination", "signer"], false),
     (&["acme", "agent", "dns", "gateway", "link"], false),
     (&["control"], false),
     (&["check", "cli", "demo"], true),

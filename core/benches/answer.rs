@@ -106,6 +106,7 @@ fn params(zone: &DnsName) -> ZoneParams {
         ipv4: vec![[192, 0, 2, 11].into()],
         ipv6: vec!["2001:db8:a::11".parse().expect("an address")],
         ttl: 60,
+        dnssec: true,
     }
 }
 

@@ -98,6 +98,11 @@ impl State {
         self.hosts.iter()
     }
 
+    /// How many there are.
+    pub fn host_count(&self) -> usize {
+        self.hosts.size()
+    }
+
     /// The host, existing or not, whose dual name is `name`.
     pub fn host_of(&self, name: &DnsName) -> Option<HostName> {
         let mut zones = self.zones.keys().filter(|zone| name.within(zone).is_some());

@@ -42,6 +42,8 @@ pub struct ZoneParams {
     pub ipv6: Vec<Ipv6Addr>,
     /// Seconds, of every record without its own.
     pub ttl: u32,
+    /// Whether zones that have keys are signed by them.
+    pub dnssec: bool,
 }
 
 /// One zone of a snapshot.
@@ -66,6 +68,7 @@ impl ZoneParams {
         }
         // Also where the own name is elsewhere: no twin may show one of them.
         self.ipv6.iter().for_each(|address| line("aaaa", address));
+        line("dnssec", &self.dnssec);
         text.into_bytes()
     }
 }

@@ -65,6 +65,7 @@ pub fn params() -> ZoneParams {
         ipv4: vec!["192.0.2.11".parse().expect("v4")],
         ipv6: vec!["2001:db8:a::11".parse().expect("v6")],
         ttl: 60,
+        dnssec: true,
     }
 }
 

@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fourward_core::dnssec::Algorithm;
 use fourward_core::name::{DnsName, NameError};
 
 use crate::certificate::Files;
@@ -103,6 +104,8 @@ pub struct Dns {
     pub nameservers: Vec<DnsName>,
     /// Who may change records by DNS itself.
     pub keys: Vec<Key>,
+    /// How a new key signs; none: the zones are not signed.
+    pub dnssec: Option<Algorithm>,
 }
 
 /// The gateway.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fourward_core::address::Wish;
+use fourward_core::dnssec::Algorithm;
 use fourward_core::join::Peer;
 use fourward_core::link::Service;
 use fourward_core::name::DnsName;
@@ -102,6 +103,7 @@ struct RawDns {
     #[serde(default)]
     keys: Vec<RawKey>,
     dnssec: Option<bool>,
+    dnssec_algorithm: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -216,7 +218,6 @@ impl Raw {
         let later = [
             ("store.etcd", store.is_some_and(|t| t.etcd.is_some())),
             ("dns.secondaries", dns.is_some_and(|t| t.secondaries.is_some())),
-            ("dns.dnssec = true", dns.is_some_and(|t| t.dnssec == Some(true))),
             ("gateway.source-prefix", gateway.is_some_and(|t| t.source_prefix.is_some())),
             ("control.sessions", control.is_some_and(|t| t.sessions.is_some())),
             ("acme.external-account", acme.is_some_and(|t| t.external_account.is_some())),
@@ -267,6 +268,21 @@ impl RawAcme {
         }
         Ok(Acme { email: self.email, directory, root: self.root })
     }
+}
+
+/// How zones are signed, which they are unless the configuration says otherwise.
+fn dnssec(on: Option<bool>, algorithm: Option<&str>) -> Result<Option<Algorithm>, ConfigError> {
+    if let (Some(false), Some(_)) = (on, algorithm) {
+        return Err(value("dns.dnssec-algorithm", "given, and dnssec = false: take one of the two out"));
+    }
+    let by = match algorithm {
+        None | Some("ecdsap256sha256") => Algorithm::EcdsaP256Sha256,
+        Some("ed25519") => Algorithm::Ed25519,
+        Some(other) => {
+            return Err(value("dns.dnssec-algorithm", &format!("{other} is not known; expected \"ecdsap256sha256\" or \"ed25519\"")));
+        }
+    };
+    Ok(Some(by).filter(|_| on != Some(false)))
 }
 
 /// Whether `text` can stand behind `mailto:` as one address (RFC 8555 §7.3 permits no more).
@@ -327,7 +343,8 @@ impl RawDns {
             return Err(value("dns.ttl", "expected seconds from 1 to 86400"));
         }
         let keys = keys::parse(self.keys, &zones)?;
-        Ok(Dns { zones, listen: self.listen, ttl, nameservers, rate_limit: self.rate_limit.unwrap_or(RATE_LIMIT), keys })
+        let dnssec = dnssec(self.dnssec, self.dnssec_algorithm.as_deref())?;
+        Ok(Dns { zones, listen: self.listen, ttl, nameservers, rate_limit: self.rate_limit.unwrap_or(RATE_LIMIT), keys, dnssec })
     }
 }
 

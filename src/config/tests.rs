@@ -42,10 +42,21 @@ fn a_short_configuration_has_all_defaults() {
 fn every_default_can_be_written_out() {
     let written = SERVER.replace(
         "[gateway]",
-        "listen = []\nttl = 60\nrate-limit = 200\nnameservers = [\"gw.dyn.example.org\"]\ndnssec = false\nkeys = []\n[gateway]\n",
+        "listen = []\nttl = 60\nrate-limit = 200\nnameservers = [\"gw.dyn.example.org\"]\nkeys = []\ndnssec = true\ndnssec-algorithm = \"ecdsap256sha256\"\n[gateway]\n",
     ) + "tls = 443\nhttp = 80\nresolver = []\nlimits = { connections = 16384, half-open = 4096, per-network = 1024 }\n\
            timeouts = { hello = 5, dial = 5, idle = 3600, half-closed = 300, drain = 30 }\n[control]\nhttp-updates = false\n";
     assert_eq!(parse(&written).expect("good"), parse(SERVER).expect("good"));
+}
+
+#[test]
+fn zones_are_signed_unless_that_is_refused() {
+    let dns = |line: &str| SERVER.replace("[gateway]", &format!("{line}\n[gateway]"));
+    let dnssec = |line: &str| parse(&dns(line)).expect(line).server.expect("server").dns.expect("dns").dnssec;
+    assert_eq!(dnssec(""), Some(Algorithm::EcdsaP256Sha256));
+    assert_eq!(dnssec("dnssec-algorithm = \"ed25519\""), Some(Algorithm::Ed25519));
+    assert_eq!(dnssec("dnssec = false"), None);
+    refused(&dns("dnssec-algorithm = \"rsa\""), &["dns.dnssec-algorithm", "rsa", "ed25519"]);
+    refused(&dns("dnssec = false\ndnssec-algorithm = \"ed25519\""), &["dns.dnssec-algorithm", "take one of the two out"]);
 }
 
 #[test]
@@ -85,7 +96,6 @@ fn keys_of_later_versions_are_refused_by_name() {
         refused(&format!("{SERVER}{lines}\n"), &[key, "not yet"]);
     }
     refused(&format!("{SERVER}source-prefix = \"2001:db8::/96\"\n"), &["gateway.source-prefix", "not yet"]);
-    refused(&SERVER.replace("[gateway]", "dnssec = true\n[gateway]"), &["dns.dnssec", "not yet"]);
     refused(&SERVER.replace("[gateway]", "secondaries = []\n[gateway]"), &["dns.secondaries", "not yet"]);
 }
 

@@ -105,6 +105,7 @@ pub fn params(dns: &Dns, public: &Public) -> ZoneParams {
         ipv4: public.ipv4.clone(),
         ipv6: public.ipv6.clone(),
         ttl: dns.ttl,
+        dnssec: dns.dnssec.is_some(),
     }
 }
 

@@ -180,6 +180,7 @@ mod tests {
             ipv4: Vec::new(),
             ipv6: Vec::new(),
             ttl: 60,
+            dnssec: true,
         };
         let (_states, states) = watch::channel(Arc::default());
         let (source, counter) = (

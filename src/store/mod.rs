@@ -3,11 +3,14 @@
 //! One writer changes it, everyone reads snapshots that never change. So far there is one backend, a file of this machine;
 //! what is true for seconds only is not here but with the leases. Every outcome of a change is decided in core.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use fourward_core::change::{Change, Key, Refused};
+use fourward_core::dnssec::Unit;
+use fourward_core::name::DnsName;
 use fourward_core::policy::Policy;
 use fourward_core::state::State;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -43,6 +46,20 @@ struct Inner {
 
 /// Waits for the writer when it is dropped, so that whoever opens the file next finds it closed and unlocked.
 struct WriterThread(Option<JoinHandle<()>>);
+
+/// Who completes a commit before it is written, from what it changed: zones are signed that way.
+pub trait Finish: Send + Sync {
+    /// The changes that `after` lacks, which `before` became by touching `touched`; `due` are to be signed in any case.
+    ///
+    /// # Errors
+    /// They cannot be made.
+    fn finish(&self, before: &State, after: &State, touched: &BTreeSet<Key>, due: BTreeSet<Unit>) -> Result<Vec<Change>, Unfinished>;
+}
+
+/// Why a commit could not be completed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unfinished(pub String);
 
 /// A change that happened.
 #[derive(Clone, Debug)]
@@ -124,6 +141,14 @@ pub enum StoreError {
         /// How it failed.
         source: Arc<redb::Error>,
     },
+    /// What was to be written with it could not be made.
+    #[error("a change to {path} cannot be signed: {source}; nothing more is stored until a restart")]
+    Unsigned {
+        /// The store's file.
+        path: PathBuf,
+        /// Why not.
+        source: Unfinished,
+    },
     /// A fault of ours.
     #[error("the writer of {path} panicked (its message is in the log above); nothing more is stored until a restart")]
     Panicked {
@@ -166,6 +191,7 @@ impl Store {
             states: watch::Sender::new(Arc::new(state)),
             changes: broadcast::Sender::new(NEWS_LIMIT),
             stopped: watch::Sender::new(None),
+            finish: OnceLock::new(),
             meter: Meter::default(),
         });
         let (wishes, queue) = mpsc::channel(BATCH_LIMIT);
@@ -181,8 +207,20 @@ impl Store {
     /// # Errors
     /// The change is refused, or the store has stopped.
     pub async fn commit(&self, change: Change) -> Result<Arc<State>, CommitError> {
+        self.wish(change, Vec::new()).await
+    }
+
+    /// Has `units`, all of `zone`, signed anew where that must be.
+    ///
+    /// # Errors
+    /// The zone is not served, or the store has stopped.
+    pub async fn sign(&self, zone: &DnsName, units: Vec<Unit>) -> Result<Arc<State>, CommitError> {
+        self.wish(Change::Refresh { zone: zone.clone() }, units).await
+    }
+
+    async fn wish(&self, change: Change, due: Vec<Unit>) -> Result<Arc<State>, CommitError> {
         let (answer, answered) = oneshot::channel();
-        if self.0.wishes.send(Wish { change, answer }).await.is_ok()
+        if self.0.wishes.send(Wish { change, due, answer }).await.is_ok()
             && let Ok(result) = answered.await
         {
             return Ok(result?);
@@ -204,6 +242,11 @@ impl Store {
     /// Every change from now on, in order. A listener that lags behind goes on from a snapshot.
     pub fn changes(&self) -> broadcast::Receiver<Committed> {
         self.0.outlets.changes.subscribe()
+    }
+
+    /// Has commits from now on completed by `finish`. Once: who comes later is not heard.
+    pub fn finish_by(&self, finish: Arc<dyn Finish>) {
+        let _ = self.0.outlets.finish.set(finish);
     }
 
     /// Judges the changes from now on by `policy`.

@@ -7,10 +7,11 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use fourward_core::change::{Change, Key, Refused};
+use fourward_core::dnssec::Unit;
 use fourward_core::policy::Policy;
 use fourward_core::state::State;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -18,7 +19,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::embedded::Embedded;
 use super::lock::Lock;
 use super::meter::Meter;
-use super::{Committed, StoreError};
+use super::{Committed, Finish, StoreError, Unfinished};
 
 /// As many changes share a transaction at most: a bulk load then neither fills the memory nor makes others wait long.
 pub(super) const BATCH_LIMIT: usize = 1024;
@@ -26,6 +27,8 @@ pub(super) const BATCH_LIMIT: usize = 1024;
 /// A change that somebody waits for.
 pub(super) struct Wish {
     pub(super) change: Change,
+    /// What is to be signed with it, changed or not.
+    pub(super) due: Vec<Unit>,
     pub(super) answer: oneshot::Sender<Result<Arc<State>, Refused>>,
 }
 
@@ -35,7 +38,20 @@ pub(super) struct Outlets {
     pub(super) states: watch::Sender<Arc<State>>,
     pub(super) changes: broadcast::Sender<Committed>,
     pub(super) stopped: watch::Sender<Option<StoreError>>,
+    pub(super) finish: OnceLock<Arc<dyn Finish>>,
     pub(super) meter: Meter,
+}
+
+/// Why the writer ends.
+enum Failure {
+    Disk(redb::Error),
+    Unfinished(Unfinished),
+}
+
+impl From<redb::Error> for Failure {
+    fn from(error: redb::Error) -> Self {
+        Self::Disk(error)
+    }
 }
 
 /// The writer. Its fields go in this order: the file is closed before the lock on it ends.
@@ -53,7 +69,8 @@ impl Writer {
         let ended = catch_unwind(AssertUnwindSafe(|| self.work()));
         let cause = match ended {
             Ok(Ok(())) => return,
-            Ok(Err(source)) => StoreError::Disk { path: self.path.clone(), source: Arc::new(source) },
+            Ok(Err(Failure::Disk(source))) => StoreError::Disk { path: self.path.clone(), source: Arc::new(source) },
+            Ok(Err(Failure::Unfinished(source))) => StoreError::Unsigned { path: self.path.clone(), source },
             Err(_) => StoreError::Panicked { path: self.path.clone() },
         };
         self.db.cut();
@@ -61,7 +78,7 @@ impl Writer {
         self.outlets.stopped.send_replace(Some(cause));
     }
 
-    fn work(&mut self) -> Result<(), redb::Error> {
+    fn work(&mut self) -> Result<(), Failure> {
         let mut batch = Vec::new();
         while self.wishes.blocking_recv_many(&mut batch, BATCH_LIMIT) > 0 {
             self.carry_out(std::mem::take(&mut batch))?;
@@ -69,16 +86,17 @@ impl Writer {
         Ok(())
     }
 
-    fn carry_out(&self, batch: Vec<Wish>) -> Result<(), redb::Error> {
+    fn carry_out(&self, batch: Vec<Wish>) -> Result<(), Failure> {
         let first = Arc::clone(&self.outlets.states.borrow());
         let mut last = Arc::clone(&first);
-        let (mut touched, mut news, mut answers) = (BTreeSet::new(), Vec::new(), Vec::new());
-        for Wish { change, answer } in batch {
+        let (mut touched, mut news, mut answers, mut all_due) = (BTreeSet::new(), Vec::new(), Vec::new(), BTreeSet::new());
+        for Wish { change, due, answer } in batch {
             let policy = Arc::clone(&self.outlets.policy.borrow());
             let applied = applied(&last, &change, &policy);
             if let Ok(Some(committed)) = &applied {
                 last = Arc::clone(&committed.state);
                 touched.extend(committed.touched.iter().cloned());
+                all_due.extend(due);
                 news.push(committed.clone());
             }
             if applied.is_err() {
@@ -87,6 +105,7 @@ impl Writer {
             answers.push((answer, applied.map(|_| Arc::clone(&last))));
         }
         if !touched.is_empty() {
+            self.complete(&first, &mut last, &mut touched, all_due)?;
             let began = Instant::now();
             self.db.write(&last, &differing(&first, &last, touched))?;
             self.outlets.meter.note_commit(news.len(), began.elapsed());
@@ -95,6 +114,19 @@ impl Writer {
         // Neither a listener that is gone nor a caller that gave up changes what happened.
         news.into_iter().for_each(|committed| drop(self.outlets.changes.send(committed)));
         answers.into_iter().for_each(|(answer, result)| drop(answer.send(result)));
+        Ok(())
+    }
+
+    /// Adds to `last`, which `first` became by touching `touched`, what belongs into the same commit.
+    fn complete(&self, first: &State, last: &mut Arc<State>, touched: &mut BTreeSet<Key>, due: BTreeSet<Unit>) -> Result<(), Failure> {
+        let Some(finish) = self.outlets.finish.get() else { return Ok(()) };
+        let policy = Arc::clone(&self.outlets.policy.borrow());
+        let mut state = State::clone(last);
+        for change in finish.finish(first, last, touched, due).map_err(Failure::Unfinished)? {
+            let more = state.apply(&change, &policy).map_err(|error| Failure::Unfinished(Unfinished(error.to_string())))?;
+            touched.extend(more);
+        }
+        *last = Arc::new(state);
         Ok(())
     }
 }

@@ -185,6 +185,7 @@ fn params() -> ZoneParams {
         ipv4: vec![Ipv4Addr::new(192, 0, 2, 11), Ipv4Addr::new(192, 0, 2, 12)],
         ipv6: vec!["2001:db8:a::11".parse().expect("v6")],
         ttl: 300,
+        dnssec: true,
     }
 }
 

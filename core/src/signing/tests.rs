@@ -63,7 +63,7 @@ fn the_signature_of_rfc_8080_is_over_our_bytes() {
         state.apply(&change, &Policy::default()).expect("a good change");
     }
     let own_name = "gw.example.net".parse().expect("a name");
-    let params = ZoneParams { zones: vec![zone.clone()], nameservers: vec![], own_name, ipv4: vec![], ipv6: vec![], ttl: 60 };
+    let params = ZoneParams { zones: vec![zone.clone()], nameservers: vec![], own_name, ipv4: vec![], ipv6: vec![], ttl: 60, dnssec: true };
     let node = ZoneView::new(&zone, &state, &params).expect("served").node("").expect("the apex");
     let set = node.rrset(Type::MX).expect("an MX");
     let signature = "oL9krJun7xfBOIWcGHi7mag5/hdZrKWw15jPGrHpjQeRAvTdszaPD+QLs3fx8A4M3e23mRZ9VrbpMngwcrqNAg==";

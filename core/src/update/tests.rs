@@ -26,6 +26,7 @@ fn params() -> ZoneParams {
         own_name: name("gw.dyn.example.org"),
         ipv4: vec!["192.0.2.11".parse().expect("v4")],
         ipv6: vec!["2001:db8:a::11".parse().expect("v6")],
+        dnssec: true,
         ttl: 60,
     }
 }

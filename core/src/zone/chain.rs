@@ -27,7 +27,7 @@ impl<'a> ZoneView<'a> {
 
     /// The keys that sign it, if it is signed.
     pub fn keys(&self) -> Option<&'a ZoneKeys> {
-        self.state.zone_keys(self.name).map(AsRef::as_ref)
+        self.state.zone_keys(self.name).filter(|_| self.params.dnssec).map(AsRef::as_ref)
     }
 
     /// Where the zone's own records are, above all its start of authority.

@@ -21,6 +21,7 @@ pub(crate) fn params() -> ZoneParams {
         ipv4: vec![Ipv4Addr::new(192, 0, 2, 11)],
         ipv6: vec!["2001:db8:a::11".parse().expect("v6")],
         ttl: 60,
+        dnssec: true,
     }
 }
 
@@ -153,6 +154,7 @@ fn whatever_shows_in_the_zone_is_in_its_digest() {
         ZoneParams { ipv4: Vec::new(), ..params() },
         ZoneParams { ipv6: Vec::new(), ..params() },
         ZoneParams { ttl: 61, ..params() },
+        ZoneParams { dnssec: false, ..params() },
     ];
     for other in &others {
         assert_ne!(other.digest_input(zone), params().digest_input(zone), "{other:?}");

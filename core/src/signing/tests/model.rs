@@ -23,6 +23,7 @@ pub(crate) fn params() -> ZoneParams {
         ipv4: vec![Ipv4Addr::new(192, 0, 2, 11)],
         ipv6: vec!["2001:db8:a::11".parse().expect("v6")],
         ttl: 60,
+        dnssec: true,
     }
 }
 
