@@ -145,11 +145,17 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     let certificate = server.gateway.as_ref().map(|_| OwnCertificate::new(&server, &store, &identity)).transpose()?;
     let shown = certificate.as_ref().map(|certificate| Arc::clone(&certificate.shown));
     let control = Control::new(server.clone(), pin, store.clone(), Arc::clone(&leases), Arc::clone(&traffic), shown);
-    let mut sources = Sources { control: Arc::clone(&control), dns: dns_sockets.as_ref().map(dns::Sockets::counters), gateway: None };
+    let mut sources =
+        Sources { control: Arc::clone(&control), dns: dns_sockets.as_ref().map(dns::Sockets::counters), transfers: None, gateway: None };
     let socket = ControlSocket::bind(&config.control_socket())?;
     if let (Some(dns), Some(sockets)) = (server.dns.as_ref(), dns_sockets) {
-        let updates = dns::Updates::open(&dns.keys, store.clone())?;
-        let settings = dns::Settings { updates, ..dns::settings(dns, &server.public) };
+        let settings = dns::settings(dns, &server.public)?;
+        let (updates, transfers) = (dns::Updates::new(&settings.keys, store.clone()), dns::Transfers::new(&dns.secondaries, store.clone()));
+        if transfers.is_some() {
+            store.keep_journal(settings.params.clone());
+        }
+        sources.transfers.clone_from(&transfers);
+        let settings = dns::Settings { updates, transfers, ..settings };
         let signer = Signer::new(settings.params.clone());
         store.finish_by(Arc::clone(&signer) as Arc<dyn Finish>);
         settle_zones(&store, dns, &settings.params).await?;

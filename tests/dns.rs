@@ -57,6 +57,7 @@ fn settings(listen: &[&str]) -> Dns {
         nameservers: vec![name("gw.dyn.example.org")],
         rate_limit: 0,
         keys: Vec::new(),
+        secondaries: Vec::new(),
         dnssec: None,
     }
 }
@@ -87,7 +88,7 @@ impl Server {
         let addresses = sockets.addresses().to_vec();
         let (states, watched) = watch::channel(Arc::new(State::default()));
         let cancel = CancellationToken::new();
-        let running = tokio::spawn(dns::run(sockets, dns::settings(&dns, &public()), watched, [7; 32], cancel.clone()));
+        let running = tokio::spawn(dns::run(sockets, dns::settings(&dns, &public()).expect("no keys"), watched, [7; 32], cancel.clone()));
         let server = Self { addresses, states, running, counters, _stop: cancel.drop_guard() };
         server.apply(&Change::Serve { zone: name(ZONE), apex: Digest([0; 32]), at: Timestamp::from_second(1_000).expect("a time") });
         let join = JoinSecret { secret: Digest([1; 32]), expires: Timestamp::UNIX_EPOCH, spent_by: None };

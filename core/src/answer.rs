@@ -1,8 +1,8 @@
 //! What to say to a message: the name server's whole behaviour, as a function.
 //!
 //! Bytes in, bytes out, nothing allocated on the way. Of a signed zone whoever asks for it gets signatures, and proofs of what is not there; those
-//! are in `proof`. AXFR and IXFR are refused, NOTIFY and UPDATE not implemented, as long as
-//! this server has no secondaries and no keys; the sockets are the root package's.
+//! are in `proof`. AXFR and IXFR are refused, NOTIFY and UPDATE not implemented: of those who may, `transfer` and `update` speak. The sockets are the
+//! root package's.
 
 mod proof;
 
@@ -115,11 +115,7 @@ impl Answer {
 /// fit a shorter one is treated as what does not fit the transport.
 pub fn answer(message: &[u8], asker: &Asker<'_>, state: &State, params: &ZoneParams, out: &mut [u8]) -> Option<Answer> {
     let query = Query::parse(message)?;
-    let limit = match (asker.transport, query.edns) {
-        (Transport::Tcp, _) => TCP_LIMIT,
-        (Transport::Udp, None) => PLAIN_LIMIT,
-        (Transport::Udp, Some(edns)) => usize::from(edns.size).clamp(PLAIN_LIMIT, UDP_LIMIT),
-    };
+    let limit = limit(&query, asker.transport);
     let verdict = judge(&query, state, params);
     let cookies = query.edns.and_then(|edns| edns.cookie).zip(asker.secrets);
     let known = cookies.is_some_and(|((client, server), secrets)| secrets.know(server, client, asker.address, asker.now));
@@ -132,6 +128,15 @@ pub fn answer(message: &[u8], asker: &Asker<'_>, state: &State, params: &ZonePar
     };
     let written = write(&query, &verdict, cookie, Writer::new(out, limit)).ok()?;
     Some(Answer { known, kind, of, ..written })
+}
+
+/// The longest answer to `query`, which came by `transport`.
+pub fn limit(query: &Query<'_>, transport: Transport) -> usize {
+    match (transport, query.edns) {
+        (Transport::Tcp, _) => TCP_LIMIT,
+        (Transport::Udp, None) => PLAIN_LIMIT,
+        (Transport::Udp, Some(edns)) => usize::from(edns.size).clamp(PLAIN_LIMIT, UDP_LIMIT),
+    }
 }
 
 /// What is to be said.

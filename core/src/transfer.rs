@@ -12,7 +12,7 @@ use crate::cookie::{ClientCookie, ServerCookie};
 use crate::name::DnsName;
 use crate::order::{Left, OrderKey};
 use crate::reader::Reader;
-use crate::wire::{CLASS_IN, ExtendedError, Full, HEADER, Opt, Query, Question, Rcode, Suffix, Type, Writer, question, record};
+use crate::wire::{CLASS_IN, Canonical, Full, HEADER, Opt, Query, Question, RESPONSE, Rcode, Suffix, Type, Writer, question, record};
 use crate::zone::{ZoneParams, ZoneView};
 
 pub use records::{Pending, soa};
@@ -23,6 +23,12 @@ const UDP_SIZE: u16 = crate::answer::UDP_LIMIT as u16;
 
 /// The opcode of a query.
 const OPCODE_QUERY: u16 = 0;
+
+/// The opcode that tells of a new version (RFC 1996 §3.2).
+const OPCODE_NOTIFY: u16 = 4;
+
+/// The header's flag of who has the zone itself.
+const AUTHORITATIVE: u16 = 0x0400;
 
 /// A name server that has the zones from this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,8 +230,21 @@ impl Walk {
     }
 }
 
-/// Why a transfer that may be is not made.
-pub const NOT_NOW: (Rcode, ExtendedError) = (Rcode::SERVFAIL, ExtendedError::NOT_READY);
+/// The message that tells a secondary of the version of `view` (RFC 1996 §3).
+pub fn notify(id: u16, view: &ZoneView<'_>) -> Vec<u8> {
+    let question = [Canonical::of(view.name).as_bytes(), &Type::SOA.0.to_be_bytes(), &CLASS_IN.to_be_bytes()].concat();
+    let header = [id, OPCODE_NOTIFY << 11 | AUTHORITATIVE, 1, 1, 0, 0].map(u16::to_be_bytes);
+    [header.as_flattened(), &question, &soa(view)].concat()
+}
+
+/// What `message` says to that one with this ID; `None` where it is no answer to it.
+pub fn told(message: &[u8], id: u16) -> Option<Rcode> {
+    let mut rest = Reader(message);
+    let (other, flags) = (rest.u16()?, rest.u16()?);
+    rest.take(HEADER.checked_sub(4)?)?;
+    let is_answer = other == id && flags & RESPONSE != 0 && (flags >> 11) & 0xF == OPCODE_NOTIFY;
+    is_answer.then_some(Rcode(flags & 0xF))
+}
 
 #[cfg(test)]
 pub(crate) mod tests;

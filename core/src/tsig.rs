@@ -4,6 +4,7 @@
 //! message that was accepted is not accepted again: [`Replays`].
 
 mod replays;
+mod request;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -184,11 +185,20 @@ impl Signature {
         now: u64,
         is_of: impl FnOnce(&DnsName, Algorithm, &[u8], &[u8]) -> Option<bool>,
     ) -> Result<(), Fault> {
+        self.check(self.covered(message), now, is_of)
+    }
+
+    fn check(
+        &self,
+        covered: Vec<u8>,
+        now: u64,
+        is_of: impl FnOnce(&DnsName, Algorithm, &[u8], &[u8]) -> Option<bool>,
+    ) -> Result<(), Fault> {
         let (Some(key), Some(algorithm)) = (self.key(), Algorithm::called(&self.algorithm)) else { return Err(Fault::BadKey) };
         let whole = algorithm.mac_size();
         let fits = (LEAST_MAC.max(whole / 2)..=whole).contains(&self.mac.len());
         // Of no use without a MAC of a length that counts; that the key is there is said all the same.
-        match is_of(&key, algorithm, &self.covered(message), &self.mac) {
+        match is_of(&key, algorithm, &covered, &self.mac) {
             None => return Err(Fault::BadKey),
             Some(_) if !fits => return Err(Fault::Form),
             Some(false) => return Err(Fault::BadSig),
@@ -228,7 +238,8 @@ impl Signature {
 
     /// Signs `response` to the message that this is of, at `now`, and says `fault` where there is one. `make` gives the MAC of what it is
     /// given; it is not asked where the answer is not to be signed.
-    pub fn answer(&self, response: &mut Vec<u8>, now: u64, fault: Option<Fault>, make: impl FnOnce(&[u8]) -> Vec<u8>) {
+    /// Returns the signature of ours.
+    pub fn answer(&self, response: &mut Vec<u8>, now: u64, fault: Option<Fault>, make: impl FnOnce(&[u8]) -> Vec<u8>) -> Self {
         let mut own = self.blank(response, now);
         if let Some(fault) = fault {
             own.error = fault.code();
@@ -246,6 +257,7 @@ impl Signature {
             own.mac = make(&covered);
         }
         own.append(response);
+        own
     }
 
     /// Signs the next message of an answer by TCP that has several, of which this is the last signature of ours (RFC 8945 §5.3.1).

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use fourward_core::api::CertificateSource;
+use fourward_core::transfer::Secondary;
 use serde_json::json;
 
 use super::{CliError, out};
@@ -66,8 +67,17 @@ fn explain_server(server: &Server, certificate: Option<&Certificate>) -> Result<
             out::line(format_args!("           listens on {} (UDP and TCP)", join(&dns.listen)))?;
         }
         for Key { name, algorithm, grant, .. } in &dns.keys {
+            let Some(grant) = grant else { continue };
             let types: Vec<&str> = grant.types.iter().map(|one| one.word()).collect();
             out::line(format_args!("           lets {name} ({}) update {} of {}", algorithm.word(), types.join(", "), grant.host))?;
+        }
+        for Secondary { address, key } in &dns.secondaries {
+            match key {
+                Some(key) => {
+                    out::line(format_args!("           gives the zones to who has the key {key}, and tells {address} of changes"))?
+                }
+                None => out::line(format_args!("           gives the zones to {}, and tells {address} of changes", address.ip()))?,
+            }
         }
     }
     if let Some(gateway) = &server.gateway {

@@ -1,4 +1,4 @@
-//! The keys of updates by DNS, as written and as understood.
+//! The keys of updates by DNS and of secondaries, as written and as understood.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use super::ConfigError;
 use super::raw::{unique, value};
 use crate::redact;
 
-/// A key that signs updates (RFC 8945).
+/// A key that signs messages (RFC 8945).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     /// What both sides call it.
@@ -20,8 +20,8 @@ pub struct Key {
     pub algorithm: Algorithm,
     /// Where the secret is.
     pub secret_file: PathBuf,
-    /// What it may do.
-    pub grant: Grant,
+    /// What it may update; nothing where it is a secondary's.
+    pub grant: Option<Grant>,
 }
 
 #[derive(Deserialize)]
@@ -30,8 +30,8 @@ pub(super) struct RawKey {
     name: String,
     algorithm: Option<String>,
     secret_file: PathBuf,
-    host: String,
-    types: Vec<String>,
+    host: Option<String>,
+    types: Option<Vec<String>>,
 }
 
 /// The keys, where these are the zones.
@@ -46,7 +46,6 @@ impl RawKey {
         // Somebody may have put the secret where a name belongs.
         let no_name = |key: &str, error: &dyn std::fmt::Display| value(key, &redact::long_words(&error.to_string()));
         let name = self.name.parse::<DnsName>().map_err(|error| no_name("dns.keys.name", &error))?;
-        let host = HostName::parse(&self.host, zones).map_err(|error| no_name("dns.keys.host", &error))?;
         if !self.secret_file.is_absolute() {
             return Err(value(
                 "dns.keys.secret-file",
@@ -55,10 +54,19 @@ impl RawKey {
         }
         let algorithm = self.algorithm.as_deref().unwrap_or(Algorithm::HmacSha256.word());
         let algorithm = one_of("dns.keys.algorithm", algorithm, &Algorithm::ALL, Algorithm::word)?;
-        let types = self.types.iter().map(|word| one_of("dns.keys.types", word, &Writable::ALL, Writable::word));
-        let types = types.collect::<Result<_, _>>()?;
-        let grant = Grant { host, types };
-        if grant.types.is_empty() {
+        let grant = match (self.host, self.types) {
+            (None, None) => None,
+            (Some(host), Some(types)) => {
+                let host = HostName::parse(&host, zones).map_err(|error| no_name("dns.keys.host", &error))?;
+                let types = types.iter().map(|word| one_of("dns.keys.types", word, &Writable::ALL, Writable::word));
+                Some(Grant { host, types: types.collect::<Result<_, _>>()? })
+            }
+            (Some(_), None) => {
+                return Err(value("dns.keys.types", &format!("of {name}: missing; {}", expected(&Writable::ALL, Writable::word))));
+            }
+            (None, Some(_)) => return Err(value("dns.keys.host", &format!("of {name}: missing: whose records may it write?"))),
+        };
+        if grant.as_ref().is_some_and(|grant| grant.types.is_empty()) {
             return Err(value(
                 "dns.keys.types",
                 &format!("of {name}: empty, so it could write nothing; {}", expected(&Writable::ALL, Writable::word)),

@@ -5,6 +5,7 @@
 
 mod keys;
 mod raw;
+mod secondaries;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use fourward_core::dnssec::Algorithm;
 use fourward_core::name::{DnsName, NameError};
+use fourward_core::transfer::Secondary;
 
 use crate::certificate::Files;
 use crate::redact;
@@ -102,8 +104,10 @@ pub struct Dns {
     pub rate_limit: u32,
     /// The NS of every zone.
     pub nameservers: Vec<DnsName>,
-    /// Who may change records by DNS itself.
+    /// Who may change records by DNS itself, and by what secondaries are known.
     pub keys: Vec<Key>,
+    /// Who has the zones from this server.
+    pub secondaries: Vec<Secondary>,
     /// How a new key signs; none: the zones are not signed.
     pub dnssec: Option<Algorithm>,
 }

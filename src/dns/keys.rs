@@ -1,4 +1,4 @@
-//! The keys that sign updates: their secrets, read once, and MACs with them, compared in constant time.
+//! The keys that sign messages: their secrets, read once, and MACs with them, compared in constant time.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -9,9 +9,10 @@ use std::path::Path;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use fourward_core::name::DnsName;
-use fourward_core::tsig::{Algorithm, secret_in};
+use fourward_core::tsig::{Algorithm, Signature, secret_in};
 use fourward_core::update::Grant;
 
+use super::signed::now;
 use crate::certificate::FilesError;
 use crate::config::Key;
 
@@ -34,7 +35,7 @@ pub struct Keys(HashMap<DnsName, Held>);
 struct Held {
     algorithm: Algorithm,
     secret: hmac::Key,
-    grant: Grant,
+    grant: Option<Grant>,
 }
 
 impl Keys {
@@ -57,7 +58,23 @@ impl Keys {
 
     /// What the key called `name` may do.
     pub(super) fn grant(&self, name: &DnsName) -> Option<&Grant> {
-        self.0.get(name).map(|key| &key.grant)
+        self.0.get(name)?.grant.as_ref()
+    }
+
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether one of them may update anything.
+    pub(super) fn update(&self) -> bool {
+        self.0.values().any(|key| key.grant.is_some())
+    }
+
+    /// Signs `message`, a request of ours, with the key called `name`, if there is one.
+    pub(super) fn request(&self, name: &DnsName, message: &mut Vec<u8>) -> Option<Signature> {
+        let algorithm = self.0.get(name)?.algorithm;
+        Some(Signature::request(name, algorithm, message, now(), |covered| self.sign(name, covered)))
     }
 
     /// The MAC of `covered` by the key called `name`; an empty one where there is none.
@@ -131,7 +148,7 @@ mod tests {
     fn key(path: &Path) -> Key {
         let host = HostName::new("cloud", "dyn.example.org".parse().expect("a zone")).expect("a host");
         let grant = Grant { host, types: [Writable::Aaaa].into() };
-        Key { name: "cloud-key".parse().expect("a name"), algorithm: Algorithm::HmacSha256, secret_file: path.into(), grant }
+        Key { name: "cloud-key".parse().expect("a name"), algorithm: Algorithm::HmacSha256, secret_file: path.into(), grant: Some(grant) }
     }
 
     #[test]

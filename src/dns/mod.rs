@@ -8,8 +8,12 @@ mod cookies;
 mod counters;
 mod handed;
 mod keys;
+mod meter;
 mod mmsg;
+mod notify;
+mod signed;
 mod tcp;
+mod transfer;
 mod udp;
 mod updates;
 
@@ -19,14 +23,16 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fourward_core::answer::{Answer, Asker, Transport};
+use fourward_core::answer::{Answer, Asker, Transport, limit};
 use fourward_core::state::State;
+use fourward_core::wire::Query;
 use fourward_core::zone::ZoneParams;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::certificate::FilesError;
 use crate::config::{Dns, Public};
 use crate::crowd::Crowd;
 use crate::listener::{self, BindError};
@@ -35,7 +41,11 @@ use counters::Counter;
 pub use counters::{Counters, RCODES, Sums};
 use handed::Desk;
 pub use keys::Keys;
+pub use meter::{Meter as TransferMeter, Told};
+use notify::Teller;
+use signed::{Checked, Session};
 pub(crate) use tcp::GUESTS;
+pub use transfer::Transfers;
 pub use updates::Updates;
 
 /// The setting that says where the name server listens.
@@ -78,6 +88,10 @@ struct Source {
     jar: Jar,
     /// Where updates go; without keys there are none.
     desk: Option<Desk>,
+    /// Who signs questions; without keys and secondaries nobody does.
+    keys: Option<Arc<Keys>>,
+    /// Who gives zones away; without secondaries nobody does.
+    transfers: Option<Arc<Transfers>>,
 }
 
 /// What the configuration says of how questions are answered.
@@ -89,11 +103,28 @@ pub struct Settings {
     pub rate_limit: u32,
     /// Who carries out updates; nobody where there are no keys.
     pub updates: Option<Arc<Updates>>,
+    /// Who gives zones away; nobody where there are no secondaries.
+    pub transfers: Option<Arc<Transfers>>,
+    /// What messages are signed with.
+    pub keys: Arc<Keys>,
+    /// The addresses that secondaries know this server by.
+    pub public: Vec<IpAddr>,
 }
 
-/// What the configuration says; updates are the store's, and are added where one is.
-pub fn settings(dns: &Dns, public: &Public) -> Settings {
-    Settings { params: params(dns, public), rate_limit: dns.rate_limit, updates: None }
+/// What the configuration says; updates and transfers are the store's, and are added where one is.
+///
+/// # Errors
+/// The file of a key cannot be used.
+pub fn settings(dns: &Dns, public: &Public) -> Result<Settings, FilesError> {
+    let (v4, v6) = (public.ipv4.iter().copied().map(IpAddr::V4), public.ipv6.iter().copied().map(IpAddr::V6));
+    Ok(Settings {
+        params: params(dns, public),
+        rate_limit: dns.rate_limit,
+        updates: None,
+        transfers: None,
+        keys: Arc::new(Keys::read(&dns.keys)?),
+        public: v4.chain(v6).collect(),
+    })
 }
 
 /// What the configuration gives to the zones.
@@ -145,7 +176,9 @@ pub async fn run(
         tasks.spawn(handed::serve(handed));
         desk
     });
-    let source = Source { params: Arc::new(settings.params), states, jar: Jar::new(&root), desk };
+    let keys = Some(settings.keys).filter(|keys| !keys.is_empty() || settings.transfers.is_some());
+    let source = Source { params: Arc::new(settings.params), states, jar: Jar::new(&root), desk, keys, transfers: settings.transfers };
+    source.tellers(settings.public.into()).for_each(|teller| drop(tasks.spawn(teller.run(source.states.clone()))));
     let counted = sockets.udp.into_iter().zip(sockets.counters.of(Transport::Udp));
     let udp = counted.map(|(socket, counter)| udp::Socket::new(socket, counter)).collect::<io::Result<Vec<_>>>()?;
     let mut threads = udp::Threads::start(by_thread(udp), &source, settings.rate_limit)?;
@@ -182,6 +215,34 @@ impl Source {
     /// The state as it is now. A copy of the pointer, so that no writer waits while an answer is made.
     fn newest(&self) -> Arc<State> {
         Arc::clone(&self.states.borrow())
+    }
+
+    /// Who tells each secondary of each zone.
+    fn tellers(&self, public: Arc<[IpAddr]>) -> impl Iterator<Item = Teller> {
+        let known = self.transfers.as_ref().zip(self.keys.as_ref()).into_iter();
+        known.flat_map(move |(transfers, keys)| {
+            let public = Arc::clone(&public);
+            let each = (0..transfers.secondaries().len()).flat_map(|at| self.params.zones.iter().map(move |zone| (at, zone.clone())));
+            each.map(move |(at, zone)| {
+                let (params, public) = (Arc::clone(&self.params), Arc::clone(&public));
+                Teller { transfers: Arc::clone(transfers), at, zone, params, keys: Arc::clone(keys), public }
+            })
+        })
+    }
+
+    /// Whether `message` is signed, and by whom. Updates see to that themselves.
+    fn checked(&self, message: &[u8], transport: Transport) -> Checked {
+        self.keys.as_ref().map_or(Checked::Plain, |keys| signed::check(keys, message, transport))
+    }
+
+    /// The answer to a question that is signed, by `session`, signed too.
+    fn answer_signed(&self, state: &State, message: &[u8], asker: &Asker<'_>, counter: &Counter, session: &mut Session) -> Option<Vec<u8>> {
+        let query = Query::parse(message)?;
+        let mut out = vec![0; limit(&query, asker.transport).saturating_sub(session.size())];
+        let length = self.answer(state, message, asker, counter, &mut out)?.length;
+        out.truncate(length);
+        session.seal(&mut out);
+        Some(out)
     }
 
     fn answer(&self, state: &State, message: &[u8], asker: &Asker<'_>, counter: &Counter, out: &mut [u8]) -> Option<Answer> {

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use fourward_core::answer::{Asker, TCP_LIMIT};
 use fourward_core::cookie::Secrets;
+use fourward_core::transfer::is_transfer;
 use fourward_core::update::is_update;
+use fourward_core::wire::Query;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -20,6 +22,8 @@ use tracing::{debug, trace};
 
 use super::counters::Counter;
 use super::handed::Desk;
+use super::signed::Checked;
+use super::transfer::{Asked, cookie};
 use super::updates::Outcome;
 use super::{Source, now};
 use crate::crowd::{Crowd, Limits};
@@ -84,18 +88,37 @@ async fn converse(stream: impl AsyncRead + AsyncWrite, client: IpAddr, source: &
     let mut out = vec![0; 2 + TCP_LIMIT];
     let mut guest = Guest { source, secrets: source.jar.secrets(now()), address: client, counter };
     while next(&mut reader, &mut question).await? {
-        let updated;
-        let answer = match source.desk.as_ref().filter(|_| is_update(&question)) {
-            Some(desk) => {
-                updated = guest.update(desk, &question).await;
-                updated.as_deref()
+        let said;
+        let answer = match guest.said(&question, &mut writer).await? {
+            Said::Already => continue,
+            Said::This(message) => {
+                said = framed(&message);
+                said.as_deref()
             }
-            None => guest.framed(&question, &mut out),
+            Said::Nothing => None,
+            Said::Plainly => guest.framed(&question, &mut out),
         };
         let Some(answer) = answer else { break };
         timeout(MESSAGE, writer.write_all(answer)).await??;
     }
     Ok(())
+}
+
+/// What became of a message.
+enum Said {
+    /// All that is to be said was written.
+    Already,
+    /// This is the answer.
+    This(Vec<u8>),
+    /// Silence is.
+    Nothing,
+    /// It is a question like any other.
+    Plainly,
+}
+
+/// `message` behind its length.
+fn framed(message: &[u8]) -> Option<Vec<u8>> {
+    Some([&u16::try_from(message.len()).ok()?.to_be_bytes()[..], message].concat())
 }
 
 /// Reads the next message; `false` at the end of the connection, and for one that is no question of any kind.
@@ -140,7 +163,36 @@ impl Guest<'_> {
         out.get(..length.checked_add(2)?)
     }
 
-    /// The same for an update, once it is durable.
+    /// What is said to an update, to a question that is signed, and to one for a transfer, which goes to `out` itself.
+    async fn said(&mut self, message: &[u8], out: &mut (impl AsyncWrite + Unpin)) -> io::Result<Said> {
+        let (source, counter) = (self.source, self.counter);
+        if let Some(desk) = source.desk.as_ref().filter(|_| is_update(message)) {
+            return Ok(self.update(desk, message).await.map_or(Said::Nothing, Said::This));
+        }
+        let mut session = match source.checked(message, counter.transport) {
+            Checked::Plain => None,
+            Checked::By(session) => Some(session),
+            Checked::Bad(answer, rcode) => {
+                counter.asked();
+                counter.said(Some((rcode, false)));
+                return Ok(Said::This(answer));
+            }
+        };
+        let transfers = source.transfers.as_ref().filter(|_| is_transfer(message));
+        if let Some(transfers) = transfers.filter(|transfers| transfers.may(self.address, session.as_ref())) {
+            let cookie = Query::parse(message).and_then(|query| cookie(&query, &self.asker()));
+            let asked = Asked { message, client: self.address, cookie, session };
+            counter.asked();
+            let rcode = transfers.serve(asked, &source.states, &source.params, out).await?;
+            counter.said(Some((rcode, false)));
+            return Ok(Said::Already);
+        }
+        let Some(session) = &mut session else { return Ok(Said::Plainly) };
+        let answer = source.answer_signed(&source.newest(), message, &self.asker(), counter, session);
+        Ok(answer.map_or(Said::Nothing, Said::This))
+    }
+
+    /// What is said to an update, once it is durable.
     async fn update(&mut self, desk: &Desk, message: &[u8]) -> Option<Vec<u8>> {
         let (source, counter) = (self.source, self.counter);
         counter.asked();
@@ -150,8 +202,7 @@ impl Guest<'_> {
             Outcome::Silence => None,
         };
         counter.said(told.as_ref().map(|told| (told.rcode, false)));
-        let answer = told?.message;
-        Some([&u16::try_from(answer.len()).ok()?.to_be_bytes()[..], &answer].concat())
+        told.map(|told| told.message)
     }
 }
 
@@ -184,7 +235,7 @@ mod tests {
         };
         let (_states, states) = watch::channel(Arc::default());
         let (source, counter) = (
-            Source { params: Arc::new(params), states, jar: super::super::Jar::new(&[0; 32]), desk: None },
+            Source { params: Arc::new(params), states, jar: super::super::Jar::new(&[0; 32]), desk: None, keys: None, transfers: None },
             Counter::new(fourward_core::answer::Transport::Tcp),
         );
         let (mut client, server) = tokio::io::duplex(20);

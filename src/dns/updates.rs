@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use fourward_core::answer::{Asker, Transport};
 use fourward_core::change::{Change, Refused};
@@ -22,8 +21,8 @@ use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
 use super::keys::Keys;
-use crate::certificate::FilesError;
-use crate::config::Key;
+use super::signed::now;
+use super::transfer::cookie;
 use crate::listener::network_of;
 use crate::store::{CommitError, Store};
 
@@ -36,7 +35,7 @@ const TRIES: usize = 64;
 /// Carries out updates.
 pub struct Updates {
     store: Store,
-    keys: Keys,
+    keys: Arc<Keys>,
     replays: Mutex<Replays>,
     /// Changes under way, by network.
     waiting: Mutex<HashMap<IpAddr, usize>>,
@@ -90,16 +89,10 @@ pub(super) struct Pending {
 }
 
 impl Updates {
-    /// Updates of what is in `store` by `keys`; `None` where there are none.
-    ///
-    /// # Errors
-    /// The file of one cannot be used.
-    pub fn open(keys: &[Key], store: Store) -> Result<Option<Arc<Self>>, FilesError> {
-        if keys.is_empty() {
-            return Ok(None);
-        }
-        let (keys, replays) = (Keys::read(keys)?, Mutex::new(Replays::new(now())));
-        Ok(Some(Arc::new(Self { store, keys, replays, waiting: Mutex::default() })))
+    /// Updates of what is in `store` by `keys`; `None` where none of them may update anything.
+    pub fn new(keys: &Arc<Keys>, store: Store) -> Option<Arc<Self>> {
+        let (keys, replays) = (Arc::clone(keys), Mutex::new(Replays::new(now())));
+        keys.update().then(|| Arc::new(Self { store, keys, replays, waiting: Mutex::default() }))
     }
 
     /// Looks at `message`, an update, as `state` is.
@@ -184,8 +177,7 @@ impl Told {
 
 impl Asked {
     fn new(message: &[u8], query: &Query<'_>, asker: &Asker<'_>) -> Self {
-        let cookies = query.edns.and_then(|edns| edns.cookie).zip(asker.secrets);
-        let cookie = cookies.map(|((client, _), secrets)| (*client, secrets.make(client, asker.address, asker.now)));
+        let cookie = cookie(query, asker);
         Self { message: message.to_vec(), peer: asker.address, transport: asker.transport, cookie }
     }
 
@@ -277,11 +269,6 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Seconds since 1970.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
 #[cfg(test)]
 mod tests {
     use fourward_core::policy::Policy;
@@ -292,7 +279,7 @@ mod tests {
     fn a_network_has_so_many_places_and_gets_them_back() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path(), Policy::default()).expect("a store");
-        let (keys, replays) = (Keys::read(&[]).expect("none"), Mutex::new(Replays::new(0)));
+        let (keys, replays) = (Arc::new(Keys::read(&[]).expect("none")), Mutex::new(Replays::new(0)));
         let updates = Arc::new(Updates { store, keys, replays, waiting: Mutex::default() });
         let place = |last: u8| updates.place([192, 0, 2, last].into());
         let mut held: Vec<_> = (0..WAITING).map(|_| place(1).expect("room")).collect();

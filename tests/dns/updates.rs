@@ -58,13 +58,13 @@ impl Updating {
         fs::set_permissions(&secret_file, Permissions::from_mode(0o600)).expect("set");
         let keys = KEYS.map(|(key, algorithm, label, types)| {
             let grant = Grant { host: host(label), types: types.iter().copied().collect() };
-            Key { name: name(key), algorithm, secret_file: secret_file.clone(), grant }
+            Key { name: name(key), algorithm, secret_file: secret_file.clone(), grant: Some(grant) }
         });
-        let dns = settings(&[listen]);
+        let dns = Dns { keys: keys.into(), ..settings(&[listen]) };
         let sockets = dns::bind(&dns, []).expect("a free port");
         let (address, counters) = (sockets.addresses()[0], sockets.counters());
-        let updates = Updates::open(&keys, store.clone()).expect("good keys");
-        let settings = dns::Settings { updates, ..dns::settings(&dns, &public()) };
+        let settings = dns::settings(&dns, &public()).expect("good keys");
+        let settings = dns::Settings { updates: Updates::new(&settings.keys, store.clone()), ..settings };
         let cancel = CancellationToken::new();
         tokio::spawn(dns::run(sockets, settings, store.watch(), [7; 32], cancel.clone()));
         Self { address, store, counters, _folder: folder, _stop: cancel.drop_guard() }

@@ -214,3 +214,29 @@ fn a_key_file_is_the_secret_alone_or_as_tools_write_it() {
         assert_eq!(secret_in(text), None, "{text}");
     }
 }
+
+#[test]
+fn a_request_of_ours_is_answered_by_who_has_the_key_and_by_nobody_else() {
+    // Stands for a MAC: whose key, and over what.
+    let mac = |key: u8| move |covered: &[u8]| vec![covered.iter().fold(key, |sum, byte| sum.wrapping_mul(31).wrapping_add(*byte)); 32];
+    let is_of = |_: &DnsName, _, covered: &[u8], given: &[u8]| Some(mac(1)(covered) == given);
+    let name: DnsName = "to-second".parse().expect("a name");
+    let mut request = vec![0, 7, 0x24, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let own = Signature::request(&name, Algorithm::HmacSha256, &mut request, 1_000, mac(1));
+    let received = Signature::of(&request).expect("sound").expect("signed");
+    assert_eq!(received.verify(&request, 1_000, is_of), Ok(()));
+
+    let response = vec![0, 7, 0xA4, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let answered = |key: u8, at: u64| {
+        let mut response = response.clone();
+        received.answer(&mut response, at, None, mac(key));
+        response
+    };
+    assert_eq!(own.verify_answer(&answered(1, 1_001), 1_001, is_of), Ok(()));
+    assert_eq!(own.verify_answer(&answered(2, 1_001), 1_001, is_of), Err(Fault::BadSig));
+    assert_eq!(own.verify_answer(&answered(1, 1_001), 2_000, is_of), Err(Fault::BadTime));
+    assert_eq!(own.verify_answer(&response, 1_001, is_of), Err(Fault::BadKey), "not signed");
+    let mut another = vec![0, 7, 0x24, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let later = Signature::request(&name, Algorithm::HmacSha256, &mut another, 1_002, mac(1));
+    assert_eq!(later.verify_answer(&answered(1, 1_002), 1_002, is_of), Err(Fault::BadSig), "to another request");
+}

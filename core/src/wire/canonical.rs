@@ -59,8 +59,13 @@ impl Canonical {
 
     /// `name` as it goes on the wire.
     pub fn of(name: &DnsName) -> Self {
+        Self::of_labels(name.labels())
+    }
+
+    /// The name with these labels, as it goes on the wire.
+    pub(crate) fn of_labels<'a>(labels: impl IntoIterator<Item = &'a str>) -> Self {
         let mut bytes = Vec::new();
-        name.labels().for_each(|label| push(&mut bytes, label.as_bytes()));
+        labels.into_iter().for_each(|label| push(&mut bytes, label.as_bytes()));
         bytes.push(0);
         Self(bytes.into())
     }
