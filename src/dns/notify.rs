@@ -30,8 +30,9 @@ use crate::listener::is_local;
 /// For an answer: a round trip to anywhere, and a busy secondary.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// Between two messages: a zone that changes all the time is not transferred all the time.
-const PACE: Duration = Duration::from_millis(100);
+/// Between two messages: a zone that changes all the time is not transferred all the time. Secondaries put changes into effect once a second, too,
+/// and nsd takes a whole zone when it has more than one step at hand then.
+const PACE: Duration = Duration::from_secs(1);
 
 /// The longest between two tries while nothing is new.
 const LONGEST: Duration = Duration::from_secs(900);
