@@ -31,7 +31,7 @@ use crate::store::Store;
 const AT_ONCE: usize = 16;
 
 /// For their turn.
-const TURN: Duration = Duration::from_secs(10);
+const TURN: Duration = Duration::from_secs(5);
 
 /// A message is taken within this: the slowest line needs a tenth.
 const MESSAGE: Duration = Duration::from_secs(10);

@@ -24,17 +24,17 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{KEY, SECRET, ZONE};
 
 /// A second key, of another secondary.
-pub const OTHER_KEY: &str = "to-third";
+pub(crate) const OTHER_KEY: &str = "to-third";
 
-pub struct Primary {
-    pub address: SocketAddr,
-    pub store: Store,
-    pub transfers: Arc<Transfers>,
+pub(crate) struct Primary {
+    pub(crate) address: SocketAddr,
+    pub(crate) store: Store,
+    pub(crate) transfers: Arc<Transfers>,
     _folder: TempDir,
     _stop: DropGuard,
 }
 
-pub fn name(text: &str) -> DnsName {
+pub(crate) fn name(text: &str) -> DnsName {
     text.parse().expect("a name")
 }
 
@@ -43,17 +43,17 @@ fn host(label: &str) -> HostName {
 }
 
 /// A secondary at `address`, known by a key or by where it is.
-pub fn secondary(address: SocketAddr, key: Option<&str>) -> Secondary {
+pub(crate) fn secondary(address: SocketAddr, key: Option<&str>) -> Secondary {
     Secondary { address, key: key.map(name) }
 }
 
 impl Primary {
     /// A signed zone with a host `cloud`, given to `secondaries`.
-    pub async fn start(secondaries: Vec<Secondary>) -> Self {
+    pub(crate) async fn start(secondaries: Vec<Secondary>) -> Self {
         Self::with(secondaries, true).await
     }
 
-    pub async fn with(secondaries: Vec<Secondary>, signed: bool) -> Self {
+    pub(crate) async fn with(secondaries: Vec<Secondary>, signed: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path(), Policy::default()).expect("a store");
         let secret_file = folder.path().join("key");
@@ -94,31 +94,31 @@ impl Primary {
         primary
     }
 
-    pub async fn commit(&self, change: Change) {
+    pub(crate) async fn commit(&self, change: Change) {
         self.store.commit(change).await.expect("a good change");
     }
 
-    pub async fn add(&self, label: &str, edits: &[&str]) {
+    pub(crate) async fn add(&self, label: &str, edits: &[&str]) {
         let join = JoinSecret { secret: Digest([1; 32]), expires: Timestamp::UNIX_EPOCH, spent_by: None };
         let edits = ["address-from=update"].iter().chain(edits).map(|edit| edit.parse().expect("an edit")).collect();
         self.commit(Change::Add { host: host(label), edits, join, update: Digest([2; 32]), reuse: true }).await;
     }
 
-    pub async fn remove(&self, label: &str) {
+    pub(crate) async fn remove(&self, label: &str) {
         self.commit(Change::Remove { host: host(label), at: Timestamp::now() }).await;
     }
 
-    pub async fn challenge(&self, label: &str, values: &[String]) {
+    pub(crate) async fn challenge(&self, label: &str, values: &[String]) {
         self.commit(Change::Challenge { host: host(label), values: values.iter().cloned().collect() }).await;
     }
 
-    pub async fn moved(&self, label: &str, at: u32) {
+    pub(crate) async fn moved(&self, label: &str, at: u32) {
         let said = Said::addresses(None, Some((0x2001_0db8_0001_u128 << 80 | u128::from(at)).into()));
         self.commit(Change::Update { host: host(label), said, at: Timestamp::now() }).await;
     }
 
     /// `count` changes of every kind, as fast as the disk takes them; each has another number.
-    pub async fn churn(&self, from: u32, count: u32) {
+    pub(crate) async fn churn(&self, from: u32, count: u32) {
         for at in from..from + count {
             let label = format!("h{}", at % 7);
             match at % 10 {
@@ -132,31 +132,31 @@ impl Primary {
     }
 
     /// What a new configuration does: nothing that was before leads to this version.
-    pub async fn reconfigure(&self, digest: u8) {
+    pub(crate) async fn reconfigure(&self, digest: u8) {
         self.commit(Change::Serve { zone: name(ZONE), apex: Digest([digest; 32]), at: Timestamp::now() }).await;
     }
 
-    pub fn serial(&self) -> Serial {
+    pub(crate) fn serial(&self) -> Serial {
         self.store.snapshot().zone(&name(ZONE)).expect("served").serial
     }
 
     /// Transfers that came to their end: whole ones, step by step, and those where there was nothing new.
-    pub fn given(&self) -> [u64; 3] {
+    pub(crate) fn given(&self) -> [u64; 3] {
         self.meter().given().map(|(_, count)| count)
     }
 
-    pub fn meter(&self) -> &TransferMeter {
+    pub(crate) fn meter(&self) -> &TransferMeter {
         self.transfers.meter()
     }
 
     /// The records of the zone, as whoever has the key gets them.
-    pub fn zone(&self) -> Vec<String> {
+    pub(crate) fn zone(&self) -> Vec<String> {
         records(&said(self.address, &["-y", &format!("hmac-sha256:{KEY}:{SECRET}"), "+onesoa", ZONE, "AXFR"]))
     }
 }
 
 /// What dig prints, asked of `server` once.
-pub fn said(server: SocketAddr, arguments: &[&str]) -> String {
+pub(crate) fn said(server: SocketAddr, arguments: &[&str]) -> String {
     let (at, port) = (format!("@{}", server.ip()), format!("-p{}", server.port()));
     let common = ["+norec", "+tries=1", "+time=5", &at, &port];
     let output = Command::new("dig").args(common).args(arguments).output().expect("dig is in bind9-dnsutils");
@@ -164,7 +164,7 @@ pub fn said(server: SocketAddr, arguments: &[&str]) -> String {
 }
 
 /// The records in `text`, sorted, a blank between two fields; without the signature of the message.
-pub fn records(text: &str) -> Vec<String> {
+pub(crate) fn records(text: &str) -> Vec<String> {
     let plain = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let is_record = |line: &&str| !line.starts_with(';') && !line.trim().is_empty() && !line.contains("\tTSIG\t");
     let mut records: Vec<String> = text.lines().filter(is_record).map(plain).collect();

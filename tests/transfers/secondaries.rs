@@ -12,22 +12,22 @@ use super::primary::{records, said};
 use super::{KEY, SECRET, ZONE, until};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Make {
+pub(crate) enum Make {
     Nsd,
     Knot,
     Bind,
 }
 
 /// A server that runs for as long as this lives.
-pub struct Follower {
+pub(crate) struct Follower {
     make: Make,
     child: Option<Child>,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     folder: TempDir,
 }
 
 /// A port that is free, for TCP and for UDP.
-pub fn free() -> SocketAddr {
+pub(crate) fn free() -> SocketAddr {
     loop {
         let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = udp.local_addr().expect("bound");
@@ -39,7 +39,7 @@ pub fn free() -> SocketAddr {
 
 impl Follower {
     /// One of this make at `address`, of the server at `primary`. It signs with [`KEY`].
-    pub async fn start(make: Make, address: SocketAddr, primary: SocketAddr) -> Self {
+    pub(crate) async fn start(make: Make, address: SocketAddr, primary: SocketAddr) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         // knotd makes no folder for its journal, and follows in whole zones without one.
         fs::create_dir(folder.path().join("db")).expect("a folder");
@@ -66,11 +66,11 @@ impl Follower {
     }
 
     /// Everything that it does stops until [`Follower::go_on`], as if the network were away.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
     }
 
-    pub fn go_on(&self) {
+    pub(crate) fn go_on(&self) {
         self.signal(Signal::CONT);
     }
 
@@ -90,23 +90,23 @@ impl Follower {
     }
 
     /// Ends it as an operator would.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = kill_process(Pid::from_child(&child), Signal::TERM);
             let _ = child.wait();
         }
     }
 
-    pub fn start_again(&mut self) {
+    pub(crate) fn start_again(&mut self) {
         self.spawn();
     }
 
-    pub fn serial(&self) -> Option<u32> {
+    pub(crate) fn serial(&self) -> Option<u32> {
         said(self.address, &["+short", "+time=1", ZONE, "SOA"]).split_whitespace().nth(2)?.parse().ok()
     }
 
     /// Waits until it has that version.
-    pub async fn has(&self, serial: u32) {
+    pub(crate) async fn has(&self, serial: u32) {
         let since = std::time::Instant::now();
         until(&format!("{:?} has version {serial}", self.make), || {
             let is = self.serial();
@@ -117,11 +117,11 @@ impl Follower {
     }
 
     /// The records of its zone.
-    pub fn zone(&self) -> Vec<String> {
+    pub(crate) fn zone(&self) -> Vec<String> {
         records(&said(self.address, &["+onesoa", ZONE, "AXFR"]))
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }
