@@ -54,6 +54,8 @@ pub struct Signer {
     pairs: Mutex<BTreeMap<Box<[u8]>, Arc<Pair>>>,
     /// Something was left to [`Signer::keep_fresh`].
     left: Notify,
+    /// Seconds since 1970 as signatures have them, which wrap in 2106 (RFC 4034 §3.1.5).
+    now: fn() -> u32,
 }
 
 enum Pair {
@@ -136,7 +138,13 @@ impl Pair {
 impl Signer {
     /// One for the zones of `params`.
     pub fn new(params: ZoneParams) -> Arc<Self> {
-        Arc::new(Self { params, random: SystemRandom::new(), pairs: Mutex::default(), left: Notify::new() })
+        Arc::new(Self {
+            params,
+            random: SystemRandom::new(),
+            pairs: Mutex::default(),
+            left: Notify::new(),
+            now: || Timestamp::now().as_second() as u32,
+        })
     }
 
     fn pair(&self, key: &ZoneKey) -> Result<Arc<Pair>, KeyError> {
@@ -183,7 +191,7 @@ impl Signer {
 
     /// Those of `units` that lack a signature, or will soon.
     fn due(&self, state: &State, units: Vec<Unit>) -> Vec<Unit> {
-        let now = now();
+        let now = (self.now)();
         let due = in_parallel(&units, |unit| Ok::<_, KeyError>(self.plan(state, unit, now).map(|_| unit.clone())));
         due.unwrap_or_default()
     }
@@ -257,7 +265,7 @@ impl Finish for Signer {
                 units.extend(all);
             }
         }
-        let (units, now) = (units.into_iter().collect::<Vec<_>>(), now());
+        let (units, now) = (units.into_iter().collect::<Vec<_>>(), (self.now)());
         in_parallel(&units, |unit| self.sign(after, unit, now)).map_err(|error| Unfinished(error.to_string()))
     }
 }
@@ -279,11 +287,6 @@ fn in_parallel<T: Send, E: Send>(units: &[Unit], make: impl Fn(&Unit) -> Result<
         all.extend(part?);
     }
     Ok(all)
-}
-
-/// Seconds since 1970 as signatures have them, which wrap in 2106 (RFC 4034 §3.1.5).
-fn now() -> u32 {
-    Timestamp::now().as_second() as u32
 }
 
 #[cfg(test)]

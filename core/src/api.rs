@@ -8,6 +8,7 @@ use std::net::Ipv6Addr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::dnssec::{Ds, Parent, Phase, Step};
 use crate::facts::{HomeFacts, HostFacts};
 use crate::host::{AddressFrom, Carrier, Reported, Settings};
 use crate::name::{DnsName, HostName};
@@ -90,6 +91,18 @@ pub enum Request {
         /// Whether the name of a removed host may be given out again.
         reuse: bool,
     },
+    /// `zone ds`.
+    ZoneDs {
+        /// The zone.
+        zone: DnsName,
+    },
+    /// `zone roll`: the next step of it.
+    ZoneRoll {
+        /// The zone.
+        zone: DnsName,
+        /// What the zone above says of it.
+        parent: Parent,
+    },
     /// `status`.
     Status,
     /// `check`: of the server about a host, of an agent about itself.
@@ -127,6 +140,8 @@ pub enum Reply {
         /// Why.
         reason: String,
     },
+    /// To `zone ds` and `zone roll`.
+    ZoneKeys(SignedZone),
     /// To `status`.
     Status(Status),
     /// To `check`.
@@ -137,6 +152,36 @@ pub enum Reply {
     Failed(String),
     /// The client may not ask at all.
     NotPermitted,
+}
+
+/// A zone's keys, and what is to be done about them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedZone {
+    /// The zone.
+    pub zone: DnsName,
+    /// The keys.
+    pub keys: Vec<KeyEntry>,
+    /// What `zone roll` does next.
+    pub next: Step,
+    /// And not before when.
+    pub not_before: Option<Timestamp>,
+}
+
+/// A key of a zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyEntry {
+    /// Its tag.
+    pub tag: u16,
+    /// How it signs.
+    pub algorithm: String,
+    /// What it is there for.
+    pub phase: Phase,
+    /// Since when it is.
+    pub since: Timestamp,
+    /// What the zone above is to say of it.
+    pub ds: Ds,
+    /// The key, as a DNSKEY has it: flags, protocol, algorithm, public key.
+    pub dnskey: String,
 }
 
 /// What was imported.

@@ -5,6 +5,7 @@
 //! the root package's.
 
 mod answers;
+mod dnssec;
 mod home;
 mod names;
 mod own;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::DnsName;
 pub use seen::{
-    Answers, Asked, Certificate, Gateway, Held, NameServer, Names, OwnName, Parent, Path, Referral, Resolved, Said, Seen, Tls, View,
+    Answers, Asked, Certificate, Dnssec, Gateway, Held, NameServer, Names, OwnName, Parent, Path, Referral, Resolved, Said, Seen, Tls, View,
 };
 
 /// What is examined. The words are for programs and do not change.
@@ -32,6 +33,7 @@ pub enum Id {
     FirewallProviderDns,
     DnsUdp,
     DnsTcp,
+    Dnssec,
     FirewallProviderLink,
     Link,
     Lease,
@@ -93,6 +95,7 @@ impl Report {
     pub fn of(seen: &Seen) -> Self {
         let mut judge = Judge { seen, findings: Vec::new() };
         judge.names();
+        judge.dnssec();
         judge.home();
         judge.answers();
         judge.ways();

@@ -4,13 +4,18 @@
 //! signed here and no digest is made: that takes randomness and cryptography, which come in from outside. What is to be signed is
 //! `signing`'s.
 
+mod rollover;
 mod signatures;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::host::Digest;
 use crate::name::{DnsName, HostName};
 
+pub use rollover::{Ds, KEPT, NotNow, Parent, SHOWN, Step};
 pub use signatures::{Entry, SIGNATURE, Signatures, Spot};
 
 /// A key of a zone that is also its entry point, since there is no other (RFC 4034 §2.1.1).
@@ -21,6 +26,10 @@ const PROTOCOL: u8 = 3;
 
 /// SHA-256 (RFC 4509).
 const DIGEST_TYPE: u8 = 2;
+
+/// Seconds for which keys may be remembered. They change once in years, and then with patience; asking anew each minute, as for addresses, would
+/// be for nothing.
+pub const KEY_TTL: u32 = 3600;
 
 /// The most keys of one zone: the one, its successor, and one that is on its way out.
 pub const KEY_LIMIT: usize = 4;
@@ -43,6 +52,14 @@ impl Algorithm {
         }
     }
 
+    /// Its name in the registry.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EcdsaP256Sha256 => "ECDSAP256SHA256",
+            Self::Ed25519 => "ED25519",
+        }
+    }
+
     /// The one with this number.
     pub fn of(number: u8) -> Option<Self> {
         [Self::EcdsaP256Sha256, Self::Ed25519].into_iter().find(|algorithm| algorithm.number() == number)
@@ -58,7 +75,8 @@ impl Algorithm {
 }
 
 /// What a key is there for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// It is shown, and signs the set of keys, so that everybody knows it when its time comes, and the parent is asked to trust it too.
     Published,
@@ -98,6 +116,11 @@ impl ZoneKey {
         [high, low, PROTOCOL, self.algorithm.number()]
     }
 
+    /// The DNSKEY as master files have it (RFC 4034 §2.2).
+    pub fn text(&self) -> String {
+        format!("{FLAGS} {PROTOCOL} {} {}", self.algorithm.number(), STANDARD.encode(&self.public))
+    }
+
     /// What stands before the digest in a DS, and in a CDS (RFC 4034 §5.1).
     pub fn ds_head(&self) -> [u8; 4] {
         let [high, low] = self.tag().to_be_bytes();
@@ -116,7 +139,8 @@ impl ZoneKey {
     }
 }
 
-fn key_tag<'a>(data: impl Iterator<Item = &'a u8>) -> u16 {
+/// By what a signature names the key that stands in a DNSKEY as `data` (RFC 4034 App. B).
+pub fn key_tag<'a>(data: impl Iterator<Item = &'a u8>) -> u16 {
     let sum = data.enumerate().fold(0_u32, |sum, (at, byte)| {
         let value = if at % 2 == 0 { u32::from(*byte) << 8 } else { u32::from(*byte) };
         sum.wrapping_add(value)
@@ -211,4 +235,4 @@ impl Unit {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,6 +7,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::dnssec::Ds;
 use crate::name::DnsName;
 use crate::reader::Reader;
 use crate::wire::{CLASS_IN, RECURSION_DESIRED, RESPONSE, Rcode, Type, follow};
@@ -87,6 +88,10 @@ pub enum Data {
     Soa(Soa),
     /// Strings.
     Txt(Vec<Vec<u8>>),
+    /// What a zone says of a key of one below it.
+    Ds(Ds),
+    /// A key of the zone, as it stands there (RFC 4034 §2.1).
+    Dnskey(Vec<u8>),
     /// Any other type or class, or a name that is no host name.
     Other,
 }
@@ -281,6 +286,13 @@ impl Parser<'_> {
             Type::CNAME => named(self.name()?, Data::Cname),
             Type::NS => named(self.name()?, Data::Ns),
             Type::SOA => Data::Soa(self.soa()?),
+            Type::DS => Data::Ds(Ds {
+                tag: self.rest.u16()?,
+                algorithm: self.rest.u8()?,
+                digest_type: self.rest.u8()?,
+                digest: self.rest.take(length.checked_sub(4)?)?.to_vec(),
+            }),
+            Type::DNSKEY => Data::Dnskey(self.rest.take(length)?.to_vec()),
             Type::TXT => Data::Txt(strings(Reader(self.rest.take(length)?))?),
             _ => return Some(Data::Other),
         };

@@ -63,6 +63,7 @@ impl Type {
     pub const AAAA: Self = Self(28);
     pub const SRV: Self = Self(33);
     pub const OPT: Self = Self(41);
+    pub const DS: Self = Self(43);
     pub const RRSIG: Self = Self(46);
     pub const NSEC: Self = Self(47);
     pub const DNSKEY: Self = Self(48);

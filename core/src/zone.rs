@@ -19,7 +19,7 @@ use crate::state::State;
 
 pub use chain::Chain;
 use node::{Apex, Owned};
-pub use node::{Data, KEY_TTL, Node, Nsec, Place, Records, Rrset, Soa};
+pub use node::{Data, Node, Nsec, Place, Records, Rrset, Soa};
 
 /// The version of the rules in this file: a change of what follows from the same state is a new version of every zone.
 const RULES: u32 = 2;

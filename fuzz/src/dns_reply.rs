@@ -65,6 +65,12 @@ fn record(out: &mut Vec<u8>, record: &Record) {
             data.extend([0; 12]);
             data.extend(soa.minimum.to_be_bytes());
         }
+        Data::Dnskey(key) => data.extend(key),
+        Data::Ds(ds) => {
+            data.extend(ds.tag.to_be_bytes());
+            data.extend([ds.algorithm, ds.digest_type]);
+            data.extend(&ds.digest);
+        }
         Data::Txt(strings) => strings.iter().for_each(|string| {
             data.push(u8::try_from(string.len()).expect("a string"));
             data.extend(string);

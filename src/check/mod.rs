@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::probe::{self, tls};
 use crate::{agent, crypto};
 
-pub use names::{Known, host_behind};
+pub use names::{Known, host_behind, keys_above};
 
 /// For the names; what is not known by then stays unknown.
 const NAMES: Duration = Duration::from_secs(7);

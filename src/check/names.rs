@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use fourward_core::check::{Answers, Gateway, NameServer, Names, Parent, Referral, Resolved, Said};
+use fourward_core::check::{Answers, Dnssec, Gateway, NameServer, Names, Parent, Referral, Resolved, Said};
+use fourward_core::dnssec::{Ds, Parent as ParentKeys, key_tag};
 use fourward_core::name::{APEX_TWIN, DnsName, TWIN_SUFFIX};
 use fourward_core::reply::{Data, Question, Record, Reply};
 use fourward_core::wire::{Rcode, Type};
@@ -70,7 +71,8 @@ pub(super) async fn gather(name: &DnsName, known: &Known, until: Instant) -> (Na
             (parent, asker.servers(&zone, addresses).await)
         }
     };
-    let (own, mut nameservers, primary) = asker.own(&zone, &dual, &servers).await;
+    let (dnssec, (own, mut nameservers, primary)) =
+        tokio::join!(asker.dnssec(&zone, parent.as_ref(), &servers), asker.own(&zone, &dual, &servers));
     if !known.nameservers.is_empty() {
         nameservers.clone_from(&known.nameservers);
     }
@@ -79,8 +81,20 @@ pub(super) async fn gather(name: &DnsName, known: &Known, until: Instant) -> (Na
         None => asker.gateway(primary, own.as_ref()).await,
     };
     let twin = twin_of(&dual, &zone);
-    let names = Names { dual: Some(dual), twin, zone: Some(zone), parent, nameservers, servers, own, resolved: Some(resolved) };
+    let names = Names { dual: Some(dual), twin, zone: Some(zone), parent, nameservers, servers, own, dnssec, resolved: Some(resolved) };
     (names, gateway)
+}
+
+/// What the zone above says of the keys of `zone`; each of its name servers that answers must say the same.
+pub async fn keys_above(zone: &DnsName) -> ParentKeys {
+    let asker = Asker { resolvers: Resolvers::system(Vec::new()), until: Instant::now() + QUESTION * 3 };
+    let Some((_, servers)) = asker.servers_above(zone).await else { return ParentKeys::Unknown };
+    let said = join_all(servers.into_iter().map(async |server| asker.ds(server, zone).await)).await;
+    let mut said = said.into_iter().flatten();
+    match said.next() {
+        Some(first) if said.all(|other| other == first) => ParentKeys::Says(first),
+        _ => ParentKeys::Unknown,
+    }
 }
 
 fn end_of<'a>(resolved: &'a Result<Resolved, String>, name: &'a DnsName) -> &'a DnsName {
@@ -227,6 +241,38 @@ impl Asker {
 
     /// The zone above `zone`, and what it says of it.
     async fn parent(&self, zone: &DnsName) -> Option<Parent> {
+        let (at, servers) = self.servers_above(zone).await?;
+        let asked = servers.into_iter().map(async |address| (address, self.referral(address, zone).await));
+        Some(Parent { zone: Some(at), asked: join_all(asked).await })
+    }
+
+    /// What `server`, of the zone above, says of the keys of `zone`; `None` if it says nothing.
+    async fn ds(&self, server: IpAddr, zone: &DnsName) -> Option<BTreeSet<Ds>> {
+        let reply = self.ask(server, zone, Type::DS, Over::Either).await.ok()?;
+        let ds = |record: &Record| match &record.data {
+            Data::Ds(ds) if record.owner.as_ref() == Some(zone) => Some(ds.clone()),
+            _ => None,
+        };
+        matches!(reply.rcode, Rcode::NOERROR | Rcode::NXDOMAIN).then(|| reply.answer.iter().filter_map(ds).collect())
+    }
+
+    /// How `zone` is vouched for: what the zone above says where it leads to it, and what the first of `servers` shows that speaks for it.
+    async fn dnssec(&self, zone: &DnsName, parent: Option<&Parent>, servers: &[NameServer]) -> Option<Dnssec> {
+        let (server, over) = servers.iter().find_map(speaks)?;
+        let leads = parent?.asked.iter().filter(|(_, said)| matches!(said, Referral::To { .. }));
+        let (above, keys) =
+            tokio::join!(join_all(leads.map(async |(server, _)| self.ds(*server, zone).await)), self.ask(server, zone, Type::DNSKEY, over));
+        let mut above = above.into_iter().flatten().peekable();
+        above.peek()?;
+        let key = |record: &Record| match &record.data {
+            Data::Dnskey(key) => Some((key_tag(key.iter()), *key.get(3)?)),
+            _ => None,
+        };
+        Some(Dnssec { above: above.flatten().collect(), keys: keys.ok()?.answer.iter().filter_map(key).collect() })
+    }
+
+    /// The zone above `zone`, and where its name servers are that can be asked from here.
+    async fn servers_above(&self, zone: &DnsName) -> Option<(DnsName, Vec<IpAddr>)> {
         let mut at = above(zone)?;
         let servers = loop {
             let reply = self.resolvers.ask(&at, Type::NS, self.deadline()).await.ok()?;
@@ -238,8 +284,7 @@ impl Asker {
         };
         let found = join_all(servers.iter().take(SERVERS).map(|server| self.look_up(server))).await;
         let reachable: BTreeSet<IpAddr> = found.into_iter().flatten().filter(|address| probe::has_route(*address)).collect();
-        let asked = reachable.into_iter().take(SERVERS).map(async |address| (address, self.referral(address, zone).await));
-        Some(Parent { zone: Some(at), asked: join_all(asked).await })
+        Some((at, reachable.into_iter().take(SERVERS).collect()))
     }
 
     /// Who serves `zone`, as the resolver says.
@@ -297,9 +342,7 @@ impl Asker {
 
     /// What the first of `servers` says that speaks for `zone`: about `dual` and its twin, the name servers, and the primary among them.
     async fn own(&self, zone: &DnsName, dual: &DnsName, servers: &[NameServer]) -> (Option<Answers>, BTreeSet<DnsName>, Option<DnsName>) {
-        let by = |server: &&NameServer| server.udp == Said::Authority || server.tcp == Said::Authority;
-        let Some(server) = servers.iter().find(by) else { return (None, BTreeSet::new(), None) };
-        let (at, over) = (server.address, if server.udp == Said::Authority { Over::Either } else { Over::Tcp });
+        let Some((at, over)) = servers.iter().find_map(speaks) else { return (None, BTreeSet::new(), None) };
         let twin = twin_of(dual, zone).unwrap_or_else(|| dual.clone());
         let (a, aaaa, twin_a, twin_aaaa, ns, soa) = tokio::join!(
             self.ask(at, dual, Type::A, over),
@@ -342,6 +385,15 @@ impl Asker {
             own.iter().flat_map(|own| &own.servers).filter(|(owner, _)| *owner == name).map(|(_, address)| *address).collect();
         let addresses = if inside.is_empty() { self.look_up(&name).await } else { inside };
         Gateway { name: Some(name), addresses, configured: false, tls: HTTPS }
+    }
+}
+
+/// How it can be asked, if it speaks for the zone.
+fn speaks(server: &NameServer) -> Option<(IpAddr, Over)> {
+    match (&server.udp, &server.tcp) {
+        (Said::Authority, _) => Some((server.address, Over::Either)),
+        (_, Said::Authority) => Some((server.address, Over::Tcp)),
+        _ => None,
     }
 }
 

@@ -61,6 +61,10 @@ fn explain_server(server: &Server, certificate: Option<&Certificate>) -> Result<
             dns.ttl,
             join(&dns.nameservers)
         ))?;
+        match dns.dnssec {
+            Some(algorithm) => out::line(format_args!("           signs them (DNSSEC), with new keys by {}", algorithm.name()))?,
+            None => out::line(format_args!("           does not sign them (dnssec = false): no DS may be at the registrar"))?,
+        }
         if dns.listen.is_empty() {
             out::line(format_args!("           listens on the public addresses, port 53 (UDP and TCP)"))?;
         } else {

@@ -49,6 +49,9 @@ zones = ["{zone}"]
 # rate-limit = 200                # answers of a kind a second to one network by UDP; 0 is without end
 # nameservers = ["{name}"]
 # keys = [{{ name = "cloud-key", secret-file = "/etc/fourward/cloud-key", host = "cloud", types = ["AAAA"] }}]   # updates by nsupdate and the like
+# secondaries = [{{ address = "192.0.2.53", key = "to-second" }}]   # name servers that have the zones from here
+# dnssec = true                   # signed; false only after its DS is gone from the registrar
+# dnssec-algorithm = "ecdsap256sha256"   # of new keys; or "ed25519"
 
 [gateway]
 # tls = 443                       # TCP for clients, UDP for the links of homes
@@ -152,6 +155,10 @@ fn report(args: &InitArgs, zone: &DnsName, name: &DnsName) -> Result<(), CliErro
     let option = if args.config.as_os_str() == DEFAULT_CONFIG { String::new() } else { format!(" --config {}", args.config.display()) };
     let _ = writeln!(text, "Then start it:   systemctl enable --now fourward      (or, in the foreground: fourward run{option})");
     let _ = writeln!(text, "and add a host:  fourward host add cloud{option}");
+    let _ = writeln!(
+        text,
+        "\nThe zone is signed (DNSSEC). For others to verify it:  fourward zone ds {zone}{option}  prints what to enter at the registrar."
+    );
     let _ = writeln!(text, "\n{}", of_certificates(args, name));
     out::text(format_args!("{text}"))?;
     Ok(())

@@ -15,6 +15,7 @@ mod out;
 mod settings;
 mod status;
 mod table;
+mod zone;
 
 use std::ffi::OsString;
 use std::io;
@@ -53,6 +54,9 @@ pub enum Command {
     /// Create, change and show hosts, on the running server
     #[command(subcommand)]
     Host(HostCommand),
+    /// Show and change the keys that sign a zone, on the running server
+    #[command(subcommand)]
+    Zone(ZoneCommand),
     /// Show the live state of the running server
     Status(ServerArgs),
     /// Examine a name from end to end: each fault with its remedy
@@ -254,6 +258,30 @@ pub enum HostCommand {
     },
 }
 
+/// `zone …`.
+#[derive(Debug, Subcommand)]
+pub enum ZoneCommand {
+    /// Print what the registrar is to be told of a zone's keys (DS), and what is next for them
+    Ds {
+        /// The zone
+        zone: String,
+        /// The server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Take the next step in replacing a zone's key: show a new one, let it take over, drop the old one
+    Roll {
+        /// The zone
+        zone: String,
+        /// The DS at the registrar is as the step before said, though it cannot be asked for from here
+        #[arg(long)]
+        ds_seen: bool,
+        /// The server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
 /// `config …`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
@@ -364,6 +392,7 @@ pub async fn run(command: Command) -> Result<(), CliError> {
         Command::Init(args) => init::run(args),
         Command::Join(args) => join::run(args).await,
         Command::Host(command) => host::run(command).await,
+        Command::Zone(command) => zone::run(command).await,
         Command::Status(server) => status::run(server).await,
         Command::Check(args) => check::run(args).await,
         Command::Config(ConfigCommand::Check { file, json }) => config_check::run(&file, json),

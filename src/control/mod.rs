@@ -8,12 +8,14 @@ mod dyndns;
 pub mod metrics;
 mod own;
 mod socket;
+mod zones;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use fourward_core::api::{Checked, GatewayStatus, HostDetails, HostEntry, Names, Reply, Request, Secrets, Status, Update, ZoneStatus};
 use fourward_core::change::Change;
+use fourward_core::dnssec::{Algorithm, NotNow};
 use fourward_core::facts::HostFacts;
 use fourward_core::host::{Digest, Edit, Host, JoinSecret};
 use fourward_core::join::{JoinString, Peer, Secret};
@@ -59,6 +61,12 @@ enum Failure {
     Edit(#[from] fourward_core::host::EditError),
     #[error("there is no host {0}; `fourward host list` shows those that are")]
     UnknownHost(HostName),
+    #[error("{0} is not served here; the configuration's dns.zones lists the zones that are")]
+    UnknownZone(DnsName),
+    #[error("{0} is not signed: the configuration has dns.dnssec = false; take that out and restart the server")]
+    Unsigned(DnsName),
+    #[error(transparent)]
+    Rollover(#[from] NotNow),
     #[error(transparent)]
     Random(#[from] KeyError),
     #[error("a host cannot be written as a line: {0}")]
@@ -111,8 +119,23 @@ impl Control {
             Request::HostImport { lines, replace, reuse } => self.import(&lines, replace, reuse).await,
             Request::HostShow { host } => self.details(&self.store.snapshot(), self.host(&host)?),
             Request::HostList => Ok(Reply::Hosts(self.entries(&self.store.snapshot()))),
+            Request::ZoneDs { zone } => zones::show(&self.store.snapshot(), self.signed(zone)?.0),
+            Request::ZoneRoll { zone, parent } => {
+                let (zone, algorithm) = self.signed(zone)?;
+                zones::roll(&self.store, zone, algorithm, &parent, at).await
+            }
             Request::Status => Ok(Reply::Status(self.status())),
             Request::Check { name } => self.check(&name).await,
+        }
+    }
+
+    /// The zone, and how a new key of it signs.
+    fn signed(&self, zone: DnsName) -> Result<(DnsName, Algorithm), Failure> {
+        let dns = self.server.dns.as_ref().filter(|dns| dns.zones.contains(&zone));
+        match dns.map(|dns| dns.dnssec) {
+            None => Err(Failure::UnknownZone(zone)),
+            Some(None) => Err(Failure::Unsigned(zone)),
+            Some(Some(algorithm)) => Ok((zone, algorithm)),
         }
     }
 

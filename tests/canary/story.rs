@@ -13,7 +13,7 @@ use fourward_core::state::State;
 use serde_json::Value;
 
 use crate::clock::wait_for;
-use crate::machines::{DUAL, HOME6, Machines, Role, VPS4};
+use crate::machines::{DUAL, HOME6, Machines, Role, VPS4, ZONE};
 use crate::outcome::{Outcome, end_of, fourward, run, text};
 use crate::search::Canary;
 use crate::{authority, damage, netns};
@@ -94,7 +94,9 @@ fn kept(state: &State) -> Vec<Canary> {
         ("account's", &account),
     ];
     let canaries = keys.into_iter().flat_map(|(name, key)| of_key(name, key));
-    canaries.chain([Canary::new("the reset key", identity.reset_key)]).collect()
+    let signing = state.zone_keys(&ZONE.parse().expect("a name")).expect("a signed zone");
+    let signing = signing.iter().flat_map(|key| of_key("zone's", &key.private));
+    canaries.chain(signing).chain([Canary::new("the reset key", identity.reset_key)]).collect()
 }
 
 fn of_key(name: &str, key: &[u8]) -> [Canary; 2] {
@@ -265,13 +267,16 @@ fn visits(machines: &Machines, password: &str, said: &mut Said) {
 
 /// What the owner looks at.
 fn owner(machines: &Machines, server: &Role, said: &mut Said) {
-    let looks: [&[&str]; 11] = [
+    let looks: [&[&str]; 14] = [
         &["host", "list"],
         &["host", "list", "--json"],
         &["host", "show", "cloud"],
         &["host", "show", "cloud", "--json"],
         &["status"],
         &["status", "--json"],
+        &["zone", "ds", ZONE],
+        &["zone", "ds", ZONE, "--json"],
+        &["zone", "roll", ZONE],
         &["check", "cloud"],
         &["check", "cloud", "--json"],
         &["host", "export"],
@@ -281,7 +286,7 @@ fn owner(machines: &Machines, server: &Role, said: &mut Said) {
     for arguments in looks {
         let outcome = server.tell(arguments);
         assert!(
-            outcome.out.lines().any(|line| line.contains("cloud") || line.contains("nas")),
+            outcome.out.lines().any(|line| ["cloud", "nas", ZONE].iter().any(|name| line.contains(name))),
             "it says nothing: {arguments:?}: {outcome:?}"
         );
         said.hear(&format!("{arguments:?}"), &outcome);

@@ -249,10 +249,10 @@ fn a_config_that_is_refused_is_a_matter_of_usage() {
         "[public]\nipv4 = [\"192.0.2.11\", \"192.0.2.11\"]\nipv6 = [\"2001:db8:a::11\"]\n[dns]\nzones = [\"a.org\"]\n",
         &["public.ipv4", "twice"],
     );
+    refused(&format!("{public}{dns}dnssec-algorithm = \"rsa\"\n"), &["dns.dnssec-algorithm", "rsa", "ed25519"]);
     refused("", &["[dns]", "[agent]"]);
     let later = [
         ("[store]\netcd = [\"https://10.0.0.1:2379\"]", "store.etcd"),
-        ("[dns]\nzones = [\"a.org\"]\ndnssec = true", "dns.dnssec"),
         ("[dns]\nzones = [\"a.org\"]\nsecondaries = []", "dns.secondaries"),
         ("[gateway]\nsource-prefix = \"2001:db8::/64\"", "gateway.source-prefix"),
         ("[acme]\nexternal-account = \"x\"", "acme.external-account"),

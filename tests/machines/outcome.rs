@@ -61,6 +61,15 @@ impl Outcome {
         self
     }
 
+    /// What it said holds all of `words`.
+    #[track_caller]
+    pub(crate) fn says(self, words: &[&str]) -> Self {
+        for word in words {
+            assert!(self.out.contains(word), "{word}: {self:?}");
+        }
+        self
+    }
+
     /// It ended with `code`, and its last words hold all of `words`: the thing, the cause and the remedy. They are one sentence of
     /// this program's, no panic and no backtrace.
     #[track_caller]

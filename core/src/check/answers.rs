@@ -219,7 +219,7 @@ impl Judge<'_> {
 
     fn resolver(&mut self) {
         let id = Id::Resolver;
-        if self.follows(id, &NO_NAMES) || self.follows(id, &[Id::DnsUdp, Id::Alias]) {
+        if self.follows(id, &NO_NAMES) || self.follows(id, &[Id::DnsUdp, Id::Dnssec, Id::Alias]) {
             return;
         }
         let seen = self.seen;

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::api::CertificateStatus;
+use crate::dnssec::Ds;
 use crate::facts::{Connect, HomeFacts, HostFacts};
 use crate::name::DnsName;
 use crate::wire::Rcode;
@@ -118,8 +119,19 @@ pub struct Names {
     pub servers: Vec<NameServer>,
     /// What the first of them says that answers.
     pub own: Option<Answers>,
+    /// What the zone above and the zone itself say of its keys, where both were heard.
+    pub dnssec: Option<Dnssec>,
     /// What this machine's resolver says of the name that was given, or why it says nothing.
     pub resolved: Option<Result<Resolved, String>>,
+}
+
+/// How a zone is vouched for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dnssec {
+    /// What the name servers of the zone above say of its keys.
+    pub above: BTreeSet<Ds>,
+    /// Tag and algorithm of each key that it shows.
+    pub keys: BTreeSet<(u16, u8)>,
 }
 
 /// The zone above, and what each of its name servers that was asked says of ours.

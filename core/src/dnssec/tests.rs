@@ -1,7 +1,5 @@
 use super::*;
 use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 pub(crate) fn key(algorithm: Algorithm, phase: Phase, public: &[u8]) -> ZoneKey {
     let none = Digest([0; 32]);

@@ -64,6 +64,12 @@ impl Message {
                 self.bytes.push(u8::try_from(string.len()).expect("short"));
                 self.bytes.extend(string);
             }),
+            Data::Ds(ds) => {
+                self.bytes.extend(ds.tag.to_be_bytes());
+                self.bytes.extend([ds.algorithm, ds.digest_type]);
+                self.bytes.extend(&ds.digest);
+            }
+            Data::Dnskey(key) => self.bytes.extend(key),
             Data::Other => self.bytes.extend([1, 2, 3]),
         }
         let written = u16::try_from(self.bytes.len() - length - 2).expect("short");
@@ -101,6 +107,8 @@ fn record(owner: &str, ttl: u32, data: Data) -> Record {
         Data::Ns(_) => Type::NS,
         Data::Soa(_) => Type::SOA,
         Data::Txt(_) => Type::TXT,
+        Data::Ds(_) => Type::DS,
+        Data::Dnskey(_) => Type::DNSKEY,
         Data::Other => Type(257),
     };
     Record { owner: Some(name(owner)), kind, class: CLASS_IN, ttl, data }
@@ -264,6 +272,13 @@ fn any_data() -> impl Strategy<Value = Data> {
             minimum
         })),
         vec(vec(any::<u8>(), 0..255), 0..3).prop_map(Data::Txt),
+        (any::<u16>(), any::<[u8; 2]>(), vec(any::<u8>(), 0..64)).prop_map(|(tag, [algorithm, digest_type], digest)| Data::Ds(Ds {
+            tag,
+            algorithm,
+            digest_type,
+            digest
+        })),
+        vec(any::<u8>(), 0..80).prop_map(Data::Dnskey),
         Just(Data::Other),
     ]
 }

@@ -4,15 +4,11 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::change::Serial;
-use crate::dnssec::{Signatures, Spot, ZoneKeys};
+use crate::dnssec::{KEY_TTL, Signatures, Spot, ZoneKeys};
 use crate::host::{Alpn, Caa, HostRecord, RecordData, RecordKind, Reported};
 use crate::name::{DnsName, HostName};
 use crate::order::Left;
 use crate::wire::{Type, TypeSet};
-
-/// Seconds for which keys may be remembered. They change once in years, and then with patience; asking anew each minute, as for addresses, would
-/// be for nothing.
-pub const KEY_TTL: u32 = 3600;
 
 /// A name that exists, and all that is there. It may be empty.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,0 +1,75 @@
+//! One key follows another, and whoever trusts either of them verifies every answer all the while.
+
+use std::fs;
+
+use crate::machines::{Machines, ZONE};
+use crate::outcome::FAILED;
+use crate::validity::name;
+use crate::verifiers::{Unbound, anchors};
+
+/// All that is asked in each phase.
+fn agrees(machines: &Machines, anchor: &str, by: &str) {
+    let names: Vec<String> = ["", "cloud", "nobody", "cloud-ip6only", "gw"].map(name).to_vec();
+    let questions: Vec<(&str, &str)> =
+        names.iter().flat_map(|name| ["A", "AAAA", "SOA", "DNSKEY", "CDS", "CDNSKEY"].map(|kind| (name.as_str(), kind))).collect();
+    Unbound::start(machines, anchor, by).agrees(&questions);
+}
+
+/// A rollover to a key of `algorithm`, step by step.
+fn rolls_to(algorithm: &str) {
+    let machines = Machines::new();
+    let config = machines.init();
+    let server = machines.server_by(&config);
+    server.tell(&["host", "add", "cloud", "address-from=static", "address=2001:db8:1::11"]).succeeds();
+    let old = anchors(&server).remove(0);
+    drop(server);
+    let text = fs::read_to_string(&config).expect("a config");
+    fs::write(&config, text.replace("[dns]\n", &format!("[dns]\ndnssec-algorithm = \"{algorithm}\"\n"))).expect("written");
+    let server = machines.server_by(&config);
+    assert_eq!(anchors(&server), [old.clone()], "a configuration changes no key");
+
+    server.tell(&["zone", "roll", ZONE]).succeeds().says(&["a new key beside the one that signs", "not before", "zone roll"]);
+    let both = anchors(&server);
+    let [_, new] = &both[..] else { panic!("two keys: {both:?}") };
+    assert!(new.contains(if algorithm == "ed25519" { " 15 2 " } else { " 13 2 " }), "{new}");
+    agrees(&machines, &old, "+0");
+    agrees(&machines, new, "+0");
+    server.tell(&["zone", "roll", ZONE, "--ds-seen"]).fails(FAILED, &["not before", "nothing was changed"]);
+    drop(server);
+
+    let server = machines.server_ahead(&config, "+3h");
+    server.tell(&["zone", "roll", ZONE]).fails(FAILED, &["could not be asked", "--ds-seen"]);
+    server.tell(&["zone", "roll", ZONE, "--ds-seen"]).succeeds().says(&["signed by the new key", "take the old DS out"]);
+    agrees(&machines, &old, "+3h");
+    agrees(&machines, new, "+3h");
+    server.tell(&["zone", "roll", ZONE, "--ds-seen"]).fails(FAILED, &["not before"]);
+    drop(server);
+
+    let server = machines.server_ahead(&config, "+3d");
+    server.tell(&["zone", "roll", ZONE, "--ds-seen"]).succeeds().says(&["the rollover is complete"]);
+    assert_eq!(anchors(&server), [new.clone()]);
+    agrees(&machines, new, "+3d");
+    let soa = name("");
+    assert!(Unbound::start(&machines, &old, "+3d").ask(&[(&soa, "SOA")]).iter().all(|said| !said.verified), "the old key is gone");
+}
+
+#[test]
+fn a_key_follows_another_and_whoever_trusts_either_verifies_everything() {
+    rolls_to("ecdsap256sha256");
+}
+
+#[test]
+fn a_key_of_another_algorithm_follows_too() {
+    rolls_to("ed25519");
+}
+
+#[test]
+fn what_is_not_signed_has_no_keys_to_show() {
+    let machines = Machines::new();
+    let config = machines.init();
+    let text = fs::read_to_string(&config).expect("a config");
+    fs::write(&config, text.replace("[dns]\n", "[dns]\ndnssec = false\n")).expect("written");
+    let server = machines.server_by(&config);
+    server.tell(&["zone", "ds", ZONE]).fails(FAILED, &[ZONE, "dnssec = false"]);
+    server.tell(&["zone", "roll", "other.test"]).fails(FAILED, &["other.test", "dns.zones"]);
+}
