@@ -35,6 +35,7 @@ use crate::gateway::{Gateway, Own, OwnConnection, Traffic};
 use crate::leases::Leases;
 use crate::link::Links;
 use crate::listener::{self, BindError};
+use crate::pace::Pace;
 use crate::resolver::Resolvers;
 use crate::store::{CommitError, Store, StoreError};
 use crate::supervisor::{Roles, SupervisorError};
@@ -131,16 +132,18 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     let store = Store::open(&config.state, policy)?;
     let identity = identity(&store).await?;
     let leases = Arc::new(Leases::new(Instant::now()));
-    let traffic = Arc::new(Traffic::default());
+    let (traffic, pace) = (Arc::new(Traffic::default()), Arc::new(Pace::default()));
 
     let pin = crypto::pin_of(&*crypto::raw_key(&identity.link_key)?);
     let certificate = server.gateway.as_ref().map(|_| OwnCertificate::new(&server, &store, &identity)).transpose()?;
     let shown = certificate.as_ref().map(|certificate| Arc::clone(&certificate.shown));
     let control = Control::new(server.clone(), pin, store.clone(), Arc::clone(&leases), Arc::clone(&traffic), shown);
-    let mut sources = Sources { control: Arc::clone(&control), dns: dns_sockets.as_ref().map(dns::Sockets::counters), gateway: None };
+    let mut sources =
+        Sources { control: Arc::clone(&control), dns: dns_sockets.as_ref().map(dns::Sockets::counters), updates: None, gateway: None };
     let socket = ControlSocket::bind(&config.control_socket())?;
     if let (Some(dns), Some(sockets)) = (server.dns.as_ref(), dns_sockets) {
-        let updates = dns::Updates::open(&dns.keys, store.clone())?;
+        let updates = dns::Updates::open(&dns.keys, store.clone(), Arc::clone(&pace))?;
+        sources.updates = updates.as_ref().map(|updates| updates.outcomes());
         let settings = dns::Settings { updates, ..dns::settings(dns, &server.public) };
         settle_zones(&store, dns, &settings.params).await?;
         roles.start("dns", dns::run(sockets, settings, store.watch(), identity.reset_key, roles.end_token()));
@@ -151,7 +154,7 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         (server.gateway.clone(), gateway_sockets, link_sockets, certificate)
     {
         let (own, visitors) = mpsc::channel(OWN_QUEUE);
-        let updates = Updates::new(&server, store.clone());
+        let updates = Updates::new(&server, store.clone(), pace);
         let outcomes = updates.outcomes();
         let page = OwnPage::new(Arc::clone(&certificate.shown), updates, Arc::clone(&certificate.tokens))?;
         start_page(roles, page, own.clone(), visitors);

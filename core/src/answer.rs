@@ -18,7 +18,7 @@ use crate::zone::{Data, Node, Rrset, Soa, ZoneParams, ZoneView};
 pub const UDP_LIMIT: usize = 1232;
 
 /// What a client without EDNS takes (RFC 1035 §4.2.1), and the least that one with it can ask for (RFC 6891 §6.2.3).
-const PLAIN_LIMIT: usize = 512;
+pub(crate) const PLAIN_LIMIT: usize = 512;
 
 /// What the length in front of a message on TCP can say (RFC 1035 §4.2.2).
 pub const TCP_LIMIT: usize = 65_535;
@@ -65,6 +65,8 @@ pub struct Answer {
     pub kind: Kind,
     /// How it went.
     pub rcode: Rcode,
+    /// Whether the question is signed (TSIG), which this is not.
+    pub signed: bool,
     /// Where in the message the name begins that `kind` is about; 0 for none.
     of: usize,
     flags: u16,
@@ -104,8 +106,18 @@ impl Answer {
         name.get(..name.len().saturating_sub(rest.0.len()).saturating_sub(1)).unwrap_or_default()
     }
 
-    /// Makes `message`, of this answer, one that says only to come again by TCP. Returns its new length.
+    /// This answer, or one in its place, with a signature behind it: so long is it then, and that is its code. It is never cut: what is left would not
+    /// be what was signed.
+    #[must_use]
+    pub fn with_signature(self, length: usize, rcode: Rcode) -> Self {
+        Self { length, rcode, question: 0, opt: 0, ..self }
+    }
+
+    /// Makes `message`, of this answer, one that says only to come again by TCP. Returns its new length; 0 where it cannot be.
     pub fn cut(self, message: &mut [u8]) -> usize {
+        if self.question == 0 {
+            return 0;
+        }
         let (opt, question) = (self.length.saturating_sub(self.opt), self.question);
         let Some(length) = question.checked_add(self.opt).filter(|length| *length <= self.length && self.length <= message.len()) else {
             return 0;
@@ -122,11 +134,7 @@ impl Answer {
 /// fit a shorter one is treated as what does not fit the transport.
 pub fn answer(message: &[u8], asker: &Asker<'_>, state: &State, params: &ZoneParams, out: &mut [u8]) -> Option<Answer> {
     let query = Query::parse(message)?;
-    let limit = match (asker.transport, query.edns) {
-        (Transport::Tcp, _) => TCP_LIMIT,
-        (Transport::Udp, None) => PLAIN_LIMIT,
-        (Transport::Udp, Some(edns)) => usize::from(edns.size).clamp(PLAIN_LIMIT, UDP_LIMIT),
-    };
+    let limit = limit(&query, asker.transport);
     let verdict = judge(&query, state, params);
     let cookies = query.edns.and_then(|edns| edns.cookie).zip(asker.secrets);
     let known = cookies.is_some_and(|((client, server), secrets)| secrets.know(server, client, asker.address, asker.now));
@@ -139,6 +147,15 @@ pub fn answer(message: &[u8], asker: &Asker<'_>, state: &State, params: &ZonePar
     };
     let written = write(&query, &verdict, cookie, Writer::new(out, limit)).ok()?;
     Some(Answer { known, kind, of, ..written })
+}
+
+/// The most that is said to `query`.
+pub fn limit(query: &Query<'_>, transport: Transport) -> usize {
+    match (transport, query.edns) {
+        (Transport::Tcp, _) => TCP_LIMIT,
+        (Transport::Udp, None) => PLAIN_LIMIT,
+        (Transport::Udp, Some(edns)) => usize::from(edns.size).clamp(PLAIN_LIMIT, UDP_LIMIT),
+    }
 }
 
 /// What is to be said.
@@ -261,7 +278,8 @@ fn write(
     }
     let opt = opt.as_ref().map_or(0, Opt::len);
     // What it is about is the caller's.
-    Ok(Answer { length: writer.len(), known: false, kind: Kind::Fault, rcode, of: 0, flags, question: end_of_question, opt })
+    let (length, signed) = (writer.len(), query.signed);
+    Ok(Answer { length, known: false, kind: Kind::Fault, rcode, signed, of: 0, flags, question: end_of_question, opt })
 }
 
 fn sections(verdict: &Verdict<'_>, writer: &mut Writer<'_>) -> Result<Counts, Full> {

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::answer::{Asker, TCP_LIMIT, Transport, UDP_LIMIT, answer};
+use crate::answer::{Asker, TCP_LIMIT, Transport, UDP_LIMIT, answer, limit};
 use crate::change::Change;
 use crate::cookie::{ClientCookie, ServerCookie};
 use crate::name::{DnsName, HostName};
@@ -23,9 +23,6 @@ use crate::wire::{
 use crate::zone::{ZoneParams, ZoneView};
 use draft::Draft;
 use message::{Message, Record};
-
-/// What a client without EDNS takes (RFC 1035 §4.2.1).
-const PLAIN_LIMIT: usize = 512;
 
 /// What a key may write of its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,12 +218,7 @@ pub struct Reply<'a> {
 impl Reply<'_> {
     /// The message that says it in answer to `query`.
     pub fn message(&self, query: &Query<'_>) -> Vec<u8> {
-        let limit = match (self.transport, query.edns) {
-            (Transport::Tcp, _) => TCP_LIMIT,
-            (Transport::Udp, None) => PLAIN_LIMIT,
-            (Transport::Udp, Some(edns)) => usize::from(edns.size).clamp(PLAIN_LIMIT, UDP_LIMIT),
-        };
-        let room = limit.saturating_sub(self.signature);
+        let room = limit(query, self.transport).saturating_sub(self.signature);
         let mut out = vec![0; room];
         // The zone section may be left out (RFC 2136 §3.8), and an OPT record is the last thing that is.
         let wholes = [(true, true), (false, true), (false, false)];

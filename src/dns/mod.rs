@@ -36,7 +36,7 @@ pub use counters::{Counters, RCODES, Sums};
 use handed::Desk;
 pub use keys::Keys;
 pub(crate) use tcp::GUESTS;
-pub use updates::Updates;
+pub use updates::{Outcomes, Updates};
 
 /// The setting that says where the name server listens.
 const KEY: &str = "dns.listen";
@@ -185,7 +185,11 @@ impl Source {
 
     fn answer(&self, state: &State, message: &[u8], asker: &Asker<'_>, counter: &Counter, out: &mut [u8]) -> Option<Answer> {
         counter.asked();
-        let answer = fourward_core::answer::answer(message, asker, state, &self.params, out);
+        let plain = fourward_core::answer::answer(message, asker, state, &self.params, out);
+        let answer = match (plain, &self.desk) {
+            (Some(plain), Some(desk)) if plain.signed => desk.updates.answer(message, asker, state, &self.params, plain, out),
+            _ => plain,
+        };
         counter.said(answer.map(|answer| (answer.rcode, answer.is_truncated())));
         answer
     }

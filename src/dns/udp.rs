@@ -220,8 +220,7 @@ impl Teller<'_> {
             Outcome::Said(told, known) => (told, known),
             Outcome::Waits(pending) => {
                 let (socket, counter) = (Arc::clone(&self.socket.socket), Arc::clone(counter));
-                desk.hand_over(Handed { pending, socket, back: *back, counter });
-                return None;
+                (desk.hand_over(Handed { pending, socket, back: *back, counter }).err()?, true)
             }
             Outcome::Silence => {
                 counter.said(None);

@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use fourward_core::answer::{Asker, Transport};
+use fourward_core::answer::{Answer, Asker, Transport, answer, limit};
 use fourward_core::change::{Change, Refused};
 use fourward_core::cookie::{ClientCookie, ServerCookie};
 use fourward_core::name::DnsName;
@@ -25,7 +25,9 @@ use super::keys::Keys;
 use crate::certificate::FilesError;
 use crate::config::Key;
 use crate::listener::network_of;
+use crate::pace::Pace;
 use crate::store::{CommitError, Store};
+use crate::tally::Tally;
 
 /// Changes of one network that wait for the disk; it takes hundreds at once, and a client sends one after the other.
 const WAITING: usize = 256;
@@ -33,11 +35,19 @@ const WAITING: usize = 256;
 /// So often another change may come first. Each time one did, so somebody got on.
 const TRIES: usize = 64;
 
+/// What came of updates. `good` is durable, or was so already; `again` came before.
+const OUTCOMES: [&str; 7] = ["good", "refused", "failed", "busy", "unsigned", "bad-signature", "again"];
+
+/// How updates ended, by [`OUTCOMES`].
+pub type Outcomes = Tally<{ OUTCOMES.len() }>;
+
 /// Carries out updates.
 pub struct Updates {
     store: Store,
     keys: Keys,
     replays: Mutex<Replays>,
+    pace: Arc<Pace>,
+    outcomes: Arc<Outcomes>,
     /// Changes under way, by network.
     waiting: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -73,7 +83,7 @@ struct Signed {
     signature: Signature,
     key: DnsName,
     answered: bool,
-    _place: Place,
+    place: Option<Place>,
 }
 
 /// A place among the changes of a network; dropping it makes room.
@@ -90,61 +100,115 @@ pub(super) struct Pending {
 }
 
 impl Updates {
-    /// Updates of what is in `store` by `keys`; `None` where there are none.
+    /// Updates of what is in `store` by `keys`, no more often than `pace` lets them; `None` where there are none.
     ///
     /// # Errors
     /// The file of one cannot be used.
-    pub fn open(keys: &[Key], store: Store) -> Result<Option<Arc<Self>>, FilesError> {
+    pub fn open(keys: &[Key], store: Store, pace: Arc<Pace>) -> Result<Option<Arc<Self>>, FilesError> {
         if keys.is_empty() {
             return Ok(None);
         }
         let (keys, replays) = (Keys::read(keys)?, Mutex::new(Replays::new(now())));
-        Ok(Some(Arc::new(Self { store, keys, replays, waiting: Mutex::default() })))
+        let outcomes = Arc::new(Tally::new(&OUTCOMES));
+        Ok(Some(Arc::new(Self { store, keys, replays, pace, outcomes, waiting: Mutex::default() })))
+    }
+
+    /// What came of updates so far.
+    pub fn outcomes(&self) -> Arc<Outcomes> {
+        Arc::clone(&self.outcomes)
     }
 
     /// Looks at `message`, an update, as `state` is.
     pub(super) fn receive(self: &Arc<Self>, message: &[u8], asker: &Asker<'_>, state: &State, params: &Arc<ZoneParams>) -> Outcome {
         let Some(query) = Query::parse(message) else { return Outcome::Silence };
         let asked = Asked::new(message, &query, asker);
-        let signature = match Signature::of(message) {
-            Err(_) => return Outcome::Said(asked.say(Some(Rcode::FORMERR.into()), 0), false),
-            Ok(None) => return Outcome::Said(asked.say(Some(No::PROHIBITED), 0), false),
-            Ok(Some(signature)) => signature,
+        let (signature, key) = match self.signature_of(&asked) {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                self.outcomes.note("unsigned");
+                return Outcome::Said(asked.say(Some(No::PROHIBITED), 0), false);
+            }
+            Err(told) => {
+                self.outcomes.note("bad-signature");
+                return Outcome::Said(told, false);
+            }
         };
-        let is_of = |key: &DnsName, algorithm, covered: &[u8], mac: &[u8]| self.keys.is_of(key, algorithm, covered, mac);
-        if let Err(fault) = signature.verify(message, now(), is_of) {
-            return self.faulty(&asked, &signature, fault);
-        }
-        let Some(key) = signature.key() else { return Outcome::Silence };
-        let Some(place) = self.place(asked.peer) else { return Outcome::Silence };
+        let place = self.place(asked.peer);
         let noted = self.replays().note(&key, signature.time(), signature.mac(), now());
-        let mut signed = Signed { updates: Arc::clone(self), asked, signature, key, answered: true, _place: place };
+        let mut signed = Signed { updates: Arc::clone(self), asked, signature, key, answered: true, place };
         match noted {
             Seen::New => signed.answered = false,
-            Seen::Older => return self.faulty(&signed.asked, &signed.signature, Fault::BadTime),
-            Seen::Again(Some(answer)) => return Outcome::Said(Told::again(&answer), false),
-            Seen::Again(None) | Seen::TooMany => return Outcome::Silence,
+            Seen::Older => {
+                self.outcomes.note("again");
+                return Outcome::Said(self.faulty(&signed.asked, &signed.signature, Fault::BadTime), false);
+            }
+            Seen::Again(answer) => {
+                self.outcomes.note("again");
+                // Where there is no answer yet, there will be one.
+                return answer.map_or(Outcome::Silence, |answer| Outcome::Said(Told::again(&answer), false));
+            }
+            Seen::TooMany => return Outcome::Said(signed.busy("too many with this key within a second"), true),
+        }
+        if signed.place.is_none() {
+            return Outcome::Said(signed.busy("too many of this network wait for the disk"), true);
         }
         let judged =
             if query.edns.is_some_and(|edns| edns.version > 0) { Err(Rcode::BADVERS.into()) } else { self.judge(&signed, state, params) };
-        match judged {
+        match judged.and_then(|change| change.map(|change| self.measured(&signed, change)).transpose()) {
             Ok(Some(change)) => Outcome::Waits(Box::new(Pending { signed, params: Arc::clone(params), change })),
             Ok(None) => Outcome::Said(signed.answer(None), true),
             Err(no) => Outcome::Said(signed.answer(Some(no)), true),
         }
     }
 
-    /// What is said of a signature that is not good.
-    fn faulty(&self, asked: &Asked, signature: &Signature, fault: Fault) -> Outcome {
-        debug!(peer = %asked.peer, ?fault, "an update whose signature is not good");
-        if fault == Fault::Form {
-            return Outcome::Said(asked.say(Some(Rcode::FORMERR.into()), 0), false);
+    /// The answer to `message`, a question that is signed, in the place of `plain`, which is not: signed, too, or what is wrong with the signature.
+    pub(super) fn answer(
+        &self,
+        message: &[u8],
+        asker: &Asker<'_>,
+        state: &State,
+        params: &ZoneParams,
+        plain: Answer,
+        out: &mut [u8],
+    ) -> Option<Answer> {
+        let query = Query::parse(message)?;
+        let (answer, told) = match self.signature_of(&Asked::new(message, &query, asker)) {
+            Ok(found) => {
+                let (signature, key) = found?;
+                let mut said = vec![0; limit(&query, asker.transport).saturating_sub(signature.answer_size())];
+                let answer = answer(message, asker, state, params, &mut said)?;
+                said.truncate(answer.length);
+                signature.answer(&mut said, now(), None, |covered| self.keys.sign(&key, covered));
+                (answer, Told { message: said, rcode: answer.rcode })
+            }
+            Err(told) => (plain, told),
+        };
+        out.get_mut(..told.message.len())?.copy_from_slice(&told.message);
+        Some(answer.with_signature(told.message.len(), told.rcode))
+    }
+
+    /// The signature of a message and whose it is, now; `None` where it has none.
+    ///
+    /// # Errors
+    /// What is said to one that is not good.
+    fn signature_of(&self, asked: &Asked) -> Result<Option<(Signature, DnsName)>, Told> {
+        let malformed = || asked.say(Some(Rcode::FORMERR.into()), 0);
+        let Some(signature) = Signature::of(&asked.message).map_err(|_| malformed())? else { return Ok(None) };
+        let is_of = |key: &DnsName, algorithm, covered: &[u8], mac: &[u8]| self.keys.is_of(key, algorithm, covered, mac);
+        match (signature.verify(&asked.message, now(), is_of), signature.key()) {
+            (Ok(()), Some(key)) => Ok(Some((signature, key))),
+            (Ok(()), None) | (Err(Fault::Form), _) => Err(malformed()),
+            (Err(fault), _) => Err(self.faulty(asked, &signature, fault)),
         }
-        let mut answer = asked.say(Some(Rcode::NOTAUTH.into()), signature.answer_size());
+    }
+
+    /// What is said of a signature that is not good.
+    fn faulty(&self, asked: &Asked, signature: &Signature, fault: Fault) -> Told {
+        debug!(peer = %asked.peer, ?fault, "a message whose signature is not good");
+        let mut told = asked.say(Some(Rcode::NOTAUTH.into()), signature.answer_size());
         let sign = |covered: &[u8]| signature.key().map_or_else(Vec::new, |key| self.keys.sign(&key, covered));
-        signature.answer(&mut answer.message, now(), Some(fault), sign);
-        // Whoever overheard a message could have it answered, too.
-        Outcome::Said(answer, false)
+        signature.answer(&mut told.message, now(), Some(fault), sign);
+        told
     }
 
     /// The change that it comes to on `state`; `None` where all is so already.
@@ -157,6 +221,16 @@ impl Updates {
             Ok(_) => Ok(Some(change)),
             Err(reason) => Err(signed.refused(&reason)),
         }
+    }
+
+    /// `change` if its host has not had too many lately. Its network is not asked: who has a key is no stranger, and each has one host.
+    fn measured(&self, signed: &Signed, change: Change) -> Result<Change, No> {
+        let grant = self.keys.grant(&signed.key).ok_or(No::PROHIBITED)?;
+        self.pace.admit(&grant.host, None, Instant::now()).map_err(|wait| {
+            info!(key = %signed.key, peer = %signed.asked.peer, ?wait, "an update was refused: its host had too many changes in a short time");
+            No::from(Rcode::REFUSED)
+        })?;
+        Ok(change)
     }
 
     /// A place for one more change from there.
@@ -205,11 +279,28 @@ impl Signed {
         if let Some(no) = no {
             info!(%key, %peer, rcode = no.rcode.0, "an update was not carried out");
         }
-        let mut answer = self.asked.say(no, self.signature.answer_size());
-        self.signature.answer(&mut answer.message, now(), None, |covered| self.updates.keys.sign(key, covered));
-        self.updates.replays().answered(key, self.signature.time(), self.signature.mac(), &answer.message);
+        self.updates.outcomes.note(match no {
+            None => "good",
+            Some(no) if no.rcode == Rcode::SERVFAIL => "failed",
+            Some(_) => "refused",
+        });
+        let told = self.say(no);
+        self.updates.replays().answered(key, self.signature.time(), self.signature.mac(), &told.message);
         self.answered = true;
-        answer
+        told
+    }
+
+    /// The signed answer that it cannot be done now. The same message may come again.
+    fn busy(self, why: &'static str) -> Told {
+        warn!(key = %self.key, peer = %self.asked.peer, why, "an update was not taken");
+        self.updates.outcomes.note("busy");
+        self.say(Some(Rcode::SERVFAIL.into()))
+    }
+
+    fn say(&self, no: Option<No>) -> Told {
+        let mut told = self.asked.say(no, self.signature.answer_size());
+        self.signature.answer(&mut told.message, now(), None, |covered| self.updates.keys.sign(&self.key, covered));
+        told
     }
 
     fn refused(&self, reason: &Refused) -> No {
@@ -240,6 +331,11 @@ impl Drop for Place {
 }
 
 impl Pending {
+    /// The answer where there is no room to wait.
+    pub(super) fn busy(self: Box<Self>) -> Told {
+        self.signed.busy("too many wait for the disk")
+    }
+
     /// The answer, once the change is durable, or cannot be.
     pub(super) async fn done(self: Box<Self>) -> Told {
         let Self { signed, params, mut change } = *self;
@@ -255,7 +351,10 @@ impl Pending {
                     let no = signed.refused(&reason);
                     return signed.answer(Some(no));
                 }
-                Err(CommitError::Stopped { .. }) => break,
+                Err(error @ CommitError::Stopped { .. }) => {
+                    warn!(key = %signed.key, peer = %signed.asked.peer, %error, "an update could not be kept");
+                    break;
+                }
             }
             change = match updates.judge(&signed, &updates.store.snapshot(), &params) {
                 Ok(Some(change)) => change,
@@ -292,8 +391,8 @@ mod tests {
     fn a_network_has_so_many_places_and_gets_them_back() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path(), Policy::default()).expect("a store");
-        let (keys, replays) = (Keys::read(&[]).expect("none"), Mutex::new(Replays::new(0)));
-        let updates = Arc::new(Updates { store, keys, replays, waiting: Mutex::default() });
+        let (keys, replays, outcomes) = (Keys::read(&[]).expect("none"), Mutex::new(Replays::new(0)), Arc::new(Tally::new(&OUTCOMES)));
+        let updates = Arc::new(Updates { store, keys, replays, pace: Arc::default(), outcomes, waiting: Mutex::default() });
         let place = |last: u8| updates.place([192, 0, 2, last].into());
         let mut held: Vec<_> = (0..WAITING).map(|_| place(1).expect("room")).collect();
         assert!(place(1).is_none(), "no more of one network");

@@ -63,7 +63,7 @@ impl Updating {
         let dns = settings(&[listen]);
         let sockets = dns::bind(&dns, []).expect("a free port");
         let (address, counters) = (sockets.addresses()[0], sockets.counters());
-        let updates = Updates::open(&keys, store.clone()).expect("good keys");
+        let updates = Updates::open(&keys, store.clone(), Arc::default()).expect("good keys");
         let settings = dns::Settings { updates, ..dns::settings(&dns, &public()) };
         let cancel = CancellationToken::new();
         tokio::spawn(dns::run(sockets, settings, store.watch(), [7; 32], cancel.clone()));
@@ -327,7 +327,8 @@ async fn a_key_writes_its_own_records_whatever_way_it_comes() {
             for left in ["", "cloud", "link", "cloud-ip6only", "_acme-challenge", "_acme-challenge.cloud", "_dmarc.cloud", "gw", "new"] {
                 for data in ["A 192.0.2.1", "AAAA 2001:db8::1", "TXT x", "MX 1 a.org.", "SRV 0 0 1 a.org.", "NS a.org."] {
                     let owner = format!("{left}.{ZONE}");
-                    let said = server.told(&[], tool, key, &format!("update add {}. 60 {data}", owner.trim_start_matches('.')));
+                    let said =
+                        server.told(&[], tool, key, &format!("check-names no\nupdate add {}. 60 {data}", owner.trim_start_matches('.')));
                     match said.as_str() {
                         "" => may.push(format!("{key} {left} {}", data.split_once(' ').expect("a type").0)),
                         said => assert_eq!(said, "update failed: REFUSED", "{key} {owner} {data}"),

@@ -1,6 +1,7 @@
 use std::net::Ipv6Addr;
 
 use super::*;
+use crate::answer::PLAIN_LIMIT;
 use crate::change::{Refused, Serial};
 use crate::host::{Digest, JoinSecret};
 use crate::policy::Policy;

@@ -21,7 +21,7 @@ use prometheus_client::metrics::info::Info;
 
 use super::super::{Control, dyndns};
 use super::process::Process;
-use crate::dns::{Counters, RCODES};
+use crate::dns::{self, Counters, RCODES};
 use crate::examination::link_status;
 use crate::gateway::Counts;
 use crate::link::Joins;
@@ -45,6 +45,8 @@ pub struct Sources {
     pub control: Arc<Control>,
     /// The name server, if it runs.
     pub dns: Option<Counters>,
+    /// Updates by DNS, if there are keys.
+    pub updates: Option<Arc<dns::Outcomes>>,
     /// What else runs with a gateway.
     pub gateway: Option<(Arc<Joins>, Arc<dyndns::Outcomes>)>,
 }
@@ -62,6 +64,9 @@ impl Collector for Sources {
         version.encode(page.0.encode_descriptor("fourward_build", "The version that runs.", None, MetricType::Info)?)?;
         if let Some(dns) = &self.dns {
             names(&mut page, dns)?;
+        }
+        if let Some(updates) = &self.updates {
+            page.counters("fourward_dns_updates", "Updates by DNS itself, by what came of them.", "outcome", updates.counts())?;
         }
         if let Some((joins, updates)) = &self.gateway {
             self.connections(&mut page)?;
