@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail by a panic")]
 
+#[path = "dns/certificates.rs"]
+mod certificates;
 #[path = "dns/conformance.rs"]
 mod conformance;
 #[path = "dns/defence.rs"]

@@ -13,9 +13,9 @@ use tempfile::TempDir;
 
 use super::*;
 
-const SECRET: &str = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=";
-const CLOUD: &str = "cloud.dyn.example.org";
-const PROOF: &str = "_acme-challenge.cloud.dyn.example.org";
+pub(super) const SECRET: &str = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=";
+pub(super) const CLOUD: &str = "cloud.dyn.example.org";
+pub(super) const PROOF: &str = "_acme-challenge.cloud.dyn.example.org";
 
 /// The keys of every test: name, algorithm, host, and what it may write.
 const KEYS: [(&str, Algorithm, &str, &[Writable]); 6] = [
@@ -28,8 +28,8 @@ const KEYS: [(&str, Algorithm, &str, &[Writable]); 6] = [
 ];
 
 /// A name server with a store behind it.
-struct Updating {
-    address: SocketAddr,
+pub(super) struct Updating {
+    pub(super) address: SocketAddr,
     store: Store,
     counters: Counters,
     _folder: TempDir,
@@ -37,7 +37,7 @@ struct Updating {
 }
 
 impl Updating {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         Self::on("127.0.0.1:0").await
     }
 
@@ -71,7 +71,7 @@ impl Updating {
     }
 
     /// The values of `kind` at `name`, as the server tells the world.
-    fn values(&self, name: &str, kind: &str) -> Vec<String> {
+    pub(super) fn values(&self, name: &str, kind: &str) -> Vec<String> {
         let (ip, port) = (self.address.ip().to_string(), self.address.port().to_string());
         let output = Command::new("dig").args(["+short", "+norec", "+tcp", "-p", &port, &format!("@{ip}"), name, kind]).output();
         let output = String::from_utf8(output.expect("dig is in dnsutils").stdout).expect("text");
@@ -80,7 +80,7 @@ impl Updating {
         lines
     }
 
-    fn serial(&self) -> u32 {
+    pub(super) fn serial(&self) -> u32 {
         self.store.snapshot().zone(&name(ZONE)).expect("a zone").serial.0
     }
 
