@@ -122,6 +122,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
 }
 
 async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopback: bool) -> Result<(), RunError> {
+    let keys = dns::Keys::read(server.dns.as_ref().map_or(&[], |dns| &dns.keys))?;
     let dns_sockets = server.dns.as_ref().map(|dns| dns::bind(dns, server.addresses())).transpose()?;
     let gateway_sockets = server.gateway.as_ref().map(|gateway| gateway::bind(gateway, &server.public)).transpose()?;
     let link_sockets = server.gateway.as_ref().map(|gateway| bind_links(&server, gateway.tls)).transpose()?;
@@ -142,7 +143,7 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         Sources { control: Arc::clone(&control), dns: dns_sockets.as_ref().map(dns::Sockets::counters), updates: None, gateway: None };
     let socket = ControlSocket::bind(&config.control_socket())?;
     if let (Some(dns), Some(sockets)) = (server.dns.as_ref(), dns_sockets) {
-        let updates = dns::Updates::open(&dns.keys, store.clone(), Arc::clone(&pace))?;
+        let updates = dns::Updates::new(keys, store.clone(), Arc::clone(&pace));
         sources.updates = updates.as_ref().map(|updates| updates.outcomes());
         let settings = dns::Settings { updates, ..dns::settings(dns, &server.public) };
         settle_zones(&store, dns, &settings.params).await?;

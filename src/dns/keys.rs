@@ -55,6 +55,11 @@ impl Keys {
         held.collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What the key called `name` may do.
     pub(super) fn grant(&self, name: &DnsName) -> Option<&Grant> {
         self.0.get(name).map(|key| &key.grant)

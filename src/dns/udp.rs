@@ -216,11 +216,11 @@ impl Teller<'_> {
     fn update(&mut self, desk: &Desk, message: &[u8], asker: &Asker<'_>, back: &Return, out: &mut [u8]) -> Option<usize> {
         let counter = &self.socket.counter;
         counter.asked();
-        let (told, known) = match desk.updates.receive(message, asker, self.state, &self.source.params) {
-            Outcome::Said(told, known) => (told, known),
+        let told = match desk.updates.receive(message, asker, &self.source.params) {
+            Outcome::Said(told) => told,
             Outcome::Waits(pending) => {
                 let (socket, counter) = (Arc::clone(&self.socket.socket), Arc::clone(counter));
-                (desk.hand_over(Handed { pending, socket, back: *back, counter }).err()?, true)
+                desk.hand_over(Handed { pending, socket, back: *back, counter }).err()?
             }
             Outcome::Silence => {
                 counter.said(None);
@@ -228,7 +228,7 @@ impl Teller<'_> {
             }
         };
         counter.said(Some((told.rcode, false)));
-        let sent = if known { Sent::Whole } else { self.limiter.fault(asker.address, self.now) };
+        let sent = self.limiter.fault(asker.address, self.now);
         // It is hardly longer than what came, so there is nothing to cut.
         if self.noted(sent) != Sent::Whole {
             return None;

@@ -1,8 +1,8 @@
 //! Updates by DNS itself (RFC 2136): who sends one is found out at once, and the answer follows the commit.
 //!
-//! What can be said without a commit is said by whoever received the message, a thread of UDP's among them; a change goes to the runtime and
-//! waits there for the disk, within bounds for each network. What may be written is `fourward_core::update`'s word, whose key it is
-//! `fourward_core::tsig`'s.
+//! Whose message it is, and whether it came before, is found out by whoever received it, a thread of UDP's among them: that is a MAC and a look at a
+//! map. What it comes to, and the wait for the disk, is the runtime's, within bounds for each network and for all. What may be written is
+//! `fourward_core::update`'s word, whose key it is `fourward_core::tsig`'s. Questions that are signed are answered so, too.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -22,8 +22,6 @@ use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
 use super::keys::Keys;
-use crate::certificate::FilesError;
-use crate::config::Key;
 use crate::listener::network_of;
 use crate::pace::Pace;
 use crate::store::{CommitError, Store};
@@ -54,9 +52,9 @@ pub struct Updates {
 
 /// What becomes of a message.
 pub(super) enum Outcome {
-    /// This is said, and whether to somebody who has a key.
-    Said(Told, bool),
-    /// It is a change.
+    /// This is said. Whoever overheard a message could have it said to somebody else, too.
+    Said(Told),
+    /// It is to be carried out.
     Waits(Box<Pending>),
     /// Nothing is said.
     Silence,
@@ -92,25 +90,21 @@ struct Place {
     network: IpAddr,
 }
 
-/// A change that is not durable yet.
+/// An update by who has a key, which is to be carried out.
 pub(super) struct Pending {
     signed: Signed,
     params: Arc<ZoneParams>,
-    change: Change,
 }
 
 impl Updates {
     /// Updates of what is in `store` by `keys`, no more often than `pace` lets them; `None` where there are none.
-    ///
-    /// # Errors
-    /// The file of one cannot be used.
-    pub fn open(keys: &[Key], store: Store, pace: Arc<Pace>) -> Result<Option<Arc<Self>>, FilesError> {
+    pub fn new(keys: Keys, store: Store, pace: Arc<Pace>) -> Option<Arc<Self>> {
         if keys.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let (keys, replays) = (Keys::read(keys)?, Mutex::new(Replays::new(now())));
+        let replays = Mutex::new(Replays::new(now()));
         let outcomes = Arc::new(Tally::new(&OUTCOMES));
-        Ok(Some(Arc::new(Self { store, keys, replays, pace, outcomes, waiting: Mutex::default() })))
+        Some(Arc::new(Self { store, keys, replays, pace, outcomes, waiting: Mutex::default() }))
     }
 
     /// What came of updates so far.
@@ -118,19 +112,19 @@ impl Updates {
         Arc::clone(&self.outcomes)
     }
 
-    /// Looks at `message`, an update, as `state` is.
-    pub(super) fn receive(self: &Arc<Self>, message: &[u8], asker: &Asker<'_>, state: &State, params: &Arc<ZoneParams>) -> Outcome {
+    /// Looks at whose `message` is, an update.
+    pub(super) fn receive(self: &Arc<Self>, message: &[u8], asker: &Asker<'_>, params: &Arc<ZoneParams>) -> Outcome {
         let Some(query) = Query::parse(message) else { return Outcome::Silence };
         let asked = Asked::new(message, &query, asker);
         let (signature, key) = match self.signature_of(&asked) {
             Ok(Some(found)) => found,
             Ok(None) => {
                 self.outcomes.note("unsigned");
-                return Outcome::Said(asked.say(Some(No::PROHIBITED), 0), false);
+                return Outcome::Said(asked.say(Some(No::PROHIBITED), 0));
             }
             Err(told) => {
                 self.outcomes.note("bad-signature");
-                return Outcome::Said(told, false);
+                return Outcome::Said(told);
             }
         };
         let place = self.place(asked.peer);
@@ -140,25 +134,19 @@ impl Updates {
             Seen::New => signed.answered = false,
             Seen::Older => {
                 self.outcomes.note("again");
-                return Outcome::Said(self.faulty(&signed.asked, &signed.signature, Fault::BadTime), false);
+                return Outcome::Said(self.faulty(&signed.asked, &signed.signature, Fault::BadTime));
             }
             Seen::Again(answer) => {
                 self.outcomes.note("again");
                 // Where there is no answer yet, there will be one.
-                return answer.map_or(Outcome::Silence, |answer| Outcome::Said(Told::again(&answer), false));
+                return answer.map_or(Outcome::Silence, |answer| Outcome::Said(Told::again(&answer)));
             }
-            Seen::TooMany => return Outcome::Said(signed.busy("too many with this key within a second"), true),
+            Seen::TooMany => return Outcome::Said(signed.busy("too many with this key within a second")),
         }
         if signed.place.is_none() {
-            return Outcome::Said(signed.busy("too many of this network wait for the disk"), true);
+            return Outcome::Said(signed.busy("too many of this network wait for the disk"));
         }
-        let judged =
-            if query.edns.is_some_and(|edns| edns.version > 0) { Err(Rcode::BADVERS.into()) } else { self.judge(&signed, state, params) };
-        match judged.and_then(|change| change.map(|change| self.measured(&signed, change)).transpose()) {
-            Ok(Some(change)) => Outcome::Waits(Box::new(Pending { signed, params: Arc::clone(params), change })),
-            Ok(None) => Outcome::Said(signed.answer(None), true),
-            Err(no) => Outcome::Said(signed.answer(Some(no)), true),
-        }
+        Outcome::Waits(Box::new(Pending { signed, params: Arc::clone(params) }))
     }
 
     /// The answer to `message`, a question that is signed, in the place of `plain`, which is not: signed, too, or what is wrong with the signature.
@@ -211,26 +199,28 @@ impl Updates {
         told
     }
 
-    /// The change that it comes to on `state`; `None` where all is so already.
-    fn judge(&self, signed: &Signed, state: &State, params: &ZoneParams) -> Result<Option<Change>, No> {
-        let grant = self.keys.grant(&signed.key).ok_or(No::PROHIBITED)?;
-        let Some(change) = judge(&signed.asked.message, grant, state, params, Timestamp::now())? else { return Ok(None) };
-        // On a copy, which is a pointer: what changes nothing costs no write, and what is refused no wait.
-        match state.clone().apply(&change, &self.store.policy()) {
+    /// The change that it comes to now; `None` where all is so already.
+    fn judge(&self, signed: &Signed, params: &ZoneParams) -> Result<Option<Change>, No> {
+        if Query::parse(&signed.asked.message).and_then(|query| query.edns).is_some_and(|edns| edns.version > 0) {
+            return Err(Rcode::BADVERS.into());
+        }
+        let (grant, state) = (self.keys.grant(&signed.key).ok_or(No::PROHIBITED)?, self.store.snapshot());
+        let Some(change) = judge(&signed.asked.message, grant, &state, params, Timestamp::now())? else { return Ok(None) };
+        // On a copy, which is a pointer: what changes nothing costs neither a write nor a place in the measure, and what is refused no wait.
+        match State::clone(&state).apply(&change, &self.store.policy()) {
             Ok(touched) if touched.is_empty() => Ok(None),
             Ok(_) => Ok(Some(change)),
             Err(reason) => Err(signed.refused(&reason)),
         }
     }
 
-    /// `change` if its host has not had too many lately. Its network is not asked: who has a key is no stranger, and each has one host.
-    fn measured(&self, signed: &Signed, change: Change) -> Result<Change, No> {
+    /// Whether its host has not had too many changes lately. Its network is not asked: who has a key is no stranger, and each has one host.
+    fn measured(&self, signed: &Signed) -> Result<(), No> {
         let grant = self.keys.grant(&signed.key).ok_or(No::PROHIBITED)?;
         self.pace.admit(&grant.host, None, Instant::now()).map_err(|wait| {
             info!(key = %signed.key, peer = %signed.asked.peer, ?wait, "an update was refused: its host had too many changes in a short time");
-            No::from(Rcode::REFUSED)
-        })?;
-        Ok(change)
+            Rcode::REFUSED.into()
+        })
     }
 
     /// A place for one more change from there.
@@ -336,33 +326,34 @@ impl Pending {
         self.signed.busy("too many wait for the disk")
     }
 
-    /// The answer, once the change is durable, or cannot be.
+    /// The answer, once all is durable, or cannot be.
     pub(super) async fn done(self: Box<Self>) -> Told {
-        let Self { signed, params, mut change } = *self;
-        let updates = Arc::clone(&signed.updates);
-        for _ in 0..TRIES {
+        let no = self.carried_out().await.err();
+        self.signed.answer(no)
+    }
+
+    async fn carried_out(&self) -> Result<(), No> {
+        let (signed, updates) = (&self.signed, &self.signed.updates);
+        for tries in 0..TRIES {
+            let Some(change) = updates.judge(signed, &self.params)? else { return Ok(()) };
+            if tries == 0 {
+                updates.measured(signed)?;
+            }
             match updates.store.commit(change).await {
                 Ok(_) => {
                     info!(key = %signed.key, peer = %signed.asked.peer, "updated");
-                    return signed.answer(None);
+                    return Ok(());
                 }
                 Err(CommitError::Refused(Refused::Overtaken(_))) => {}
-                Err(CommitError::Refused(reason)) => {
-                    let no = signed.refused(&reason);
-                    return signed.answer(Some(no));
-                }
+                Err(CommitError::Refused(reason)) => return Err(signed.refused(&reason)),
                 Err(error @ CommitError::Stopped { .. }) => {
                     warn!(key = %signed.key, peer = %signed.asked.peer, %error, "an update could not be kept");
-                    break;
+                    return Err(Rcode::SERVFAIL.into());
                 }
             }
-            change = match updates.judge(&signed, &updates.store.snapshot(), &params) {
-                Ok(Some(change)) => change,
-                Ok(None) => return signed.answer(None),
-                Err(no) => return signed.answer(Some(no)),
-            };
         }
-        signed.answer(Some(Rcode::SERVFAIL.into()))
+        warn!(key = %signed.key, peer = %signed.asked.peer, "an update was overtaken by others too often");
+        Err(Rcode::SERVFAIL.into())
     }
 }
 
@@ -383,16 +374,57 @@ fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use aws_lc_rs::hmac;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use fourward_core::name::HostName;
     use fourward_core::policy::Policy;
+    use fourward_core::tsig::Algorithm;
+    use fourward_core::update::{Grant, Writable};
 
     use super::*;
+    use crate::config::Key;
+
+    const SECRET: &str = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=";
+
+    /// Updates by the key `k`, of a host that is not there.
+    fn updates(folder: &Path) -> Arc<Updates> {
+        let (store, secret_file) = (Store::open(folder, Policy::default()).expect("a store"), folder.join("key"));
+        fs::write(&secret_file, SECRET).expect("written");
+        fs::set_permissions(&secret_file, fs::Permissions::from_mode(0o600)).expect("set");
+        let host = HostName::new("cloud", "dyn.example.org".parse().expect("a zone")).expect("a host");
+        let grant = Grant { host, types: [Writable::Aaaa].into() };
+        let key = Key { name: "k".parse().expect("a name"), algorithm: Algorithm::HmacSha256, secret_file, grant };
+        Updates::new(Keys::read(&[key]).expect("a key"), store, Arc::default()).expect("with a key")
+    }
+
+    /// An update of nothing, signed now (RFC 8945 §4.3.3).
+    fn signed(id: u16) -> Vec<u8> {
+        let (key, algorithm) = (b"\x01k\0", b"\x0bhmac-sha256\0");
+        let timers = [&now().to_be_bytes()[2..], &300_u16.to_be_bytes()].concat();
+        let mut message = [&id.to_be_bytes()[..], &[0x28, 0, 0, 1, 0, 0, 0, 0, 0, 0], b"\x03dyn\0\0\x06\0\x01"].concat();
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(SECRET).expect("base64"));
+        let covered = [&message[..], key, &[0, 255, 0, 0, 0, 0], algorithm, &timers, &[0; 4]].concat();
+        let mac = hmac::sign(&secret, &covered);
+        let data = [algorithm, &timers[..], &[0, 32], mac.as_ref(), &id.to_be_bytes(), &[0; 4]].concat();
+        let length = u16::try_from(data.len()).expect("short");
+        message[11] = 1;
+        [&message[..], key, &[0, 250, 0, 255, 0, 0, 0, 0], &length.to_be_bytes(), &data].concat()
+    }
+
+    fn params() -> Arc<ZoneParams> {
+        let own_name = "gw.example.org".parse().expect("a name");
+        Arc::new(ZoneParams { zones: Vec::new(), nameservers: Vec::new(), own_name, ipv4: Vec::new(), ipv6: Vec::new(), ttl: 60 })
+    }
 
     #[test]
     fn a_network_has_so_many_places_and_gets_them_back() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path(), Policy::default()).expect("a store");
-        let (keys, replays, outcomes) = (Keys::read(&[]).expect("none"), Mutex::new(Replays::new(0)), Arc::new(Tally::new(&OUTCOMES)));
-        let updates = Arc::new(Updates { store, keys, replays, pace: Arc::default(), outcomes, waiting: Mutex::default() });
+        let updates = updates(folder.path());
         let place = |last: u8| updates.place([192, 0, 2, last].into());
         let mut held: Vec<_> = (0..WAITING).map(|_| place(1).expect("room")).collect();
         assert!(place(1).is_none(), "no more of one network");
@@ -401,5 +433,35 @@ mod tests {
         assert!(place(1).is_some(), "one is back");
         drop(held);
         assert!(locked(&updates.waiting).is_empty(), "nothing is remembered of who is gone");
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_room_is_told_so_and_may_send_the_same_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (updates, params) = (updates(folder.path()), params());
+        let asker = |last: u8| Asker { transport: Transport::Udp, address: [192, 0, 2, last].into(), now: 0, secrets: None };
+        let receive = |message: &[u8], last: u8| updates.receive(message, &asker(last), &params);
+        let outcome = |word: &str| updates.outcomes.counts().into_iter().find(|(name, _)| *name == word).map(|(_, count)| count);
+        // All in one second, or the older ones would be refused.
+        let messages = loop {
+            let (before, messages) = (now(), (0..=WAITING as u16).map(signed).collect::<Vec<_>>());
+            if now() == before {
+                break messages;
+            }
+        };
+        let mut held = Vec::new();
+        for message in &messages[..WAITING] {
+            let Outcome::Waits(pending) = receive(message, 1) else { panic!("room") };
+            held.push(pending);
+        }
+        let Outcome::Said(told) = receive(&messages[WAITING], 1) else { panic!("no room") };
+        assert_eq!((told.rcode, Signature::of(&told.message).expect("sound").expect("signed").mac().len()), (Rcode::SERVFAIL, 32));
+        let told = held.pop().expect("one").busy();
+        assert_eq!((told.rcode, outcome("busy")), (Rcode::SERVFAIL, Some(2)), "nor is there in the queue");
+        let Outcome::Waits(pending) = receive(&messages[WAITING], 1) else { panic!("one is back") };
+        assert_eq!(pending.done().await.rcode, Rcode::NOTAUTH, "its zone is not served");
+        let Outcome::Said(told) = receive(&messages[WAITING], 1) else { panic!("answered before") };
+        assert_eq!((told.rcode, outcome("again"), outcome("refused")), (Rcode::NOTAUTH, Some(1), Some(1)));
+        assert!(matches!(receive(&messages[0], 2), Outcome::Silence), "it is under way");
     }
 }

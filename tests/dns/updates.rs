@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
 
 use fourward::config::Key;
-use fourward::dns::Updates;
+use fourward::dns::{Keys, Updates};
 use fourward::store::Store;
 use fourward_core::tsig::Algorithm;
 use fourward_core::update::{Grant, Writable};
@@ -63,7 +63,7 @@ impl Updating {
         let dns = settings(&[listen]);
         let sockets = dns::bind(&dns, []).expect("a free port");
         let (address, counters) = (sockets.addresses()[0], sockets.counters());
-        let updates = Updates::open(&keys, store.clone(), Arc::default()).expect("good keys");
+        let updates = Updates::new(Keys::read(&keys).expect("good keys"), store.clone(), Arc::default());
         let settings = dns::Settings { updates, ..dns::settings(&dns, &public()) };
         let cancel = CancellationToken::new();
         tokio::spawn(dns::run(sockets, settings, store.watch(), [7; 32], cancel.clone()));
@@ -401,4 +401,56 @@ async fn the_answer_to_an_update_comes_from_the_address_that_was_asked() {
         let answer = sent(to, &packet("all", &add(&format!("2001:db8:5::{number}"))));
         assert_eq!(answer[3] & 0xF, 0);
     }
+}
+
+/// What dig says of a question that is signed with this.
+fn asked(server: &Updating, more: &[&str], key: &str, name: &str, kind: &str) -> String {
+    let (ip, port) = (server.address.ip().to_string(), server.address.port().to_string());
+    let output = Command::new("dig").args(["+norec", "-p", &port, &format!("@{ip}"), "-y", key, name, kind]).args(more).output();
+    let Output { stdout, stderr, .. } = output.expect("dig is in dnsutils");
+    format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_question_is_answered_signed() {
+    let server = Updating::start().await;
+    for number in 0..12 {
+        server.good("proof", &format!("update add {PROOF}. 60 TXT value-{number}-of-a-proof-that-is-as-long-as-proofs-are"));
+    }
+    for more in ["+notcp", "+tcp", "+noedns", "+bufsize=512"] {
+        for key in ["all", "all384", "all512.dyn.example.org", "link"] {
+            // dig verifies, and says where it cannot.
+            let said = asked(&server, &[more], &secret_of(key, SECRET), ZONE, "SOA");
+            holds(&said, &["status: NOERROR", "TSIG\thmac-sha", "NOERROR 0"]);
+            assert!(!said.contains("verify"), "{more} {key}: {said}");
+            let said = asked(&server, &[more], &secret_of(key, SECRET), "nobody.dyn.example.org", "A");
+            holds(&said, &["status: NXDOMAIN", "SOA", "NOERROR 0"]);
+            let said = asked(&server, &[more], &secret_of(key, SECRET), PROOF, "TXT");
+            assert!(!said.contains("verify"), "{more} {key}: {said}");
+            assert_eq!(said.matches("as-long-as").count(), 12, "what does not fit beside the signature comes by TCP: {said}");
+        }
+        let cut = asked(&server, &[more, "+ignore"], &secret_of("all", SECRET), PROOF, "TXT");
+        assert_eq!(cut.contains("qr aa tc"), more != "+tcp" && more != "+notcp", "{more}: {cut}");
+        for (key, error) in [
+            (secret_of("all", "b3RoZXIgc2VjcmV0IG90aGVyIHNlY3JldCBvdGhlciA="), "BADSIG"),
+            (secret_of("nobody", SECRET), "BADKEY"),
+            (format!("hmac-sha512:all:{SECRET}"), "BADKEY"),
+        ] {
+            let said = asked(&server, &[more], &key, CLOUD, "A");
+            holds(&said, &["status: NOTAUTH", error]);
+            assert!(!said.contains("192.0.2.11\n"), "{said}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_changes_all_the_time_is_refused_and_no_other() {
+    let server = Updating::start().await;
+    let lines = |number: usize| add(&format!("2001:db8:7::{:x}", number + 1));
+    let refused = (0..40).find(|number| server.told(&[], Tool::NsUpdate, "all", &lines(*number)) != "").expect("an end");
+    assert!((30..35).contains(&refused), "{refused} changes passed");
+    assert_eq!(server.told(&[], Tool::NsUpdate, "address", &lines(50)), "update failed: REFUSED", "whichever key of that host");
+    assert_eq!(server.values(CLOUD, "AAAA"), [format!("2001:db8:7::{refused:x}")]);
+    server.good("all", &lines(refused - 1));
+    server.good("link", "update add link.dyn.example.org. 60 AAAA 2001:db8:9::9");
 }
