@@ -18,12 +18,13 @@ pub(super) const CLOUD: &str = "cloud.dyn.example.org";
 pub(super) const PROOF: &str = "_acme-challenge.cloud.dyn.example.org";
 
 /// The keys of every test: name, algorithm, host, and what it may write.
-const KEYS: [(&str, Algorithm, &str, &[Writable]); 6] = [
+const KEYS: [(&str, Algorithm, &str, &[Writable]); 7] = [
     ("all", Algorithm::HmacSha256, "cloud", &Writable::ALL),
     ("all384", Algorithm::HmacSha384, "cloud", &Writable::ALL),
     ("all512.dyn.example.org", Algorithm::HmacSha512, "cloud", &Writable::ALL),
     ("address", Algorithm::HmacSha256, "cloud", &[Writable::Aaaa]),
     ("proof", Algorithm::HmacSha256, "cloud", &[Writable::Challenge]),
+    ("apex", Algorithm::HmacSha256, "@", &Writable::ALL),
     ("link", Algorithm::HmacSha256, "link", &[Writable::A, Writable::Aaaa]),
 ];
 
@@ -50,7 +51,7 @@ impl Updating {
             Change::Add { host: host(label), edits, join, update: Digest([2; 32]), reuse: false }
         };
         let serve = Change::Serve { zone: name(ZONE), apex: Digest([0; 32]), at: Timestamp::UNIX_EPOCH };
-        for change in [serve, add("cloud", &["address-from=update"]), add("link", &[])] {
+        for change in [serve, add("cloud", &["address-from=update"]), add("link", &[]), add("@", &["address-from=update"])] {
             store.commit(change).await.expect("a good change");
         }
         let secret_file = folder.path().join("key");
@@ -317,25 +318,39 @@ async fn prerequisites_hold_or_nothing_is_done() {
     assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::2"], "all or nothing");
 }
 
+/// What of all names and types a key is not refused: key, name and type each.
+fn taken(server: &Updating, tool: Tool, verb: &str, key: &str) -> Vec<String> {
+    let names = ["", "cloud", "link", "cloud-ip6only", "_acme-challenge", "_acme-challenge.cloud", "_dmarc.cloud", "_dmarc", "gw", "new"];
+    let kinds = ["A 192.0.2.1", "AAAA 2001:db8::1", "TXT x", "MX 1 a.org.", "SRV 0 0 1 a.org.", "NS a.org."];
+    let mut taken = Vec::new();
+    for (left, data) in names.iter().flat_map(|left| kinds.map(|data| (left, data))) {
+        let owner = format!("{left}.{ZONE}");
+        let owner = owner.trim_start_matches('.');
+        match server.told(&[], tool, key, &format!("check-names no\nupdate {verb} {owner}. 60 {data}")).as_str() {
+            "" => taken.push(format!("{key} {left} {}", data.split_once(' ').expect("a type").0)),
+            said => assert_eq!(said, "update failed: REFUSED", "{key} {owner} {data}"),
+        }
+    }
+    taken
+}
+
 /// Each key, name, type and transport.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_writes_its_own_records_whatever_way_it_comes() {
     let server = Updating::start().await;
     let mut may = Vec::new();
-    for tool in [Tool::NsUpdate, Tool::NsUpdateByTcp] {
-        for key in ["all", "address", "proof", "link"] {
-            for left in ["", "cloud", "link", "cloud-ip6only", "_acme-challenge", "_acme-challenge.cloud", "_dmarc.cloud", "gw", "new"] {
-                for data in ["A 192.0.2.1", "AAAA 2001:db8::1", "TXT x", "MX 1 a.org.", "SRV 0 0 1 a.org.", "NS a.org."] {
-                    let owner = format!("{left}.{ZONE}");
-                    let said =
-                        server.told(&[], tool, key, &format!("check-names no\nupdate add {}. 60 {data}", owner.trim_start_matches('.')));
-                    match said.as_str() {
-                        "" => may.push(format!("{key} {left} {}", data.split_once(' ').expect("a type").0)),
-                        said => assert_eq!(said, "update failed: REFUSED", "{key} {owner} {data}"),
-                    }
-                }
-            }
-        }
+    for (tool, verb) in [(Tool::NsUpdate, "add"), (Tool::NsUpdateByTcp, "add"), (Tool::NsUpdate, "delete")] {
+        // All keys beside each other: these are a thousand runs of nsupdate.
+        std::thread::scope(|scope| {
+            let of_key = |key| {
+                scope.spawn({
+                    let server = &server;
+                    move || taken(server, tool, verb, key)
+                })
+            };
+            let all = ["all", "address", "proof", "apex", "link"].map(of_key);
+            may.extend(all.into_iter().flat_map(|one| one.join().expect("no panic")));
+        });
     }
     let of_cloud = [
         "cloud A",
@@ -349,8 +364,12 @@ async fn a_key_writes_its_own_records_whatever_way_it_comes() {
         "_dmarc.cloud SRV",
     ];
     let mut expected: Vec<String> = of_cloud.iter().map(|what| format!("all {what}")).collect();
-    expected.extend(["address cloud AAAA", "proof _acme-challenge.cloud TXT", "link link A", "link link AAAA"].map(str::to_owned));
-    assert_eq!(may, [expected.clone(), expected].concat());
+    expected.extend(["address cloud AAAA", "proof _acme-challenge.cloud TXT"].map(str::to_owned));
+    // Never the proof for the whole zone.
+    let of_apex = ["A", "AAAA", "TXT", "MX", "SRV"].map(|kind| format!("apex  {kind}"));
+    expected.extend(of_apex.into_iter().chain(["TXT", "MX", "SRV"].map(|kind| format!("apex _dmarc {kind}"))));
+    expected.extend(["link link A", "link link AAAA"].map(str::to_owned));
+    assert_eq!(may, [expected.clone(), expected.clone(), expected].concat());
 }
 
 #[tokio::test(flavor = "multi_thread")]
