@@ -8,6 +8,8 @@ mod certificates;
 mod conformance;
 #[path = "dns/defence.rs"]
 mod defence;
+#[path = "dns/overheard.rs"]
+mod overheard;
 #[path = "dns/records.rs"]
 mod records;
 #[path = "dns/updates.rs"]

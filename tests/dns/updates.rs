@@ -31,7 +31,7 @@ const KEYS: [(&str, Algorithm, &str, &[Writable]); 7] = [
 /// A name server with a store behind it.
 pub(super) struct Updating {
     pub(super) address: SocketAddr,
-    store: Store,
+    pub(super) store: Store,
     counters: Counters,
     _folder: TempDir,
     _stop: DropGuard,
@@ -91,14 +91,14 @@ impl Updating {
     }
 
     /// By a client whose clock is so far off. Not by nsupdate, which waits for ever where its timers are faked, too.
-    fn told_at(&self, clock: &str, key: &str, address: &str) -> String {
+    pub(super) fn told_at(&self, clock: &str, key: &str, address: &str) -> String {
         let lines = format!("del {CLOUD}. AAAA\nadd {CLOUD}. 60 AAAA {address}");
         self.told(&["faketime", "-f", clock], Tool::KnsUpdate, key, &lines)
     }
 
     /// By nsupdate, which says nothing where all went well.
     #[track_caller]
-    fn good(&self, key: &str, lines: &str) {
+    pub(super) fn good(&self, key: &str, lines: &str) {
         assert_eq!(self.told(&[], Tool::NsUpdate, key, lines), "", "{key}: {lines}");
     }
 }
@@ -168,11 +168,11 @@ fn packets(key: &str, lines: impl IntoIterator<Item = String>) -> Vec<Vec<u8>> {
     sent.collect()
 }
 
-fn packet(key: &str, lines: &str) -> Vec<u8> {
+pub(super) fn packet(key: &str, lines: &str) -> Vec<u8> {
     packets(key, [lines.to_owned()]).remove(0)
 }
 
-fn sent(to: SocketAddr, packet: &[u8]) -> Vec<u8> {
+pub(super) fn sent(to: SocketAddr, packet: &[u8]) -> Vec<u8> {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a client");
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     socket.send_to(packet, to).expect("sent");
@@ -183,7 +183,7 @@ fn sent(to: SocketAddr, packet: &[u8]) -> Vec<u8> {
     answer
 }
 
-fn add(address: &str) -> String {
+pub(super) fn add(address: &str) -> String {
     format!("update delete {CLOUD}. AAAA\nupdate add {CLOUD}. 60 AAAA {address}")
 }
 
@@ -242,50 +242,6 @@ async fn a_bad_key_changes_nothing_and_is_told_which_way_it_is_bad() {
     }
     assert_eq!(sent(server.address, &packet("nobody", &add("2001:db8::1")))[3] & 0xF, 9, "all before it was looked at");
     assert_eq!(server.store.snapshot(), before);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn clocks_may_differ_by_the_fudge_and_no_more() {
-    let server = Updating::start().await;
-    let by = |clock: &str, key: &str, address: &str| server.told_at(clock, key, address);
-    for (clock, key) in [("+310s", "all"), ("-310s", "all"), ("+1y", "all"), ("-60s", "all")] {
-        // A minute ago the server was not there: what was signed then may be somebody's who overheard it.
-        holds(&by(clock, key, "2001:db8::1"), &["BADTIME"]);
-    }
-    assert_eq!(server.values(CLOUD, "AAAA"), [""; 0]);
-    assert_eq!(by("+240s", "all", "2001:db8::2"), "");
-    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::2"]);
-    holds(&by("+230s", "all", "2001:db8::3"), &["BADTIME"]);
-    assert_eq!(by("+230s", "address", "2001:db8::4"), "", "another key has its own time");
-    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::4"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_packet_that_is_sent_again_is_answered_again_and_done_once() {
-    let server = Updating::start().await;
-    let overheard = packet("all", &add("2001:db8::1"));
-    let first = sent(server.address, &overheard);
-    assert_eq!(first[3] & 0xF, 0);
-    let serial = server.serial();
-    assert_eq!(sent(server.address, &overheard), first, "the answer was lost: the same again");
-    assert_eq!(server.serial(), serial);
-    // The home moves on by another key, within the same second or not: the same answer still, and nothing done.
-    server.good("address", &add("2001:db8::2"));
-    assert_eq!(sent(server.address, &overheard), first);
-    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::2"]);
-    // A newer one by the same key.
-    assert_eq!(server.told_at("+2s", "all", "2001:db8::3"), "");
-    let late = sent(server.address, &overheard);
-    assert_eq!(
-        (late[3] & 0xF, &late[late.len() - 10..late.len() - 6]),
-        (9, &[0, 18, 0, 6][..]),
-        "NOTAUTH, BADTIME, with the server's time"
-    );
-    let mut stream = TcpStream::connect(server.address).expect("connected");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    stream.write_all(&framed(&overheard)).expect("sent");
-    assert_eq!(read_framed(&mut stream)[3] & 0xF, 9, "by TCP, too");
-    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::3"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -472,4 +428,21 @@ async fn a_host_that_changes_all_the_time_is_refused_and_no_other() {
     assert_eq!(server.values(CLOUD, "AAAA"), [format!("2001:db8:7::{refused:x}")]);
     server.good("all", &lines(refused - 1));
     server.good("link", "update add link.dyn.example.org. 60 AAAA 2001:db8:9::9");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_is_what_an_update_client_says() {
+    let server = Updating::start().await;
+    let join = JoinSecret { secret: Digest([1; 32]), expires: Timestamp::UNIX_EPOCH, spent_by: None };
+    let edits = ["follows=cloud", "suffix=::22"].map(|edit| edit.parse().expect("an edit")).into();
+    server.store.commit(Change::Add { host: host("nas"), edits, join, update: Digest([2; 32]), reuse: false }).await.expect("a follower");
+    server.good("address", &add("2001:db8:1::11"));
+    let serial = server.serial();
+    server.good("address", &add("2001:db8:2::11"));
+    assert_eq!(server.values("nas.dyn.example.org", "AAAA"), ["2001:db8:2::22"], "who follows moves, too");
+    assert_eq!(server.serial(), serial + 1, "in one version");
+    for nowhere in ["fe80::1", "fd00::1", "::1", "ff02::1", "2002:c000:20b::1", "64:ff9b::1"] {
+        assert_eq!(server.told(&[], Tool::NsUpdate, "address", &add(nowhere)), "update failed: REFUSED", "{nowhere}");
+    }
+    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8:2::11"]);
 }
