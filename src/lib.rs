@@ -22,6 +22,7 @@ pub mod leases;
 pub mod link;
 pub mod listener;
 pub mod netlink;
+pub mod pace;
 pub mod probe;
 pub mod quic;
 pub mod redact;

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail by a panic")]
 
+#[path = "dns/certificates.rs"]
+mod certificates;
 #[path = "dns/conformance.rs"]
 mod conformance;
 #[path = "dns/defence.rs"]
 mod defence;
+#[path = "dns/overheard.rs"]
+mod overheard;
 #[path = "dns/records.rs"]
 mod records;
 #[path = "dns/updates.rs"]
@@ -88,7 +92,7 @@ impl Server {
         let addresses = sockets.addresses().to_vec();
         let (states, watched) = watch::channel(Arc::new(State::default()));
         let cancel = CancellationToken::new();
-        let running = tokio::spawn(dns::run(sockets, dns::settings(&dns, &public()).expect("no keys"), watched, [7; 32], cancel.clone()));
+        let running = tokio::spawn(dns::run(sockets, dns::settings(&dns, &public()), watched, [7; 32], cancel.clone()));
         let server = Self { addresses, states, running, counters, _stop: cancel.drop_guard() };
         server.apply(&Change::Serve { zone: name(ZONE), apex: Digest([0; 32]), at: Timestamp::from_second(1_000).expect("a time") });
         let join = JoinSecret { secret: Digest([1; 32]), expires: Timestamp::UNIX_EPOCH, spent_by: None };

@@ -261,7 +261,7 @@ async fn every_name_is_answered_as_nsd_does_with_the_same_records() {
     let (_states, watched) = watch::channel(Arc::new(state()));
     let cancel = CancellationToken::new();
     let _stop = cancel.clone().drop_guard();
-    tokio::spawn(dns::run(sockets, dns::settings(&settings, &public).expect("no keys"), watched, [7; 32], cancel));
+    tokio::spawn(dns::run(sockets, dns::settings(&settings, &public), watched, [7; 32], cancel));
     for left in NAMES {
         let name = if left.is_empty() { ZONE.to_owned() } else { format!("{left}.{ZONE}") };
         let (ours, nsds) = (dig(ours, &name, &KINDS), dig(nsd.1, &name, &KINDS));

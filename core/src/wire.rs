@@ -135,6 +135,8 @@ pub struct Query<'a> {
     pub question: Option<Question<'a>>,
     /// The OPT record, if there is one and it is whole.
     pub edns: Option<Edns<'a>>,
+    /// Whether it has a TSIG record: whoever sent it wants a signed answer, or none.
+    pub signed: bool,
     /// Whether the whole message is as a query should be; if not, the answer is FORMERR.
     pub sound: bool,
     /// Whether it has an OPT record and nothing else.
@@ -181,7 +183,7 @@ impl<'a> Query<'a> {
         if flags & RESPONSE != 0 || !counts.are_of_dns(reader.0.len()) {
             return None;
         }
-        let mut query = Self { id, flags, question: None, edns: None, sound: false, bare: false };
+        let mut query = Self { id, flags, question: None, edns: None, signed: false, sound: false, bare: false };
         query.sound = query.body(&mut reader, counts).is_some();
         Some(query)
     }
@@ -219,6 +221,8 @@ impl<'a> Query<'a> {
             if record.kind == Type::OPT {
                 self.edns = Some(record.edns()?);
                 options = options.saturating_add(1);
+            } else if record.kind == Type::TSIG {
+                self.signed = true;
             }
         }
         let none = counts.questions == 0 && counts.answers == 0 && counts.authority == 0;

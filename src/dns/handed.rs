@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tracing::debug;
 
 use super::counters::Counter;
 use super::mmsg::Return;
+use super::signed::Told;
 use super::updates::{Pending, Updates};
 
-/// Under way at once; beyond, they are dropped and come again.
+/// Under way at once, and as many that wait for it; beyond, they are told to come again.
 const LIMIT: usize = 1024;
 
 /// Where updates go.
@@ -36,11 +36,9 @@ impl Desk {
         (Self { updates, tray }, handed)
     }
 
-    /// Hands a change over; what there is no room for is dropped.
-    pub(super) fn hand_over(&self, handed: Handed) {
-        if let Err(error) = self.tray.try_send(handed) {
-            debug!(%error, "an update was dropped; its sender will send it again");
-        }
+    /// Hands a change over; where there is no room for it, what is said to it.
+    pub(super) fn hand_over(&self, handed: Handed) -> Result<(), Told> {
+        self.tray.try_send(handed).map_err(|full| full.into_inner().pending.busy())
     }
 }
 

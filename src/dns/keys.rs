@@ -29,6 +29,7 @@ const SIZE_LIMIT: u64 = 16 << 10;
 const OF_OTHERS: u32 = 0o007;
 
 /// All keys, by name.
+#[derive(Default)]
 pub struct Keys(HashMap<DnsName, Held>);
 
 /// A key.
@@ -56,14 +57,14 @@ impl Keys {
         held.collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What the key called `name` may do.
     pub(super) fn grant(&self, name: &DnsName) -> Option<&Grant> {
         self.0.get(name)?.grant.as_ref()
-    }
-
-    /// Whether there is none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// Whether one of them may update anything.

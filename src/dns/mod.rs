@@ -25,14 +25,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fourward_core::answer::{Answer, Asker, Transport, limit};
 use fourward_core::state::State;
-use fourward_core::wire::Query;
+use fourward_core::transfer::is_transfer;
+use fourward_core::wire::{Query, Rcode};
 use fourward_core::zone::ZoneParams;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::certificate::FilesError;
 use crate::config::{Dns, Public};
 use crate::crowd::Crowd;
 use crate::listener::{self, BindError};
@@ -43,10 +43,10 @@ use handed::Desk;
 pub use keys::Keys;
 pub use meter::{Meter as TransferMeter, Told};
 use notify::Teller;
-use signed::{Checked, Session};
+use signed::Checked;
 pub(crate) use tcp::GUESTS;
 pub use transfer::Transfers;
-pub use updates::Updates;
+pub use updates::{Outcomes, Updates};
 
 /// The setting that says where the name server listens.
 const KEY: &str = "dns.listen";
@@ -111,20 +111,11 @@ pub struct Settings {
     pub public: Vec<IpAddr>,
 }
 
-/// What the configuration says; updates and transfers are the store's, and are added where one is.
-///
-/// # Errors
-/// The file of a key cannot be used.
-pub fn settings(dns: &Dns, public: &Public) -> Result<Settings, FilesError> {
+/// What the configuration says; what is the store's, and keys, are added where they are.
+pub fn settings(dns: &Dns, public: &Public) -> Settings {
     let (v4, v6) = (public.ipv4.iter().copied().map(IpAddr::V4), public.ipv6.iter().copied().map(IpAddr::V6));
-    Ok(Settings {
-        params: params(dns, public),
-        rate_limit: dns.rate_limit,
-        updates: None,
-        transfers: None,
-        keys: Arc::new(Keys::read(&dns.keys)?),
-        public: v4.chain(v6).collect(),
-    })
+    let (params, rate_limit, public) = (params(dns, public), dns.rate_limit, v4.chain(v6).collect());
+    Settings { params, rate_limit, updates: None, transfers: None, keys: Arc::default(), public }
 }
 
 /// What the configuration gives to the zones.
@@ -230,26 +221,46 @@ impl Source {
         })
     }
 
-    /// Whether `message` is signed, and by whom. Updates see to that themselves.
-    fn checked(&self, message: &[u8], transport: Transport) -> Checked {
-        self.keys.as_ref().map_or(Checked::Plain, |keys| signed::check(keys, message, transport))
-    }
-
-    /// The answer to a question that is signed, by `session`, signed too.
-    fn answer_signed(&self, state: &State, message: &[u8], asker: &Asker<'_>, counter: &Counter, session: &mut Session) -> Option<Vec<u8>> {
-        let query = Query::parse(message)?;
-        let mut out = vec![0; limit(&query, asker.transport).saturating_sub(session.size())];
-        let length = self.answer(state, message, asker, counter, &mut out)?.length;
-        out.truncate(length);
-        session.seal(&mut out);
-        Some(out)
-    }
-
     fn answer(&self, state: &State, message: &[u8], asker: &Asker<'_>, counter: &Counter, out: &mut [u8]) -> Option<Answer> {
         counter.asked();
-        let answer = fourward_core::answer::answer(message, asker, state, &self.params, out);
+        let plain = fourward_core::answer::answer(message, asker, state, &self.params, out);
+        let answer = match plain {
+            Some(plain) if plain.signed || plain.rcode == Rcode::REFUSED => self.otherwise(state, message, asker, plain, out),
+            _ => plain,
+        };
         counter.said(answer.map(|answer| (answer.rcode, answer.is_truncated())));
         answer
+    }
+
+    /// The answer to a question that is signed, or for a transfer, in the place of `plain`, which knows of neither.
+    fn otherwise(&self, state: &State, message: &[u8], asker: &Asker<'_>, plain: Answer, out: &mut [u8]) -> Option<Answer> {
+        let put = |out: &mut [u8], message: &[u8], answer: Answer, rcode| {
+            out.get_mut(..message.len())?.copy_from_slice(message);
+            Some(answer.with_signature(message.len(), rcode))
+        };
+        let mut session =
+            match self.keys.as_ref().filter(|_| plain.signed).map_or(Checked::Plain, |keys| signed::check(keys, message, asker)) {
+                Checked::Plain => None,
+                Checked::By(session) => Some(session),
+                Checked::Bad(told) => return put(out, &told.message, plain, told.rcode),
+            };
+        let transfers = self.transfers.as_ref().filter(|_| asker.transport == Transport::Udp && is_transfer(message));
+        let given = transfers.and_then(|transfers| transfers.in_a_datagram(message, asker, session.as_ref(), state, &self.params));
+        let (answer, rcode, mut said) = match (given, &session) {
+            (Some(given), _) => (plain, Rcode::NOERROR, given),
+            (None, None) => return Some(plain),
+            (None, Some(session)) => {
+                let query = Query::parse(message)?;
+                let mut said = vec![0; limit(&query, asker.transport).saturating_sub(session.size())];
+                let answer = fourward_core::answer::answer(message, asker, state, &self.params, &mut said)?;
+                said.truncate(answer.length);
+                (answer, answer.rcode, said)
+            }
+        };
+        if let Some(session) = &mut session {
+            session.seal(&mut said);
+        }
+        put(out, &said, answer, rcode)
     }
 }
 

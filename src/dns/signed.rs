@@ -1,15 +1,23 @@
-//! Questions that are signed (TSIG, RFC 8945): whose they are, and the signatures of what is answered. Updates see to their own.
+//! Messages that are signed (TSIG, RFC 8945): whose they are, and the signatures of what is answered.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fourward_core::answer::Transport;
+use fourward_core::answer::Asker;
+use fourward_core::cookie::{ClientCookie, ServerCookie};
 use fourward_core::name::DnsName;
 use fourward_core::tsig::{Fault, Signature};
-use fourward_core::update::{No, Reply};
+use fourward_core::update::Reply;
 use fourward_core::wire::{Query, Rcode};
+use tracing::debug;
 
 use super::keys::Keys;
+
+/// What is said to a message.
+pub(super) struct Told {
+    pub(super) message: Vec<u8>,
+    pub(super) rcode: Rcode,
+}
 
 /// What a look at a question finds.
 pub(super) enum Checked {
@@ -18,7 +26,7 @@ pub(super) enum Checked {
     /// It is by who has a key.
     By(Session),
     /// It is signed, and not well: what is answered.
-    Bad(Vec<u8>, Rcode),
+    Bad(Told),
 }
 
 /// A question by who has a key, and the messages of its answer.
@@ -30,27 +38,53 @@ pub(super) struct Session {
     begun: bool,
 }
 
-/// Looks at `message`, which came by `transport`.
-pub(super) fn check(keys: &Arc<Keys>, message: &[u8], transport: Transport) -> Checked {
-    let (Some(query), found) = (Query::parse(message), Signature::of(message)) else { return Checked::Plain };
-    let reply = |rcode: Rcode, signature| Reply { no: Some(No::from(rcode)), cookie: None, transport, signature }.message(&query);
-    let formless = || Checked::Bad(reply(Rcode::FORMERR, 0), Rcode::FORMERR);
-    let signature = match found {
-        Ok(Some(signature)) => signature,
-        // What is no question at all is answered as such.
-        Err(_) if query.sound => return formless(),
-        Ok(None) | Err(_) => return Checked::Plain,
+/// Looks at `message`, a question of `asker`.
+pub(super) fn check(keys: &Arc<Keys>, message: &[u8], asker: &Asker<'_>) -> Checked {
+    let Some(query) = Query::parse(message) else { return Checked::Plain };
+    let cookie = cookie(&query, asker);
+    let say = |rcode: Rcode, signature| {
+        let cookie = cookie.as_ref().map(|(client, server)| (client, *server));
+        Reply { no: Some(rcode.into()), cookie, transport: asker.transport, signature }.message(&query)
     };
+    match signature_of(keys, message, say) {
+        Ok(None) => Checked::Plain,
+        Ok(Some((last, key))) => Checked::By(Session { keys: Arc::clone(keys), key, last, begun: false }),
+        Err(told) => Checked::Bad(told),
+    }
+}
+
+/// The signature of `message` and whose it is, now; `None` where it has none. `say` makes an answer with that code, and room for a signature.
+///
+/// # Errors
+/// What is said to one that is not good.
+pub(super) fn signature_of(
+    keys: &Keys,
+    message: &[u8],
+    say: impl Fn(Rcode, usize) -> Vec<u8>,
+) -> Result<Option<(Signature, DnsName)>, Told> {
+    let malformed = || Told { message: say(Rcode::FORMERR, 0), rcode: Rcode::FORMERR };
+    let Some(signature) = Signature::of(message).map_err(|_| malformed())? else { return Ok(None) };
     let is_of = |key: &DnsName, algorithm, covered: &[u8], mac: &[u8]| keys.is_of(key, algorithm, covered, mac);
     match (signature.verify(message, now(), is_of), signature.key()) {
-        (Ok(()), Some(key)) => Checked::By(Session { keys: Arc::clone(keys), key, last: signature, begun: false }),
-        (Err(Fault::Form), _) | (Ok(()), None) => formless(),
-        (Err(fault), key) => {
-            let mut answer = reply(Rcode::NOTAUTH, signature.answer_size());
-            signature.answer(&mut answer, now(), Some(fault), |covered| key.map_or_else(Vec::new, |key| keys.sign(&key, covered)));
-            Checked::Bad(answer, Rcode::NOTAUTH)
-        }
+        (Ok(()), Some(key)) => Ok(Some((signature, key))),
+        (Ok(()), None) | (Err(Fault::Form), _) => Err(malformed()),
+        (Err(fault), _) => Err(faulty(keys, &signature, fault, say)),
     }
+}
+
+/// What is said of a signature that is not good.
+pub(super) fn faulty(keys: &Keys, signature: &Signature, fault: Fault, say: impl Fn(Rcode, usize) -> Vec<u8>) -> Told {
+    debug!(?fault, "a message whose signature is not good");
+    let mut message = say(Rcode::NOTAUTH, signature.answer_size());
+    let sign = |covered: &[u8]| signature.key().map_or_else(Vec::new, |key| keys.sign(&key, covered));
+    signature.answer(&mut message, now(), Some(fault), sign);
+    Told { message, rcode: Rcode::NOTAUTH }
+}
+
+/// The client's cookie, and ours.
+pub(super) fn cookie(query: &Query<'_>, asker: &Asker<'_>) -> Option<(ClientCookie, ServerCookie)> {
+    let ((client, _), secrets) = query.edns.and_then(|edns| edns.cookie).zip(asker.secrets)?;
+    Some((*client, secrets.make(client, asker.address, asker.now)))
 }
 
 impl Session {

@@ -22,8 +22,8 @@ use tracing::{debug, trace};
 
 use super::counters::Counter;
 use super::handed::Desk;
-use super::signed::Checked;
-use super::transfer::{Asked, cookie};
+use super::signed::{self, Checked, cookie};
+use super::transfer::Asked;
 use super::updates::Outcome;
 use super::{Source, now};
 use crate::crowd::{Crowd, Limits};
@@ -163,42 +163,39 @@ impl Guest<'_> {
         out.get(..length.checked_add(2)?)
     }
 
-    /// What is said to an update, to a question that is signed, and to one for a transfer, which goes to `out` itself.
+    /// What is said to an update, and to a question for a transfer, which goes to `out` itself.
     async fn said(&mut self, message: &[u8], out: &mut (impl AsyncWrite + Unpin)) -> io::Result<Said> {
         let (source, counter) = (self.source, self.counter);
         if let Some(desk) = source.desk.as_ref().filter(|_| is_update(message)) {
             return Ok(self.update(desk, message).await.map_or(Said::Nothing, Said::This));
         }
-        let mut session = match source.checked(message, counter.transport) {
+        let (Some(transfers), Some(keys), true) = (&source.transfers, &source.keys, is_transfer(message)) else { return Ok(Said::Plainly) };
+        let asker = self.asker();
+        let session = match signed::check(keys, message, &asker) {
             Checked::Plain => None,
             Checked::By(session) => Some(session),
-            Checked::Bad(answer, rcode) => {
-                counter.asked();
-                counter.said(Some((rcode, false)));
-                return Ok(Said::This(answer));
-            }
+            // It is looked at once more, and that is said.
+            Checked::Bad(_) => return Ok(Said::Plainly),
         };
-        let transfers = source.transfers.as_ref().filter(|_| is_transfer(message));
-        if let Some(transfers) = transfers.filter(|transfers| transfers.may(self.address, session.as_ref())) {
-            let cookie = Query::parse(message).and_then(|query| cookie(&query, &self.asker()));
-            let asked = Asked { message, client: self.address, cookie, session };
-            counter.asked();
-            let rcode = transfers.serve(asked, &source.states, &source.params, out).await?;
-            counter.said(Some((rcode, false)));
-            return Ok(Said::Already);
+        if !transfers.may(asker.address, session.as_ref()) {
+            return Ok(Said::Plainly);
         }
-        let Some(session) = &mut session else { return Ok(Said::Plainly) };
-        let answer = source.answer_signed(&source.newest(), message, &self.asker(), counter, session);
-        Ok(answer.map_or(Said::Nothing, Said::This))
+        let cookie = Query::parse(message).and_then(|query| cookie(&query, &asker));
+        let asked = Asked { message, client: asker.address, cookie, session };
+        counter.asked();
+        let rcode = transfers.serve(asked, &source.states, &source.params, out).await?;
+        counter.said(Some((rcode, false)));
+        Ok(Said::Already)
     }
 
     /// What is said to an update, once it is durable.
     async fn update(&mut self, desk: &Desk, message: &[u8]) -> Option<Vec<u8>> {
         let (source, counter) = (self.source, self.counter);
         counter.asked();
-        let told = match desk.updates.receive(message, &self.asker(), &source.newest(), &source.params) {
-            Outcome::Said(told, _) => Some(told),
-            Outcome::Waits(pending) => Some(pending.done().await),
+        let told = match desk.updates.receive(message, &self.asker(), &source.params) {
+            Outcome::Said(told) => Some(told),
+            // Also where the client leaves: half of it would be done, and could be done again.
+            Outcome::Waits(pending) => tokio::spawn(pending.done()).await.ok(),
             Outcome::Silence => None,
         };
         counter.said(told.as_ref().map(|told| (told.rcode, false)));

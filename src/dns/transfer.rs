@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::meter::{Kind, Meter};
-use super::signed::Session;
+use super::signed::{Session, cookie};
 use crate::store::Store;
 
 /// Transfers at once; the others wait.
@@ -341,12 +341,6 @@ fn one(record: &[u8], view: &ZoneView<'_>, writer: &mut Writer<'_>, at: u16) -> 
     let mut pending = Pending::default();
     pending.push(record);
     pending.fill(writer, Canonical::of(view.name).as_bytes(), at)
-}
-
-/// The client's cookie, and ours.
-pub(super) fn cookie(query: &Query<'_>, asker: &Asker<'_>) -> Option<(ClientCookie, ServerCookie)> {
-    let ((client, _), secrets) = query.edns.and_then(|edns| edns.cookie).zip(asker.secrets)?;
-    Some((*client, secrets.make(client, asker.address, asker.now)))
 }
 
 #[cfg(test)]

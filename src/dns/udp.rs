@@ -15,9 +15,7 @@ use fourward_core::answer::{Asker, Transport, UDP_LIMIT};
 use fourward_core::cookie::Secrets;
 use fourward_core::rate::{Limiter, Sent};
 use fourward_core::state::State;
-use fourward_core::transfer::is_transfer;
 use fourward_core::update::is_update;
-use fourward_core::wire::Rcode;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use tokio::sync::{mpsc, watch};
@@ -26,7 +24,6 @@ use tracing::warn;
 use super::counters::Counter;
 use super::handed::{Desk, Handed};
 use super::mmsg::{self, Batch, Return};
-use super::signed::{Checked, Session};
 use super::updates::Outcome;
 use super::{Source, now};
 
@@ -203,17 +200,6 @@ impl Teller<'_> {
         if let Some(desk) = self.source.desk.as_ref().filter(|_| is_update(question)) {
             return self.update(desk, question, &asker, back, out);
         }
-        match self.source.checked(question, Transport::Udp) {
-            Checked::By(mut session) => return self.signed(question, &asker, &mut session, out),
-            Checked::Bad(message, rcode) => {
-                self.socket.counter.asked();
-                return self.short(&message, rcode, false, &asker, out);
-            }
-            Checked::Plain => {}
-        }
-        if let Some(message) = self.transfer(question, &asker, None) {
-            return self.short(&message, Rcode::NOERROR, false, &asker, out);
-        }
         let answer = self.source.answer(self.state, question, &asker, &self.socket.counter, out)?;
         if answer.known {
             return Some(answer.length);
@@ -230,52 +216,25 @@ impl Teller<'_> {
     fn update(&mut self, desk: &Desk, message: &[u8], asker: &Asker<'_>, back: &Return, out: &mut [u8]) -> Option<usize> {
         let counter = &self.socket.counter;
         counter.asked();
-        let (told, known) = match desk.updates.receive(message, asker, self.state, &self.source.params) {
-            Outcome::Said(told, known) => (told, known),
+        let told = match desk.updates.receive(message, asker, &self.source.params) {
+            Outcome::Said(told) => told,
             Outcome::Waits(pending) => {
                 let (socket, counter) = (Arc::clone(&self.socket.socket), Arc::clone(counter));
-                desk.hand_over(Handed { pending, socket, back: *back, counter });
-                return None;
+                desk.hand_over(Handed { pending, socket, back: *back, counter }).err()?
             }
             Outcome::Silence => {
                 counter.said(None);
                 return None;
             }
         };
-        self.short(&told.message, told.rcode, known, asker, out)
-    }
-
-    /// What is said to a question that is signed, by `session`.
-    fn signed(&mut self, question: &[u8], asker: &Asker<'_>, session: &mut Session, out: &mut [u8]) -> Option<usize> {
-        let message = match self.transfer(question, asker, Some(session)) {
-            Some(mut message) => {
-                session.seal(&mut message);
-                self.socket.counter.said(Some((Rcode::NOERROR, false)));
-                message
-            }
-            None => self.source.answer_signed(self.state, question, asker, &self.socket.counter, session)?,
-        };
-        out.get_mut(..message.len())?.copy_from_slice(&message);
-        Some(message.len())
-    }
-
-    /// What is said to a question for a transfer, by whoever may have one.
-    fn transfer(&self, question: &[u8], asker: &Asker<'_>, session: Option<&Session>) -> Option<Vec<u8>> {
-        let transfers = self.source.transfers.as_ref().filter(|_| is_transfer(question))?;
-        let message = transfers.in_a_datagram(question, asker, session, self.state, &self.source.params)?;
-        self.socket.counter.asked();
-        Some(message)
-    }
-
-    /// Says `message`, which is hardly longer than what came, so that there is nothing to cut; to whoever is not known, not too often.
-    fn short(&mut self, message: &[u8], rcode: Rcode, known: bool, asker: &Asker<'_>, out: &mut [u8]) -> Option<usize> {
-        self.socket.counter.said(Some((rcode, false)));
-        let sent = if known { Sent::Whole } else { self.limiter.fault(asker.address, self.now) };
+        counter.said(Some((told.rcode, false)));
+        let sent = self.limiter.fault(asker.address, self.now);
+        // It is hardly longer than what came, so there is nothing to cut.
         if self.noted(sent) != Sent::Whole {
             return None;
         }
-        out.get_mut(..message.len())?.copy_from_slice(message);
-        Some(message.len())
+        out.get_mut(..told.message.len())?.copy_from_slice(&told.message);
+        Some(told.message.len())
     }
 
     /// What becomes of an answer, counted.

@@ -1,12 +1,13 @@
 //! Updates by DNS itself (RFC 2136): who sends one is found out at once, and the answer follows the commit.
 //!
-//! What can be said without a commit is said by whoever received the message, a thread of UDP's among them; a change goes to the runtime and
-//! waits there for the disk, within bounds for each network. What may be written is `fourward_core::update`'s word, whose key it is
-//! `fourward_core::tsig`'s.
+//! Whose message it is, and whether it came before, is found out by whoever received it, a thread of UDP's among them: that is a MAC and a look at a
+//! map. What it comes to, and the wait for the disk, is the runtime's, within bounds for each network and for all. What may be written is
+//! `fourward_core::update`'s word, whose key it is `fourward_core::tsig`'s.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use fourward_core::answer::{Asker, Transport};
 use fourward_core::change::{Change, Refused};
@@ -18,13 +19,14 @@ use fourward_core::update::{No, Reply, judge};
 use fourward_core::wire::{Query, Rcode};
 use fourward_core::zone::ZoneParams;
 use jiff::Timestamp;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::keys::Keys;
-use super::signed::now;
-use super::transfer::cookie;
+use super::signed::{self, Told, cookie, now};
 use crate::listener::network_of;
+use crate::pace::Pace;
 use crate::store::{CommitError, Store};
+use crate::tally::Tally;
 
 /// Changes of one network that wait for the disk; it takes hundreds at once, and a client sends one after the other.
 const WAITING: usize = 256;
@@ -32,29 +34,31 @@ const WAITING: usize = 256;
 /// So often another change may come first. Each time one did, so somebody got on.
 const TRIES: usize = 64;
 
+/// What came of updates. `good` is durable, or was so already; `again` came before.
+const OUTCOMES: [&str; 7] = ["good", "refused", "failed", "busy", "unsigned", "bad-signature", "again"];
+
+/// How updates ended.
+pub type Outcomes = Tally<{ OUTCOMES.len() }>;
+
 /// Carries out updates.
 pub struct Updates {
     store: Store,
     keys: Arc<Keys>,
     replays: Mutex<Replays>,
+    pace: Arc<Pace>,
+    outcomes: Arc<Outcomes>,
     /// Changes under way, by network.
     waiting: Mutex<HashMap<IpAddr, usize>>,
 }
 
 /// What becomes of a message.
 pub(super) enum Outcome {
-    /// This is said, and whether to somebody who has a key.
-    Said(Told, bool),
-    /// It is a change.
+    /// This is said. Whoever overheard a message could have it said to somebody else, too.
+    Said(Told),
+    /// It is to be carried out.
     Waits(Box<Pending>),
     /// Nothing is said.
     Silence,
-}
-
-/// An answer.
-pub(super) struct Told {
-    pub(super) message: Vec<u8>,
-    pub(super) rcode: Rcode,
 }
 
 /// A message, and what an answer to it needs.
@@ -72,7 +76,7 @@ struct Signed {
     signature: Signature,
     key: DnsName,
     answered: bool,
-    _place: Place,
+    place: Option<Place>,
 }
 
 /// A place among the changes of a network; dropping it makes room.
@@ -81,75 +85,97 @@ struct Place {
     network: IpAddr,
 }
 
-/// A change that is not durable yet.
+/// An update by who has a key, which is to be carried out.
 pub(super) struct Pending {
     signed: Signed,
     params: Arc<ZoneParams>,
-    change: Change,
 }
 
 impl Updates {
-    /// Updates of what is in `store` by `keys`; `None` where none of them may update anything.
-    pub fn new(keys: &Arc<Keys>, store: Store) -> Option<Arc<Self>> {
+    /// Updates of what is in `store` by `keys`, no more often than `pace` lets them; `None` where none of them may update anything.
+    pub fn new(keys: &Arc<Keys>, store: Store, pace: Arc<Pace>) -> Option<Arc<Self>> {
         let (keys, replays) = (Arc::clone(keys), Mutex::new(Replays::new(now())));
-        keys.update().then(|| Arc::new(Self { store, keys, replays, waiting: Mutex::default() }))
+        let outcomes = Arc::new(Tally::new(&OUTCOMES));
+        keys.update().then(|| Arc::new(Self { store, keys, replays, pace, outcomes, waiting: Mutex::default() }))
     }
 
-    /// Looks at `message`, an update, as `state` is.
-    pub(super) fn receive(self: &Arc<Self>, message: &[u8], asker: &Asker<'_>, state: &State, params: &Arc<ZoneParams>) -> Outcome {
+    /// What came of updates so far.
+    pub fn outcomes(&self) -> Arc<Outcomes> {
+        Arc::clone(&self.outcomes)
+    }
+
+    /// Looks at whose `message` is, an update.
+    pub(super) fn receive(self: &Arc<Self>, message: &[u8], asker: &Asker<'_>, params: &Arc<ZoneParams>) -> Outcome {
         let Some(query) = Query::parse(message) else { return Outcome::Silence };
         let asked = Asked::new(message, &query, asker);
-        let signature = match Signature::of(message) {
-            Err(_) => return Outcome::Said(asked.say(Some(Rcode::FORMERR.into()), 0), false),
-            Ok(None) => return Outcome::Said(asked.say(Some(No::PROHIBITED), 0), false),
-            Ok(Some(signature)) => signature,
+        let (signature, key) = match self.signature_of(&asked) {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                self.outcomes.note("unsigned");
+                return Outcome::Said(asked.say(Some(No::PROHIBITED), 0));
+            }
+            Err(told) => {
+                self.outcomes.note("bad-signature");
+                return Outcome::Said(told);
+            }
         };
-        let is_of = |key: &DnsName, algorithm, covered: &[u8], mac: &[u8]| self.keys.is_of(key, algorithm, covered, mac);
-        if let Err(fault) = signature.verify(message, now(), is_of) {
-            return self.faulty(&asked, &signature, fault);
-        }
-        let Some(key) = signature.key() else { return Outcome::Silence };
-        let Some(place) = self.place(asked.peer) else { return Outcome::Silence };
+        let place = self.place(asked.peer);
         let noted = self.replays().note(&key, signature.time(), signature.mac(), now());
-        let mut signed = Signed { updates: Arc::clone(self), asked, signature, key, answered: true, _place: place };
+        let mut signed = Signed { updates: Arc::clone(self), asked, signature, key, answered: true, place };
         match noted {
             Seen::New => signed.answered = false,
-            Seen::Older => return self.faulty(&signed.asked, &signed.signature, Fault::BadTime),
-            Seen::Again(Some(answer)) => return Outcome::Said(Told::again(&answer), false),
-            Seen::Again(None) | Seen::TooMany => return Outcome::Silence,
+            Seen::Older => {
+                self.outcomes.note("again");
+                return Outcome::Said(self.faulty(&signed.asked, &signed.signature, Fault::BadTime));
+            }
+            Seen::Again(answer) => {
+                self.outcomes.note("again");
+                // Where there is no answer yet, there will be one.
+                return answer.map_or(Outcome::Silence, |answer| Outcome::Said(Told::again(&answer)));
+            }
+            Seen::TooMany => return Outcome::Said(signed.busy("too many with this key within a second")),
         }
-        let judged =
-            if query.edns.is_some_and(|edns| edns.version > 0) { Err(Rcode::BADVERS.into()) } else { self.judge(&signed, state, params) };
-        match judged {
-            Ok(Some(change)) => Outcome::Waits(Box::new(Pending { signed, params: Arc::clone(params), change })),
-            Ok(None) => Outcome::Said(signed.answer(None), true),
-            Err(no) => Outcome::Said(signed.answer(Some(no)), true),
+        if signed.place.is_none() {
+            return Outcome::Said(signed.busy("too many of this network wait for the disk"));
         }
+        Outcome::Waits(Box::new(Pending { signed, params: Arc::clone(params) }))
+    }
+
+    /// The signature of a message and whose it is, now; `None` where it has none.
+    ///
+    /// # Errors
+    /// What is said to one that is not good.
+    fn signature_of(&self, asked: &Asked) -> Result<Option<(Signature, DnsName)>, Told> {
+        signed::signature_of(&self.keys, &asked.message, |rcode, size| asked.say(Some(rcode.into()), size).message)
     }
 
     /// What is said of a signature that is not good.
-    fn faulty(&self, asked: &Asked, signature: &Signature, fault: Fault) -> Outcome {
-        debug!(peer = %asked.peer, ?fault, "an update whose signature is not good");
-        if fault == Fault::Form {
-            return Outcome::Said(asked.say(Some(Rcode::FORMERR.into()), 0), false);
-        }
-        let mut answer = asked.say(Some(Rcode::NOTAUTH.into()), signature.answer_size());
-        let sign = |covered: &[u8]| signature.key().map_or_else(Vec::new, |key| self.keys.sign(&key, covered));
-        signature.answer(&mut answer.message, now(), Some(fault), sign);
-        // Whoever overheard a message could have it answered, too.
-        Outcome::Said(answer, false)
+    fn faulty(&self, asked: &Asked, signature: &Signature, fault: Fault) -> Told {
+        signed::faulty(&self.keys, signature, fault, |rcode, size| asked.say(Some(rcode.into()), size).message)
     }
 
-    /// The change that it comes to on `state`; `None` where all is so already.
-    fn judge(&self, signed: &Signed, state: &State, params: &ZoneParams) -> Result<Option<Change>, No> {
-        let grant = self.keys.grant(&signed.key).ok_or(No::PROHIBITED)?;
-        let Some(change) = judge(&signed.asked.message, grant, state, params, Timestamp::now())? else { return Ok(None) };
-        // On a copy, which is a pointer: what changes nothing costs no write, and what is refused no wait.
-        match state.clone().apply(&change, &self.store.policy()) {
+    /// The change that it comes to now; `None` where all is so already.
+    fn judge(&self, signed: &Signed, params: &ZoneParams) -> Result<Option<Change>, No> {
+        if Query::parse(&signed.asked.message).and_then(|query| query.edns).is_some_and(|edns| edns.version > 0) {
+            return Err(Rcode::BADVERS.into());
+        }
+        let (grant, state) = (self.keys.grant(&signed.key).ok_or(No::PROHIBITED)?, self.store.snapshot());
+        let Some(change) = judge(&signed.asked.message, grant, &state, params, Timestamp::now())? else { return Ok(None) };
+        // On a copy, which is a pointer: what changes nothing costs neither a write nor a place in the measure, and what is refused no wait.
+        match State::clone(&state).apply(&change, &self.store.policy()) {
             Ok(touched) if touched.is_empty() => Ok(None),
             Ok(_) => Ok(Some(change)),
             Err(reason) => Err(signed.refused(&reason)),
         }
+    }
+
+    /// Whether its host has not had too many changes lately. Its network is not asked: who has a key is no stranger, and each has one host.
+    fn measured(&self, signed: &Signed) -> Result<(), No> {
+        let grant = self.keys.grant(&signed.key).ok_or(No::PROHIBITED)?;
+        self.pace.admit(&grant.host, None, Instant::now()).map_err(|wait| {
+            info!(key = %signed.key, peer = %signed.asked.peer, ?wait, "an update was refused: its host had too many changes in a short time");
+            Rcode::REFUSED.into()
+        })
     }
 
     /// A place for one more change from there.
@@ -197,11 +223,28 @@ impl Signed {
         if let Some(no) = no {
             info!(%key, %peer, rcode = no.rcode.0, "an update was not carried out");
         }
-        let mut answer = self.asked.say(no, self.signature.answer_size());
-        self.signature.answer(&mut answer.message, now(), None, |covered| self.updates.keys.sign(key, covered));
-        self.updates.replays().answered(key, self.signature.time(), self.signature.mac(), &answer.message);
+        self.updates.outcomes.note(match no {
+            None => "good",
+            Some(no) if no.rcode == Rcode::SERVFAIL => "failed",
+            Some(_) => "refused",
+        });
+        let told = self.say(no);
+        self.updates.replays().answered(key, self.signature.time(), self.signature.mac(), &told.message);
         self.answered = true;
-        answer
+        told
+    }
+
+    /// The signed answer that it cannot be done now. The same message may come again.
+    fn busy(self, why: &'static str) -> Told {
+        warn!(key = %self.key, peer = %self.asked.peer, why, "an update was not taken");
+        self.updates.outcomes.note("busy");
+        self.say(Some(Rcode::SERVFAIL.into()))
+    }
+
+    fn say(&self, no: Option<No>) -> Told {
+        let mut told = self.asked.say(no, self.signature.answer_size());
+        self.signature.answer(&mut told.message, now(), None, |covered| self.updates.keys.sign(&self.key, covered));
+        told
     }
 
     fn refused(&self, reason: &Refused) -> No {
@@ -232,30 +275,39 @@ impl Drop for Place {
 }
 
 impl Pending {
-    /// The answer, once the change is durable, or cannot be.
+    /// The answer where there is no room to wait.
+    pub(super) fn busy(self: Box<Self>) -> Told {
+        self.signed.busy("too many wait for the disk")
+    }
+
+    /// The answer, once all is durable, or cannot be.
     pub(super) async fn done(self: Box<Self>) -> Told {
-        let Self { signed, params, mut change } = *self;
-        let updates = Arc::clone(&signed.updates);
-        for _ in 0..TRIES {
+        let no = self.carried_out().await.err();
+        self.signed.answer(no)
+    }
+
+    async fn carried_out(&self) -> Result<(), No> {
+        let (signed, updates) = (&self.signed, &self.signed.updates);
+        for tries in 0..TRIES {
+            let Some(change) = updates.judge(signed, &self.params)? else { return Ok(()) };
+            if tries == 0 {
+                updates.measured(signed)?;
+            }
             match updates.store.commit(change).await {
                 Ok(_) => {
                     info!(key = %signed.key, peer = %signed.asked.peer, "updated");
-                    return signed.answer(None);
+                    return Ok(());
                 }
                 Err(CommitError::Refused(Refused::Overtaken(_))) => {}
-                Err(CommitError::Refused(reason)) => {
-                    let no = signed.refused(&reason);
-                    return signed.answer(Some(no));
+                Err(CommitError::Refused(reason)) => return Err(signed.refused(&reason)),
+                Err(error @ CommitError::Stopped { .. }) => {
+                    warn!(key = %signed.key, peer = %signed.asked.peer, %error, "an update could not be kept");
+                    return Err(Rcode::SERVFAIL.into());
                 }
-                Err(CommitError::Stopped { .. }) => break,
             }
-            change = match updates.judge(&signed, &updates.store.snapshot(), &params) {
-                Ok(Some(change)) => change,
-                Ok(None) => return signed.answer(None),
-                Err(no) => return signed.answer(Some(no)),
-            };
         }
-        signed.answer(Some(Rcode::SERVFAIL.into()))
+        warn!(key = %signed.key, peer = %signed.asked.peer, "an update was overtaken by others too often");
+        Err(Rcode::SERVFAIL.into())
     }
 }
 
@@ -270,24 +322,4 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use fourward_core::policy::Policy;
-
-    use super::*;
-
-    #[test]
-    fn a_network_has_so_many_places_and_gets_them_back() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = Store::open(folder.path(), Policy::default()).expect("a store");
-        let (keys, replays) = (Arc::new(Keys::read(&[]).expect("none")), Mutex::new(Replays::new(0)));
-        let updates = Arc::new(Updates { store, keys, replays, waiting: Mutex::default() });
-        let place = |last: u8| updates.place([192, 0, 2, last].into());
-        let mut held: Vec<_> = (0..WAITING).map(|_| place(1).expect("room")).collect();
-        assert!(place(1).is_none(), "no more of one network");
-        assert!(place(2).is_some(), "another one's are its own");
-        held.pop();
-        assert!(place(1).is_some(), "one is back");
-        drop(held);
-        assert!(locked(&updates.waiting).is_empty(), "nothing is remembered of who is gone");
-    }
-}
+mod tests;

@@ -1,8 +1,5 @@
 //! A day of a server, its home, its owner and strangers, with a secret in every place where somebody may put one.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,7 +10,7 @@ use fourward_core::state::State;
 use serde_json::Value;
 
 use crate::clock::wait_for;
-use crate::machines::{DUAL, HOME6, Machines, Role, VPS4, ZONE};
+use crate::machines::{DUAL, HOME6, Machines, Role, SIGNS, VPS4, ZONE};
 use crate::outcome::{Outcome, end_of, fourward, run, text};
 use crate::search::Canary;
 use crate::{authority, damage, netns};
@@ -112,7 +109,7 @@ fn no_secret_is_in_any_output() {
     let config = machines.init();
     let _authority = authority::start(&machines);
     authority::order_there(&machines, &config);
-    let key = key_of_updates(&machines, &config);
+    machines.add_key(&config);
     let (mut said, mut meant) = (Said::default(), Said::default());
     let mut server = machines.server_that_tells_all(&config);
 
@@ -157,7 +154,7 @@ fn no_secret_is_in_any_output() {
     canaries.extend(kept(&Store::open(&state, Policy::default()).expect("the store").snapshot()));
     canaries.extend(of_key("agent's", &agent_key));
     canaries.push(Canary::new("a guess", GUESS));
-    canaries.extend(key);
+    canaries.extend(key_of_updates());
     let told: Vec<String> = canaries.iter().flat_map(|canary| said.told(canary)).collect();
     assert!(told.is_empty(), "{told:#?}");
     let panicked: Vec<_> =
@@ -165,28 +162,17 @@ fn no_secret_is_in_any_output() {
     assert!(panicked.is_empty(), "{panicked:?}");
 }
 
-/// The secret of a key that signs updates.
-const SIGNS: &str = "Y2FuYXJ5IG9mIGEga2V5IHRoYXQgc2lnbnMgdXBkYXRlcyE=";
-
-/// Gives the server by `config` a key that signs updates.
-fn key_of_updates(machines: &Machines, config: &Path) -> [Canary; 2] {
-    let file = machines.path("updates.key");
-    fs::write(&file, SIGNS).expect("a key");
-    fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("set");
-    let line = format!("keys = [{{ name = \"signs\", secret-file = \"{}\", host = \"nas\", types = [\"AAAA\"] }}]", text(&file));
-    let written = fs::read_to_string(config).expect("a config");
-    fs::write(config, written.replace("[dns]\n", &format!("[dns]\n{line}\n"))).expect("a config");
+/// The secret of the key that signs updates.
+fn key_of_updates() -> [Canary; 2] {
     let bytes = STANDARD.decode(SIGNS).expect("base64");
     [Canary::new("the secret of a key", SIGNS), Canary::new("the secret of a key, raw", bytes)]
 }
 
 /// Updates with it, good and bad ones.
 fn updates(machines: &Machines, said: &mut Said) {
-    let script = format!("server {VPS4}\nzone dyn.example.org.\nupdate add nas.dyn.example.org. 60 AAAA {HOME6}\nsend\n");
     let other = STANDARD.encode(GUESS);
-    for (how, good) in [(format!("signs:{SIGNS}"), true), (format!("signs:{other}"), false), (format!("other:{SIGNS}"), false)] {
-        let command = format!("printf '{script}' | nsupdate -y hmac-sha256:{how}");
-        let outcome = end_of(machines.home.command("sh").args(["-c", &command]));
+    for (key, good) in [(format!("signs:{SIGNS}"), true), (format!("signs:{other}"), false), (format!("other:{SIGNS}"), false)] {
+        let outcome = machines.update(&format!("hmac-sha256:{key}"));
         assert_eq!(outcome.code == Some(0), good, "{outcome:?}");
         said.hear("nsupdate", &outcome);
     }

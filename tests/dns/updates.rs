@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
 
 use fourward::config::Key;
-use fourward::dns::Updates;
+use fourward::dns::{Keys, Updates};
 use fourward::store::Store;
 use fourward_core::tsig::Algorithm;
 use fourward_core::update::{Grant, Writable};
@@ -13,31 +13,32 @@ use tempfile::TempDir;
 
 use super::*;
 
-const SECRET: &str = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=";
-const CLOUD: &str = "cloud.dyn.example.org";
-const PROOF: &str = "_acme-challenge.cloud.dyn.example.org";
+pub(super) const SECRET: &str = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=";
+pub(super) const CLOUD: &str = "cloud.dyn.example.org";
+pub(super) const PROOF: &str = "_acme-challenge.cloud.dyn.example.org";
 
 /// The keys of every test: name, algorithm, host, and what it may write.
-const KEYS: [(&str, Algorithm, &str, &[Writable]); 6] = [
+const KEYS: [(&str, Algorithm, &str, &[Writable]); 7] = [
     ("all", Algorithm::HmacSha256, "cloud", &Writable::ALL),
     ("all384", Algorithm::HmacSha384, "cloud", &Writable::ALL),
     ("all512.dyn.example.org", Algorithm::HmacSha512, "cloud", &Writable::ALL),
     ("address", Algorithm::HmacSha256, "cloud", &[Writable::Aaaa]),
     ("proof", Algorithm::HmacSha256, "cloud", &[Writable::Challenge]),
+    ("apex", Algorithm::HmacSha256, "@", &Writable::ALL),
     ("link", Algorithm::HmacSha256, "link", &[Writable::A, Writable::Aaaa]),
 ];
 
 /// A name server with a store behind it.
-struct Updating {
-    address: SocketAddr,
-    store: Store,
+pub(super) struct Updating {
+    pub(super) address: SocketAddr,
+    pub(super) store: Store,
     counters: Counters,
     _folder: TempDir,
     _stop: DropGuard,
 }
 
 impl Updating {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         Self::on("127.0.0.1:0").await
     }
 
@@ -50,7 +51,7 @@ impl Updating {
             Change::Add { host: host(label), edits, join, update: Digest([2; 32]), reuse: false }
         };
         let serve = Change::Serve { zone: name(ZONE), apex: Digest([0; 32]), at: Timestamp::UNIX_EPOCH };
-        for change in [serve, add("cloud", &["address-from=update"]), add("link", &[])] {
+        for change in [serve, add("cloud", &["address-from=update"]), add("link", &[]), add("@", &["address-from=update"])] {
             store.commit(change).await.expect("a good change");
         }
         let secret_file = folder.path().join("key");
@@ -60,18 +61,19 @@ impl Updating {
             let grant = Grant { host: host(label), types: types.iter().copied().collect() };
             Key { name: name(key), algorithm, secret_file: secret_file.clone(), grant: Some(grant) }
         });
-        let dns = Dns { keys: keys.into(), ..settings(&[listen]) };
+        let dns = settings(&[listen]);
         let sockets = dns::bind(&dns, []).expect("a free port");
         let (address, counters) = (sockets.addresses()[0], sockets.counters());
-        let settings = dns::settings(&dns, &public()).expect("good keys");
-        let settings = dns::Settings { updates: Updates::new(&settings.keys, store.clone()), ..settings };
+        let keys = Arc::new(Keys::read(&keys).expect("good keys"));
+        let updates = Updates::new(&keys, store.clone(), Arc::default());
+        let settings = dns::Settings { updates, keys, ..dns::settings(&dns, &public()) };
         let cancel = CancellationToken::new();
         tokio::spawn(dns::run(sockets, settings, store.watch(), [7; 32], cancel.clone()));
         Self { address, store, counters, _folder: folder, _stop: cancel.drop_guard() }
     }
 
     /// The values of `kind` at `name`, as the server tells the world.
-    fn values(&self, name: &str, kind: &str) -> Vec<String> {
+    pub(super) fn values(&self, name: &str, kind: &str) -> Vec<String> {
         let (ip, port) = (self.address.ip().to_string(), self.address.port().to_string());
         let output = Command::new("dig").args(["+short", "+norec", "+tcp", "-p", &port, &format!("@{ip}"), name, kind]).output();
         let output = String::from_utf8(output.expect("dig is in dnsutils").stdout).expect("text");
@@ -80,7 +82,7 @@ impl Updating {
         lines
     }
 
-    fn serial(&self) -> u32 {
+    pub(super) fn serial(&self) -> u32 {
         self.store.snapshot().zone(&name(ZONE)).expect("a zone").serial.0
     }
 
@@ -90,14 +92,14 @@ impl Updating {
     }
 
     /// By a client whose clock is so far off. Not by nsupdate, which waits for ever where its timers are faked, too.
-    fn told_at(&self, clock: &str, key: &str, address: &str) -> String {
+    pub(super) fn told_at(&self, clock: &str, key: &str, address: &str) -> String {
         let lines = format!("del {CLOUD}. AAAA\nadd {CLOUD}. 60 AAAA {address}");
         self.told(&["faketime", "-f", clock], Tool::KnsUpdate, key, &lines)
     }
 
     /// By nsupdate, which says nothing where all went well.
     #[track_caller]
-    fn good(&self, key: &str, lines: &str) {
+    pub(super) fn good(&self, key: &str, lines: &str) {
         assert_eq!(self.told(&[], Tool::NsUpdate, key, lines), "", "{key}: {lines}");
     }
 }
@@ -167,11 +169,11 @@ fn packets(key: &str, lines: impl IntoIterator<Item = String>) -> Vec<Vec<u8>> {
     sent.collect()
 }
 
-fn packet(key: &str, lines: &str) -> Vec<u8> {
+pub(super) fn packet(key: &str, lines: &str) -> Vec<u8> {
     packets(key, [lines.to_owned()]).remove(0)
 }
 
-fn sent(to: SocketAddr, packet: &[u8]) -> Vec<u8> {
+pub(super) fn sent(to: SocketAddr, packet: &[u8]) -> Vec<u8> {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a client");
     socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     socket.send_to(packet, to).expect("sent");
@@ -182,7 +184,7 @@ fn sent(to: SocketAddr, packet: &[u8]) -> Vec<u8> {
     answer
 }
 
-fn add(address: &str) -> String {
+pub(super) fn add(address: &str) -> String {
     format!("update delete {CLOUD}. AAAA\nupdate add {CLOUD}. 60 AAAA {address}")
 }
 
@@ -244,50 +246,6 @@ async fn a_bad_key_changes_nothing_and_is_told_which_way_it_is_bad() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clocks_may_differ_by_the_fudge_and_no_more() {
-    let server = Updating::start().await;
-    let by = |clock: &str, key: &str, address: &str| server.told_at(clock, key, address);
-    for (clock, key) in [("+310s", "all"), ("-310s", "all"), ("+1y", "all"), ("-60s", "all")] {
-        // A minute ago the server was not there: what was signed then may be somebody's who overheard it.
-        holds(&by(clock, key, "2001:db8::1"), &["BADTIME"]);
-    }
-    assert_eq!(server.values(CLOUD, "AAAA"), [""; 0]);
-    assert_eq!(by("+240s", "all", "2001:db8::2"), "");
-    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::2"]);
-    holds(&by("+230s", "all", "2001:db8::3"), &["BADTIME"]);
-    assert_eq!(by("+230s", "address", "2001:db8::4"), "", "another key has its own time");
-    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::4"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_packet_that_is_sent_again_is_answered_again_and_done_once() {
-    let server = Updating::start().await;
-    let overheard = packet("all", &add("2001:db8::1"));
-    let first = sent(server.address, &overheard);
-    assert_eq!(first[3] & 0xF, 0);
-    let serial = server.serial();
-    assert_eq!(sent(server.address, &overheard), first, "the answer was lost: the same again");
-    assert_eq!(server.serial(), serial);
-    // The home moves on by another key, within the same second or not: the same answer still, and nothing done.
-    server.good("address", &add("2001:db8::2"));
-    assert_eq!(sent(server.address, &overheard), first);
-    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::2"]);
-    // A newer one by the same key.
-    assert_eq!(server.told_at("+2s", "all", "2001:db8::3"), "");
-    let late = sent(server.address, &overheard);
-    assert_eq!(
-        (late[3] & 0xF, &late[late.len() - 10..late.len() - 6]),
-        (9, &[0, 18, 0, 6][..]),
-        "NOTAUTH, BADTIME, with the server's time"
-    );
-    let mut stream = TcpStream::connect(server.address).expect("connected");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    stream.write_all(&framed(&overheard)).expect("sent");
-    assert_eq!(read_framed(&mut stream)[3] & 0xF, 9, "by TCP, too");
-    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::3"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn prerequisites_hold_or_nothing_is_done() {
     let server = Updating::start().await;
     server.good("all", &add("2001:db8::1"));
@@ -317,24 +275,39 @@ async fn prerequisites_hold_or_nothing_is_done() {
     assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8::2"], "all or nothing");
 }
 
+/// What of all names and types a key is not refused: key, name and type each.
+fn taken(server: &Updating, tool: Tool, verb: &str, key: &str) -> Vec<String> {
+    let names = ["", "cloud", "link", "cloud-ip6only", "_acme-challenge", "_acme-challenge.cloud", "_dmarc.cloud", "_dmarc", "gw", "new"];
+    let kinds = ["A 192.0.2.1", "AAAA 2001:db8::1", "TXT x", "MX 1 a.org.", "SRV 0 0 1 a.org.", "NS a.org."];
+    let mut taken = Vec::new();
+    for (left, data) in names.iter().flat_map(|left| kinds.map(|data| (left, data))) {
+        let owner = format!("{left}.{ZONE}");
+        let owner = owner.trim_start_matches('.');
+        match server.told(&[], tool, key, &format!("check-names no\nupdate {verb} {owner}. 60 {data}")).as_str() {
+            "" => taken.push(format!("{key} {left} {}", data.split_once(' ').expect("a type").0)),
+            said => assert_eq!(said, "update failed: REFUSED", "{key} {owner} {data}"),
+        }
+    }
+    taken
+}
+
 /// Each key, name, type and transport.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_writes_its_own_records_whatever_way_it_comes() {
     let server = Updating::start().await;
     let mut may = Vec::new();
-    for tool in [Tool::NsUpdate, Tool::NsUpdateByTcp] {
-        for key in ["all", "address", "proof", "link"] {
-            for left in ["", "cloud", "link", "cloud-ip6only", "_acme-challenge", "_acme-challenge.cloud", "_dmarc.cloud", "gw", "new"] {
-                for data in ["A 192.0.2.1", "AAAA 2001:db8::1", "TXT x", "MX 1 a.org.", "SRV 0 0 1 a.org.", "NS a.org."] {
-                    let owner = format!("{left}.{ZONE}");
-                    let said = server.told(&[], tool, key, &format!("update add {}. 60 {data}", owner.trim_start_matches('.')));
-                    match said.as_str() {
-                        "" => may.push(format!("{key} {left} {}", data.split_once(' ').expect("a type").0)),
-                        said => assert_eq!(said, "update failed: REFUSED", "{key} {owner} {data}"),
-                    }
-                }
-            }
-        }
+    for (tool, verb) in [(Tool::NsUpdate, "add"), (Tool::NsUpdateByTcp, "add"), (Tool::NsUpdate, "delete")] {
+        // All keys beside each other: these are a thousand runs of nsupdate.
+        std::thread::scope(|scope| {
+            let of_key = |key| {
+                scope.spawn({
+                    let server = &server;
+                    move || taken(server, tool, verb, key)
+                })
+            };
+            let all = ["all", "address", "proof", "apex", "link"].map(of_key);
+            may.extend(all.into_iter().flat_map(|one| one.join().expect("no panic")));
+        });
     }
     let of_cloud = [
         "cloud A",
@@ -348,8 +321,12 @@ async fn a_key_writes_its_own_records_whatever_way_it_comes() {
         "_dmarc.cloud SRV",
     ];
     let mut expected: Vec<String> = of_cloud.iter().map(|what| format!("all {what}")).collect();
-    expected.extend(["address cloud AAAA", "proof _acme-challenge.cloud TXT", "link link A", "link link AAAA"].map(str::to_owned));
-    assert_eq!(may, [expected.clone(), expected].concat());
+    expected.extend(["address cloud AAAA", "proof _acme-challenge.cloud TXT"].map(str::to_owned));
+    // Never the proof for the whole zone.
+    let of_apex = ["A", "AAAA", "TXT", "MX", "SRV"].map(|kind| format!("apex  {kind}"));
+    expected.extend(of_apex.into_iter().chain(["TXT", "MX", "SRV"].map(|kind| format!("apex _dmarc {kind}"))));
+    expected.extend(["link link A", "link link AAAA"].map(str::to_owned));
+    assert_eq!(may, [expected.clone(), expected.clone(), expected].concat());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -400,4 +377,73 @@ async fn the_answer_to_an_update_comes_from_the_address_that_was_asked() {
         let answer = sent(to, &packet("all", &add(&format!("2001:db8:5::{number}"))));
         assert_eq!(answer[3] & 0xF, 0);
     }
+}
+
+/// What dig says of a question that is signed with this.
+fn asked(server: &Updating, more: &[&str], key: &str, name: &str, kind: &str) -> String {
+    let (ip, port) = (server.address.ip().to_string(), server.address.port().to_string());
+    let output = Command::new("dig").args(["+norec", "-p", &port, &format!("@{ip}"), "-y", key, name, kind]).args(more).output();
+    let Output { stdout, stderr, .. } = output.expect("dig is in dnsutils");
+    format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_question_is_answered_signed() {
+    let server = Updating::start().await;
+    for number in 0..12 {
+        server.good("proof", &format!("update add {PROOF}. 60 TXT value-{number}-of-a-proof-that-is-as-long-as-proofs-are"));
+    }
+    for more in ["+notcp", "+tcp", "+noedns", "+bufsize=512"] {
+        for key in ["all", "all384", "all512.dyn.example.org", "link"] {
+            // dig verifies, and says where it cannot.
+            let said = asked(&server, &[more], &secret_of(key, SECRET), ZONE, "SOA");
+            holds(&said, &["status: NOERROR", "TSIG\thmac-sha", "NOERROR 0"]);
+            assert!(!said.contains("verify"), "{more} {key}: {said}");
+            let said = asked(&server, &[more], &secret_of(key, SECRET), "nobody.dyn.example.org", "A");
+            holds(&said, &["status: NXDOMAIN", "SOA", "NOERROR 0"]);
+            let said = asked(&server, &[more], &secret_of(key, SECRET), PROOF, "TXT");
+            assert!(!said.contains("verify"), "{more} {key}: {said}");
+            assert_eq!(said.matches("as-long-as").count(), 12, "what does not fit beside the signature comes by TCP: {said}");
+        }
+        let cut = asked(&server, &[more, "+ignore"], &secret_of("all", SECRET), PROOF, "TXT");
+        assert_eq!(cut.contains("qr aa tc"), more != "+tcp" && more != "+notcp", "{more}: {cut}");
+        for (key, error) in [
+            (secret_of("all", "b3RoZXIgc2VjcmV0IG90aGVyIHNlY3JldCBvdGhlciA="), "BADSIG"),
+            (secret_of("nobody", SECRET), "BADKEY"),
+            (format!("hmac-sha512:all:{SECRET}"), "BADKEY"),
+        ] {
+            let said = asked(&server, &[more], &key, CLOUD, "A");
+            holds(&said, &["status: NOTAUTH", error]);
+            assert!(!said.contains("192.0.2.11\n"), "{said}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_changes_all_the_time_is_refused_and_no_other() {
+    let server = Updating::start().await;
+    let lines = |number: usize| add(&format!("2001:db8:7::{:x}", number + 1));
+    let refused = (0..40).find(|number| !server.told(&[], Tool::NsUpdate, "all", &lines(*number)).is_empty()).expect("an end");
+    assert!((30..35).contains(&refused), "{refused} changes passed");
+    assert_eq!(server.told(&[], Tool::NsUpdate, "address", &lines(50)), "update failed: REFUSED", "whichever key of that host");
+    assert_eq!(server.values(CLOUD, "AAAA"), [format!("2001:db8:7::{refused:x}")]);
+    server.good("all", &lines(refused - 1));
+    server.good("link", "update add link.dyn.example.org. 60 AAAA 2001:db8:9::9");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_is_what_an_update_client_says() {
+    let server = Updating::start().await;
+    let join = JoinSecret { secret: Digest([1; 32]), expires: Timestamp::UNIX_EPOCH, spent_by: None };
+    let edits = ["follows=cloud", "suffix=::22"].map(|edit| edit.parse().expect("an edit")).into();
+    server.store.commit(Change::Add { host: host("nas"), edits, join, update: Digest([2; 32]), reuse: false }).await.expect("a follower");
+    server.good("address", &add("2001:db8:1::11"));
+    let serial = server.serial();
+    server.good("address", &add("2001:db8:2::11"));
+    assert_eq!(server.values("nas.dyn.example.org", "AAAA"), ["2001:db8:2::22"], "who follows moves, too");
+    assert_eq!(server.serial(), serial + 1, "in one version");
+    for nowhere in ["fe80::1", "fd00::1", "::1", "ff02::1", "2002:c000:20b::1", "64:ff9b::1"] {
+        assert_eq!(server.told(&[], Tool::NsUpdate, "address", &add(nowhere)), "update failed: REFUSED", "{nowhere}");
+    }
+    assert_eq!(server.values(CLOUD, "AAAA"), ["2001:db8:2::11"]);
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use fourward::config::{Dns, Key, Public};
-use fourward::dns::{self, TransferMeter, Transfers};
+use fourward::dns::{self, Keys, TransferMeter, Transfers};
 use fourward::signer::{Signer, with_new_key};
 use fourward::store::{Finish, Store};
 use fourward_core::change::{Change, Said, Serial};
@@ -74,7 +74,7 @@ impl Primary {
         let public = Public { ipv4, ipv6, name: name("gw.dyn.example.org") };
         let sockets = dns::bind(&dns, []).expect("a free port");
         let address = sockets.addresses()[0];
-        let settings = dns::settings(&dns, &public).expect("good keys");
+        let settings = dns::settings(&dns, &public);
         let transfers = Transfers::new(&dns.secondaries, store.clone()).expect("secondaries");
         store.keep_journal(settings.params.clone());
         let signer = Signer::new(settings.params.clone());
@@ -84,7 +84,11 @@ impl Primary {
             let keys = with_new_key(&name(ZONE), None, algorithm, Phase::Active, Timestamp::now()).expect("a key");
             store.commit(Change::ZoneKeys { zone: name(ZONE), keys: Some(keys) }).await.expect("kept");
         }
-        let settings = dns::Settings { transfers: Some(Arc::clone(&transfers)), ..settings };
+        let settings = dns::Settings {
+            transfers: Some(Arc::clone(&transfers)),
+            keys: Arc::new(Keys::read(&dns.keys).expect("good keys")),
+            ..settings
+        };
         let cancel = CancellationToken::new();
         tokio::spawn(dns::run(sockets, settings, store.watch(), [7; 32], cancel.clone()));
         let primary = Self { address, store, transfers, _folder: folder, _stop: cancel.drop_guard() };

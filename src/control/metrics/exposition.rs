@@ -21,8 +21,7 @@ use prometheus_client::metrics::info::Info;
 
 use super::super::{Control, dyndns};
 use super::process::Process;
-use crate::dns::Transfers;
-use crate::dns::{Counters, RCODES};
+use crate::dns::{self, Counters, RCODES, Transfers};
 use crate::examination::link_status;
 use crate::gateway::Counts;
 use crate::link::Joins;
@@ -48,6 +47,8 @@ pub struct Sources {
     pub dns: Option<Counters>,
     /// Who gives zones to secondaries, if there are any.
     pub transfers: Option<Arc<Transfers>>,
+    /// Updates by DNS, if there are keys.
+    pub updates: Option<Arc<dns::Outcomes>>,
     /// What else runs with a gateway.
     pub gateway: Option<(Arc<Joins>, Arc<dyndns::Outcomes>)>,
 }
@@ -68,6 +69,9 @@ impl Collector for Sources {
         }
         if let Some(transfers) = &self.transfers {
             secondaries(&mut page, transfers)?;
+        }
+        if let Some(updates) = &self.updates {
+            page.counters("fourward_dns_updates", "Updates by DNS itself, by what came of them.", "outcome", updates.counts())?;
         }
         if let Some((joins, updates)) = &self.gateway {
             self.connections(&mut page)?;
