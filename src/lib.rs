@@ -22,6 +22,7 @@ pub mod leases;
 pub mod link;
 pub mod listener;
 pub mod netlink;
+pub mod pace;
 pub mod probe;
 pub mod quic;
 pub mod redact;
@@ -85,7 +86,7 @@ impl Error {
             Self::Cli(CliError::NotPermitted { .. }) => Kind::NotPossible,
             Self::Run(RunError::Bind(error) | RunError::Dns(DnsError::Bind(error))) if error.is_not_possible_here() => Kind::NotPossible,
             Self::Run(RunError::Key { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Kind::NotPossible,
-            Self::Cli(CliError::Files(error)) => match error.is_permission() {
+            Self::Cli(CliError::Files(error)) | Self::Run(RunError::Files(error)) => match error.is_permission() {
                 true => Kind::NotPossible,
                 false => Kind::Usage,
             },

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::agent::{Agent, Condition};
-use crate::certificate::CertificateError;
+use crate::certificate::{CertificateError, FilesError};
 use crate::cli::RunArgs;
 use crate::config::{self, AGENT_KEY, Config, ConfigError, Server};
 use crate::control::metrics::{self, Sources};
@@ -36,6 +36,7 @@ use crate::gateway::{Gateway, Own, OwnConnection, Traffic};
 use crate::leases::Leases;
 use crate::link::Links;
 use crate::listener::{self, BindError};
+use crate::pace::Pace;
 use crate::resolver::Resolvers;
 use crate::signer::{self, NewKeyError, Signer};
 use crate::store::{CommitError, Finish, Store, StoreError};
@@ -96,6 +97,9 @@ pub enum RunError {
         /// Why not.
         source: io::Error,
     },
+    /// A file that the configuration names cannot be used.
+    #[error(transparent)]
+    Files(#[from] FilesError),
     /// A role ended.
     #[error(transparent)]
     Ended(#[from] SupervisorError),
@@ -126,6 +130,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
 }
 
 async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopback: bool) -> Result<(), RunError> {
+    let keys = dns::Keys::read(server.dns.as_ref().map_or(&[], |dns| &dns.keys))?;
     let dns_sockets = server.dns.as_ref().map(|dns| dns::bind(dns, server.addresses())).transpose()?;
     let gateway_sockets = server.gateway.as_ref().map(|gateway| gateway::bind(gateway, &server.public)).transpose()?;
     let link_sockets = server.gateway.as_ref().map(|gateway| bind_links(&server, gateway.tls)).transpose()?;
@@ -136,16 +141,30 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     let store = Store::open(&config.state, policy)?;
     let identity = identity(&store).await?;
     let leases = Arc::new(Leases::new(Instant::now()));
-    let traffic = Arc::new(Traffic::default());
+    let (traffic, pace) = (Arc::new(Traffic::default()), Arc::new(Pace::default()));
 
     let pin = crypto::pin_of(&*crypto::raw_key(&identity.link_key)?);
     let certificate = server.gateway.as_ref().map(|_| OwnCertificate::new(&server, &store, &identity)).transpose()?;
     let shown = certificate.as_ref().map(|certificate| Arc::clone(&certificate.shown));
     let control = Control::new(server.clone(), pin, store.clone(), Arc::clone(&leases), Arc::clone(&traffic), shown);
-    let mut sources = Sources { control: Arc::clone(&control), dns: dns_sockets.as_ref().map(dns::Sockets::counters), gateway: None };
+    let mut sources = Sources {
+        control: Arc::clone(&control),
+        dns: dns_sockets.as_ref().map(dns::Sockets::counters),
+        updates: None,
+        transfers: None,
+        gateway: None,
+    };
     let socket = ControlSocket::bind(&config.control_socket())?;
     if let (Some(dns), Some(sockets)) = (server.dns.as_ref(), dns_sockets) {
-        let settings = dns::settings(dns, &server.public);
+        let keys = Arc::new(keys);
+        let updates = dns::Updates::new(&keys, store.clone(), Arc::clone(&pace));
+        sources.updates = updates.as_ref().map(|updates| updates.outcomes());
+        let transfers = dns::Transfers::new(&dns.secondaries, store.clone());
+        sources.transfers.clone_from(&transfers);
+        let settings = dns::Settings { updates, transfers, keys, ..dns::settings(dns, &server.public) };
+        if settings.transfers.is_some() {
+            store.keep_journal(settings.params.clone());
+        }
         let signer = Signer::new(settings.params.clone());
         store.finish_by(Arc::clone(&signer) as Arc<dyn Finish>);
         settle_zones(&store, dns, &settings.params).await?;
@@ -159,7 +178,7 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         (server.gateway.clone(), gateway_sockets, link_sockets, certificate)
     {
         let (own, visitors) = mpsc::channel(OWN_QUEUE);
-        let updates = Updates::new(&server, store.clone());
+        let updates = Updates::new(&server, store.clone(), pace);
         let outcomes = updates.outcomes();
         let page = OwnPage::new(Arc::clone(&certificate.shown), updates, Arc::clone(&certificate.tokens))?;
         start_page(roles, page, own.clone(), visitors);

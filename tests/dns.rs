@@ -2,12 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail by a panic")]
 
+#[path = "dns/certificates.rs"]
+mod certificates;
 #[path = "dns/conformance.rs"]
 mod conformance;
 #[path = "dns/defence.rs"]
 mod defence;
+#[path = "dns/overheard.rs"]
+mod overheard;
 #[path = "dns/records.rs"]
 mod records;
+#[path = "dns/updates.rs"]
+mod updates;
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -54,6 +60,8 @@ fn settings(listen: &[&str]) -> Dns {
         ttl: 60,
         nameservers: vec![name("gw.dyn.example.org")],
         rate_limit: 0,
+        keys: Vec::new(),
+        secondaries: Vec::new(),
         dnssec: None,
     }
 }

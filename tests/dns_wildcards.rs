@@ -247,6 +247,8 @@ async fn every_name_is_answered_as_nsd_does_with_the_same_records() {
         ttl: 60,
         nameservers: vec![name("gw.dyn.example.org")],
         rate_limit: 0,
+        keys: Vec::new(),
+        secondaries: Vec::new(),
         dnssec: None,
     };
     let public = Public {

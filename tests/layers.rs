@@ -19,6 +19,7 @@ const ROOT: &[(&[&str], bool)] = &[
             "crypto",
             "listener",
             "netlink",
+            "pace",
             "probe",
             "quic",
             "redact",
@@ -47,8 +48,11 @@ const CORE: &[(&[&str], bool)] = &[
     (&["check", "dyndns", "route", "stored", "zone"], false),
     (&["rdata"], false),
     (&["signing"], false),
+    (&["transfer"], false),
+    (&["journal"], false),
     (&["answer", "export"], false),
-    (&["rate"], false),
+    (&["rate", "tsig"], false),
+    (&["update"], false),
 ];
 
 #[test]

@@ -1,8 +1,8 @@
 //! What to say to a message: the name server's whole behaviour, as a function.
 //!
 //! Bytes in, bytes out, nothing allocated on the way. Of a signed zone whoever asks for it gets signatures, and proofs of what is not there; those
-//! are in `proof`. AXFR and IXFR are refused, NOTIFY and UPDATE not implemented, as long as
-//! this server has no secondaries and no keys; the sockets are the root package's.
+//! are in `proof`. AXFR and IXFR are refused, NOTIFY and UPDATE not implemented: of those who may, `transfer` and `update` speak. The sockets are the
+//! root package's.
 
 mod proof;
 
@@ -20,7 +20,7 @@ use crate::zone::{self, Data, Node, Rrset, ZoneParams, ZoneView};
 pub const UDP_LIMIT: usize = 1232;
 
 /// What a client without EDNS takes (RFC 1035 §4.2.1), and the least that one with it can ask for (RFC 6891 §6.2.3).
-const PLAIN_LIMIT: usize = 512;
+pub(crate) const PLAIN_LIMIT: usize = 512;
 
 /// What the length in front of a message on TCP can say (RFC 1035 §4.2.2).
 pub const TCP_LIMIT: usize = 65_535;
@@ -58,6 +58,8 @@ pub struct Answer {
     pub kind: Kind,
     /// How it went.
     pub rcode: Rcode,
+    /// Whether the question is signed (TSIG), which this is not.
+    pub signed: bool,
     /// Where in the message the name begins that `kind` is about; 0 for none.
     of: usize,
     flags: u16,
@@ -97,8 +99,18 @@ impl Answer {
         name.get(..name.len().saturating_sub(rest.0.len()).saturating_sub(1)).unwrap_or_default()
     }
 
-    /// Makes `message`, of this answer, one that says only to come again by TCP. Returns its new length.
+    /// This answer, or one in its place, with a signature behind it: so long is it then, and that is its code. It is never cut: what is left would not
+    /// be what was signed.
+    #[must_use]
+    pub fn with_signature(self, length: usize, rcode: Rcode) -> Self {
+        Self { length, rcode, question: 0, opt: 0, ..self }
+    }
+
+    /// Makes `message`, of this answer, one that says only to come again by TCP. Returns its new length; 0 where it cannot be.
     pub fn cut(self, message: &mut [u8]) -> usize {
+        if self.question == 0 {
+            return 0;
+        }
         let (opt, question) = (self.length.saturating_sub(self.opt), self.question);
         let Some(length) = question.checked_add(self.opt).filter(|length| *length <= self.length && self.length <= message.len()) else {
             return 0;
@@ -115,11 +127,7 @@ impl Answer {
 /// fit a shorter one is treated as what does not fit the transport.
 pub fn answer(message: &[u8], asker: &Asker<'_>, state: &State, params: &ZoneParams, out: &mut [u8]) -> Option<Answer> {
     let query = Query::parse(message)?;
-    let limit = match (asker.transport, query.edns) {
-        (Transport::Tcp, _) => TCP_LIMIT,
-        (Transport::Udp, None) => PLAIN_LIMIT,
-        (Transport::Udp, Some(edns)) => usize::from(edns.size).clamp(PLAIN_LIMIT, UDP_LIMIT),
-    };
+    let limit = limit(&query, asker.transport);
     let verdict = judge(&query, state, params);
     let cookies = query.edns.and_then(|edns| edns.cookie).zip(asker.secrets);
     let known = cookies.is_some_and(|((client, server), secrets)| secrets.know(server, client, asker.address, asker.now));
@@ -132,6 +140,15 @@ pub fn answer(message: &[u8], asker: &Asker<'_>, state: &State, params: &ZonePar
     };
     let written = write(&query, &verdict, cookie, Writer::new(out, limit)).ok()?;
     Some(Answer { known, kind, of, ..written })
+}
+
+/// The most that is said to `query`.
+pub fn limit(query: &Query<'_>, transport: Transport) -> usize {
+    match (transport, query.edns) {
+        (Transport::Tcp, _) => TCP_LIMIT,
+        (Transport::Udp, None) => PLAIN_LIMIT,
+        (Transport::Udp, Some(edns)) => usize::from(edns.size).clamp(PLAIN_LIMIT, UDP_LIMIT),
+    }
 }
 
 /// What is to be said.
@@ -265,7 +282,8 @@ fn write(
     }
     let opt = opt.as_ref().map_or(0, Opt::len);
     // What it is about is the caller's.
-    Ok(Answer { length: writer.len(), known: false, kind: Kind::Fault, rcode, of: 0, flags, question: end_of_question, opt })
+    let (length, signed) = (writer.len(), query.signed);
+    Ok(Answer { length, known: false, kind: Kind::Fault, rcode, signed, of: 0, flags, question: end_of_question, opt })
 }
 
 fn sections(verdict: &Verdict<'_>, writer: &mut Writer<'_>) -> Result<Counts, Full> {
@@ -347,20 +365,12 @@ fn record(
     fill: &rdata::Fill<'_>,
 ) -> Result<(), Full> {
     let zone = Suffix { name: place.zone.name, at: Some(place.at) };
-    match owner {
-        Owner::At(at) => writer.pointer(at)?,
-        Owner::Named(name) => writer.name(name, zone)?,
-        Owner::Left(left) => writer.left_of(left, zone)?,
-    }
-    writer.u16(kind.0)?;
-    writer.u16(CLASS_IN)?;
-    writer.u32(ttl)?;
-    let length_at = writer.len();
-    writer.u16(0)?;
-    let start = writer.len();
-    fill(writer)?;
-    writer.patch(length_at, u16::try_from(writer.len().saturating_sub(start)).map_err(|_| Full)?);
-    Ok(())
+    let name = |writer: &mut Writer<'_>| match owner {
+        Owner::At(at) => writer.pointer(at),
+        Owner::Named(name) => writer.name(name, zone),
+        Owner::Left(left) => writer.left_of(left, zone),
+    };
+    rdata::record(writer, &name, (kind, ttl), fill)
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 //! A change carries its time and its entropy with it, so that applying it twice gives the same. What becomes of it is `apply`'s.
 
 mod refused;
+mod said;
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
-use ipnet::Ipv6Net;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,7 @@ use crate::host::{Digest, Edit, Host, JoinSecret};
 use crate::name::{DnsName, HostName};
 
 pub use refused::Refused;
+pub use said::{Rewrite, Said, Word};
 
 /// A zone's version (RFC 1035 §3.3.13). It wraps (RFC 1982), so it has no order by `<`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,11 @@ impl Serial {
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0.wrapping_add(1))
+    }
+
+    /// Whether this version came after `other` (RFC 1982 §3.2). Of two that are half the circle apart, neither did.
+    pub fn is_after(self, other: Self) -> bool {
+        self.0.wrapping_sub(other.0).cast_signed() > 0
     }
 }
 
@@ -119,57 +125,6 @@ impl Entry {
     /// Whether it says where a home was proven to be.
     pub fn is_proven(&self) -> bool {
         matches!(self, Self::Host { host, .. } if host.proven.is_some())
-    }
-}
-
-/// What an update client says of where a host is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Said {
-    /// Its IPv4 address. Never the host's A: that is the gateway's.
-    pub v4: Word<Ipv4Addr>,
-    /// Its IPv6 address: the host's own, or its router's where a prefix is said too that it is not in.
-    pub v6: Word<Ipv6Addr>,
-    /// The network of the home, no longer than a /64: the host's address changes so far, and keeps the rest. Where this says more than the
-    /// network, it is the host's whole address.
-    pub prefix: Option<Ipv6Net>,
-}
-
-/// What is said of one address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Word<A> {
-    /// Nothing: it stays as it is.
-    #[default]
-    Keep,
-    /// It is this.
-    Set(A),
-    /// There is none any more.
-    Clear,
-}
-
-impl Said {
-    /// These addresses, and nothing else.
-    pub fn addresses(v4: Option<Ipv4Addr>, v6: Option<Ipv6Addr>) -> Self {
-        Self { v4: v4.map_or(Word::Keep, Word::Set), v6: v6.map_or(Word::Keep, Word::Set), prefix: None }
-    }
-}
-
-impl<A: Copy> Word<A> {
-    /// The address that is said.
-    pub fn set(self) -> Option<A> {
-        match self {
-            Self::Set(address) => Some(address),
-            Self::Keep | Self::Clear => None,
-        }
-    }
-
-    /// What is so afterwards, where it was `old`.
-    #[must_use]
-    pub fn after(self, old: Option<A>) -> Option<A> {
-        match self {
-            Self::Keep => old,
-            Self::Set(address) => Some(address),
-            Self::Clear => None,
-        }
     }
 }
 
@@ -272,6 +227,8 @@ pub enum Change {
         /// Now.
         at: Timestamp,
     },
+    /// What an update by a key (RFC 2136) leaves of a host: all of it or nothing, and only if nothing came between.
+    Rewrite(Rewrite),
     /// Replace the values of `_acme-challenge` TXT. On behalf of a host's credential never at the apex: it would speak for `*.Z`, and so for
     /// every host.
     Challenge {

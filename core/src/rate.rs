@@ -65,6 +65,11 @@ impl Limiter {
         self.account(address, answer.kind, answer.name(message), now)
     }
 
+    /// What becomes of an answer that is about no name, to `address` at `now` (seconds).
+    pub fn fault(&mut self, address: IpAddr, now: u32) -> Sent {
+        self.account(address, Kind::Fault, &[], now)
+    }
+
     fn account(&mut self, address: IpAddr, kind: Kind, name: &[u8], now: u32) -> Sent {
         let hash = self.hash(address, kind, name);
         let Some(last) = self.accounts.len().checked_sub(1) else { return Sent::Whole };

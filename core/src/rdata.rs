@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::dnssec::{Entry, ZoneKey};
 use crate::host::{Alpn, Caa, RecordData, Target};
 use crate::name::{APEX, DnsName, HostName};
-use crate::wire::{Full, Suffix, Writer};
+use crate::wire::{CLASS_IN, Full, Suffix, Type, Writer};
 use crate::zone::{Data, Nsec, Soa};
 
 /// The longest string in a TXT record (RFC 1035 §3.3); a longer value is several of them.
@@ -22,6 +22,22 @@ const PARAMETER_ALPN: u16 = 1;
 
 /// Writes the data of one record.
 pub(crate) type Fill<'a> = dyn Fn(&mut Writer<'_>) -> Result<(), Full> + 'a;
+
+/// Writes a record, whose name `name` writes.
+///
+/// # Errors
+/// It does not fit.
+pub(crate) fn record(writer: &mut Writer<'_>, name: &Fill<'_>, (kind, ttl): (Type, u32), fill: &Fill<'_>) -> Result<(), Full> {
+    name(writer)?;
+    [kind.0, CLASS_IN].into_iter().try_for_each(|number| writer.u16(number))?;
+    writer.u32(ttl)?;
+    let length_at = writer.len();
+    writer.u16(0)?;
+    let start = writer.len();
+    fill(writer)?;
+    writer.patch(length_at, u16::try_from(writer.len().saturating_sub(start)).map_err(|_| Full)?);
+    Ok(())
+}
 
 /// Has `one` make a record of each that `data` is.
 ///
@@ -79,7 +95,8 @@ fn start_of_authority(writer: &mut Writer<'_>, soa: &Soa<'_>, zone: Suffix<'_>) 
     [soa.serial.0, Soa::REFRESH, Soa::RETRY, Soa::EXPIRE, Soa::MINIMUM].into_iter().try_for_each(|number| writer.u32(number))
 }
 
-fn host_record(writer: &mut Writer<'_>, data: &RecordData, host: &HostName) -> Result<(), Full> {
+/// What a record of `host` says, its names whole.
+pub(crate) fn host_record(writer: &mut Writer<'_>, data: &RecordData, host: &HostName) -> Result<(), Full> {
     match data {
         RecordData::Txt(strings) => writer.bytes(strings),
         RecordData::Srv { priority, weight, port, target: name } => {

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::dnssec::Ds;
 use crate::name::DnsName;
 use crate::reader::Reader;
-use crate::wire::{CLASS_IN, NAME_LIMIT, RECURSION_DESIRED, RESPONSE, Rcode, Type};
+use crate::wire::{CLASS_IN, RECURSION_DESIRED, RESPONSE, Rcode, Type, follow};
 
 /// What a datagram can be, and what TCP's length can say (RFC 1035 §4.2.2).
 pub const REPLY_LIMIT: usize = 65_535;
@@ -20,9 +20,6 @@ pub const UDP_SIZE: u16 = 1_232;
 
 /// Far more than any set of records that we ask for.
 const RECORD_LIMIT: usize = 1_024;
-
-/// As many as a name has labels at most: each may be somewhere else.
-const JUMP_LIMIT: usize = 127;
 
 /// RFC 2181 §8: a TTL with the highest bit set is 0.
 const LONGEST_TTL: u32 = 0x7FFF_FFFF;
@@ -313,33 +310,7 @@ impl Parser<'_> {
     /// The next name, wherever it points; `Some(None)` where it is no host name.
     fn name(&mut self) -> Option<Option<DnsName>> {
         let mut text = Some(String::new());
-        let (mut here, mut jumps, mut length) = (self.rest, 0_usize, 1_usize);
-        // Each jump leads before the place where the bytes that it ends began: the sum of all is finite.
-        let mut begin = self.message.len().checked_sub(here.0.len())?;
-        loop {
-            match here.u8()? {
-                0 => break,
-                count @ 1..=63 => {
-                    length = length.checked_add(usize::from(count))?.checked_add(1)?;
-                    (length <= NAME_LIMIT).then_some(())?;
-                    let label = here.take(count.into())?;
-                    text = text.and_then(|text| extended(text, label));
-                }
-                high @ 192.. => {
-                    let to = usize::from(u16::from_be_bytes([high & 0x3F, here.u8()?]));
-                    jumps = jumps.checked_add(1)?;
-                    if jumps == 1 {
-                        self.rest = here;
-                    }
-                    (to < begin && jumps <= JUMP_LIMIT).then_some(())?;
-                    (begin, here) = (to, Reader(self.message.get(to..)?));
-                }
-                _ => return None,
-            }
-        }
-        if jumps == 0 {
-            self.rest = here;
-        }
+        follow(self.message, &mut self.rest, |label| text = text.take().and_then(|text| extended(text, label)))?;
         Some(text.and_then(|text| text.parse().ok()))
     }
 }

@@ -278,4 +278,4 @@ fn hash(key: &ZoneKey, records: &[u8]) -> [u8; 8] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

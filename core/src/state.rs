@@ -199,6 +199,7 @@ impl State {
                 let new = update::told(host, self.known(host)?, *said, *at, policy)?;
                 Ok(self.publish(host, Some(new), policy))
             }
+            Change::Rewrite(rewrite) => self.rewrite(rewrite, policy),
             Change::Challenge { host, .. } if host.label() == APEX => Err(Refused::ApexChallenge(host.zone().clone())),
             Change::Challenge { host, values } => self.with_host(host, policy, |new| new.challenge.clone_from(values)),
             Change::OwnChallenge { name, values } => Ok(self.own_challenge(name, values)),

@@ -4,6 +4,7 @@
 //! RFC 6891 and the answers of one zone ask for: a question is never compressed, and an answer points into its question and
 //! nowhere else. Reading is here, writing in [`Writer`]'s file. What is true of which name is `zone`'s, what to say is `answer`'s.
 
+mod canonical;
 mod types;
 mod writer;
 
@@ -11,6 +12,8 @@ use crate::cookie::ClientCookie;
 use crate::name::DnsName;
 use crate::reader::Reader;
 
+pub use canonical::Canonical;
+pub(crate) use canonical::follow;
 pub use types::TypeSet;
 pub use writer::{Full, Opt, Suffix, Writer};
 
@@ -54,6 +57,7 @@ impl Type {
     pub const NS: Self = Self(2);
     pub const CNAME: Self = Self(5);
     pub const SOA: Self = Self(6);
+    pub const PTR: Self = Self(12);
     pub const MX: Self = Self(15);
     pub const TXT: Self = Self(16);
     pub const AAAA: Self = Self(28);
@@ -80,6 +84,15 @@ impl Type {
 /// The Internet's class, the only one that is served.
 pub const CLASS_IN: u16 = 1;
 
+/// The class of what is not there, in an update (RFC 2136 §2.4).
+pub const CLASS_NONE: u16 = 254;
+
+/// The class of what is there, whatever it says, in an update; and of a TSIG record.
+pub const CLASS_ANY: u16 = 255;
+
+/// The operation that changes a zone (RFC 2136 §1.3).
+pub const OPCODE_UPDATE: u16 = 5;
+
 /// How a query went (RFC 6895 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rcode(pub u16);
@@ -92,6 +105,11 @@ impl Rcode {
     pub const NXDOMAIN: Self = Self(3);
     pub const NOTIMP: Self = Self(4);
     pub const REFUSED: Self = Self(5);
+    pub const YXDOMAIN: Self = Self(6);
+    pub const YXRRSET: Self = Self(7);
+    pub const NXRRSET: Self = Self(8);
+    pub const NOTAUTH: Self = Self(9);
+    pub const NOTZONE: Self = Self(10);
     pub const BADVERS: Self = Self(16);
 }
 
@@ -117,6 +135,8 @@ pub struct Query<'a> {
     pub question: Option<Question<'a>>,
     /// The OPT record, if there is one and it is whole.
     pub edns: Option<Edns<'a>>,
+    /// Whether it has a TSIG record: whoever sent it wants a signed answer, or none.
+    pub signed: bool,
     /// Whether the whole message is as a query should be; if not, the answer is FORMERR.
     pub sound: bool,
     /// Whether it has an OPT record and nothing else.
@@ -163,7 +183,7 @@ impl<'a> Query<'a> {
         if flags & RESPONSE != 0 || !counts.are_of_dns(reader.0.len()) {
             return None;
         }
-        let mut query = Self { id, flags, question: None, edns: None, sound: false, bare: false };
+        let mut query = Self { id, flags, question: None, edns: None, signed: false, sound: false, bare: false };
         query.sound = query.body(&mut reader, counts).is_some();
         Some(query)
     }
@@ -201,6 +221,8 @@ impl<'a> Query<'a> {
             if record.kind == Type::OPT {
                 self.edns = Some(record.edns()?);
                 options = options.saturating_add(1);
+            } else if record.kind == Type::TSIG {
+                self.signed = true;
             }
         }
         let none = counts.questions == 0 && counts.answers == 0 && counts.authority == 0;
@@ -269,13 +291,13 @@ fn plain(byte: u8) -> u8 {
     if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'*') { byte.to_ascii_lowercase() } else { b'?' }
 }
 
-/// A record of which only the OPT's fields are of interest.
-struct Record<'a> {
-    of_root: bool,
-    kind: Type,
-    class: u16,
-    ttl: u32,
-    data: &'a [u8],
+/// A record, its name left out.
+pub(crate) struct Record<'a> {
+    pub(crate) of_root: bool,
+    pub(crate) kind: Type,
+    pub(crate) class: u16,
+    pub(crate) ttl: u32,
+    pub(crate) data: &'a [u8],
 }
 
 impl<'a> Record<'a> {
@@ -319,7 +341,7 @@ fn name<'a>(reader: &mut Reader<'a>) -> Option<Name<'a>> {
     start.0.get(..length).map(Name)
 }
 
-fn question<'a>(reader: &mut Reader<'a>) -> Option<Question<'a>> {
+pub(crate) fn question<'a>(reader: &mut Reader<'a>) -> Option<Question<'a>> {
     let start = reader.0;
     let name = name(reader)?;
     let (kind, class) = (Type(reader.u16()?), reader.u16()?);
@@ -327,7 +349,7 @@ fn question<'a>(reader: &mut Reader<'a>) -> Option<Question<'a>> {
     Some(Question { wire, name, kind, class })
 }
 
-fn record<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
+pub(crate) fn record<'a>(reader: &mut Reader<'a>) -> Option<Record<'a>> {
     let of_root = reader.0.first() == Some(&0);
     skip_name(reader)?;
     let (kind, class, ttl, length) = (Type(reader.u16()?), reader.u16()?, reader.u32()?, reader.u16()?);

@@ -57,7 +57,7 @@ fn name(text: &str) -> DnsName {
     text.parse().expect("a name")
 }
 
-fn params() -> ZoneParams {
+pub fn params() -> ZoneParams {
     ZoneParams {
         zones: vec![name("dyn.example.org"), name("home.test")],
         nameservers: vec![name("gw.dyn.example.org"), name("ns.example.net")],
@@ -70,7 +70,7 @@ fn params() -> ZoneParams {
 }
 
 /// A home that is there, one that is away, one at an apex, one that follows, records of theirs, and more challenges than a datagram holds.
-fn state() -> State {
+pub fn state() -> State {
     let mut state = State::default();
     let mut apply = |change| drop(state.apply(&change, &Policy::default()).expect("a good change"));
     for zone in params().zones {

@@ -21,12 +21,14 @@ pub mod http_head;
 pub mod join;
 pub mod link_message;
 pub mod stored_record;
+pub mod tsig;
+pub mod update;
 
 /// What must hold for any bytes.
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is also its corpus's.
-pub const TARGETS: [(&str, Check); 10] = [
+pub const TARGETS: [(&str, Check); 12] = [
     ("client_hello", client_hello::check),
     ("demux", demux::check),
     ("dns_message", dns_message::check),
@@ -37,6 +39,8 @@ pub const TARGETS: [(&str, Check); 10] = [
     ("join", join::check),
     ("link_message", link_message::check),
     ("stored_record", stored_record::check),
+    ("tsig", tsig::check),
+    ("update", update::check),
 ];
 
 /// A verdict on a beginning stands, whatever comes after it.

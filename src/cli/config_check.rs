@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use fourward_core::api::CertificateSource;
+use fourward_core::transfer::Secondary;
 use serde_json::json;
 
 use super::{CliError, out};
 use crate::certificate::{Certificate, Files, authorities};
-use crate::config::{Agent, Config, Server};
+use crate::config::{Agent, Config, Key, Server};
+use crate::dns::Keys;
 
 pub(super) fn run(file: &Path, as_json: bool) -> Result<(), CliError> {
     let config = Config::read(file)?;
@@ -68,6 +70,19 @@ fn explain_server(server: &Server, certificate: Option<&Certificate>) -> Result<
         } else {
             out::line(format_args!("           listens on {} (UDP and TCP)", join(&dns.listen)))?;
         }
+        for Key { name, algorithm, grant, .. } in &dns.keys {
+            let Some(grant) = grant else { continue };
+            let types: Vec<&str> = grant.types.iter().map(|one| one.word()).collect();
+            out::line(format_args!("           lets {name} ({}) update {} of {}", algorithm.word(), types.join(", "), grant.host))?;
+        }
+        for Secondary { address, key } in &dns.secondaries {
+            match key {
+                Some(key) => {
+                    out::line(format_args!("           gives the zones to who has the key {key}, and tells {address} of changes"))?
+                }
+                None => out::line(format_args!("           gives the zones to {}, and tells {address} of changes", address.ip()))?,
+            }
+        }
     }
     if let Some(gateway) = &server.gateway {
         out::line(format_args!("gateway    TLS on TCP {}, HTTP on TCP {}, links on UDP {}", gateway.tls, gateway.http, gateway.tls))?;
@@ -108,6 +123,9 @@ fn urls(metrics: &[SocketAddr]) -> String {
 fn read_files(server: &Server) -> Result<Option<Certificate>, CliError> {
     if let Some(root) = server.acme.as_ref().and_then(|acme| acme.root.as_ref()) {
         authorities("acme.root", root)?;
+    }
+    if let Some(dns) = &server.dns {
+        Keys::read(&dns.keys)?;
     }
     Ok(server.control.certificate.as_ref().map(Files::read).transpose()?)
 }

@@ -48,6 +48,8 @@ zones = ["{zone}"]
 # ttl = 60
 # rate-limit = 200                # answers of a kind a second to one network by UDP; 0 is without end
 # nameservers = ["{name}"]
+# keys = [{{ name = "cloud-key", secret-file = "/etc/fourward/cloud-key", host = "cloud", types = ["AAAA"] }}]   # updates by nsupdate and the like
+# secondaries = [{{ address = "192.0.2.53", key = "to-second" }}]   # name servers that have the zones from here
 # dnssec = true                   # signed; false only after its DS is gone from the registrar
 # dnssec-algorithm = "ecdsap256sha256"   # of new keys; or "ed25519"
 

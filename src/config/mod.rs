@@ -3,7 +3,9 @@
 //! `raw` has it as written. A table's presence starts its role. Keys of later versions are refused by name, never
 //! ignored. All structures of the configuration live here, so that no role knows another's.
 
+mod keys;
 mod raw;
+mod secondaries;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,9 +13,12 @@ use std::time::Duration;
 
 use fourward_core::dnssec::Algorithm;
 use fourward_core::name::{DnsName, NameError};
+use fourward_core::transfer::Secondary;
 
 use crate::certificate::Files;
 use crate::redact;
+
+pub use keys::Key;
 
 /// Where certificates are ordered if nobody says otherwise: Let's Encrypt.
 pub const DEFAULT_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -99,6 +104,10 @@ pub struct Dns {
     pub rate_limit: u32,
     /// The NS of every zone.
     pub nameservers: Vec<DnsName>,
+    /// Who may change records by DNS itself, and by what secondaries are known.
+    pub keys: Vec<Key>,
+    /// Who has the zones from this server.
+    pub secondaries: Vec<Secondary>,
     /// How a new key signs; none: the zones are not signed.
     pub dnssec: Option<Algorithm>,
 }

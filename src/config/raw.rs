@@ -12,6 +12,8 @@ use fourward_core::name::DnsName;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::keys::{self, RawKey};
+use super::secondaries::{self, RawSecondary};
 use super::{
     Acme, Agent, Config, ConfigError, Control, DEFAULT_DIRECTORY, DEFAULT_STATE, Dns, Gateway, HomePorts, Public, Server, Timeouts,
 };
@@ -98,8 +100,10 @@ struct RawDns {
     rate_limit: Option<u32>,
     #[serde(default)]
     nameservers: Vec<String>,
-    secondaries: Option<IgnoredAny>,
-    keys: Option<IgnoredAny>,
+    #[serde(default)]
+    secondaries: Vec<RawSecondary>,
+    #[serde(default)]
+    keys: Vec<RawKey>,
     dnssec: Option<bool>,
     dnssec_algorithm: Option<String>,
 }
@@ -208,15 +212,12 @@ impl TryFrom<Raw> for Config {
 impl Raw {
     fn refuse_later_keys(&self) -> Result<(), ConfigError> {
         let store = self.store.as_ref();
-        let dns = self.dns.as_ref();
         let gateway = self.gateway.as_ref();
         let control = self.control.as_ref();
         let acme = self.acme.as_ref();
         let agent = self.agent.as_ref();
         let later = [
             ("store.etcd", store.is_some_and(|t| t.etcd.is_some())),
-            ("dns.secondaries", dns.is_some_and(|t| t.secondaries.is_some())),
-            ("dns.keys", dns.is_some_and(|t| t.keys.is_some())),
             ("gateway.source-prefix", gateway.is_some_and(|t| t.source_prefix.is_some())),
             ("control.sessions", control.is_some_and(|t| t.sessions.is_some())),
             ("acme.external-account", acme.is_some_and(|t| t.external_account.is_some())),
@@ -341,8 +342,19 @@ impl RawDns {
         if !(1..=86_400).contains(&ttl) {
             return Err(value("dns.ttl", "expected seconds from 1 to 86400"));
         }
+        let keys = keys::parse(self.keys, &zones)?;
+        let secondaries = secondaries::parse(self.secondaries, &keys)?;
         let dnssec = dnssec(self.dnssec, self.dnssec_algorithm.as_deref())?;
-        Ok(Dns { zones, listen: self.listen, ttl, nameservers, dnssec, rate_limit: self.rate_limit.unwrap_or(RATE_LIMIT) })
+        Ok(Dns {
+            zones,
+            listen: self.listen,
+            ttl,
+            nameservers,
+            rate_limit: self.rate_limit.unwrap_or(RATE_LIMIT),
+            keys,
+            secondaries,
+            dnssec,
+        })
     }
 }
 
@@ -479,11 +491,11 @@ fn name(key: &str, text: &str) -> Result<DnsName, ConfigError> {
     text.parse().map_err(|source| ConfigError::Name { key: key.into(), source })
 }
 
-fn value(key: &str, reason: &str) -> ConfigError {
+pub(super) fn value(key: &str, reason: &str) -> ConfigError {
     ConfigError::Value { key: key.into(), reason: reason.into() }
 }
 
-fn unique<T: PartialEq + std::fmt::Display>(key: &str, values: &[T]) -> Result<(), ConfigError> {
+pub(super) fn unique<T: PartialEq + std::fmt::Display>(key: &str, values: &[T]) -> Result<(), ConfigError> {
     for (at, one) in values.iter().enumerate() {
         if values.iter().take(at).any(|before| before == one) {
             return Err(value(key, &format!("{one} stands there twice; take one out")));

@@ -42,7 +42,7 @@ fn a_short_configuration_has_all_defaults() {
 fn every_default_can_be_written_out() {
     let written = SERVER.replace(
         "[gateway]",
-        "listen = []\nttl = 60\nrate-limit = 200\nnameservers = [\"gw.dyn.example.org\"]\ndnssec = true\ndnssec-algorithm = \"ecdsap256sha256\"\n[gateway]\n",
+        "listen = []\nttl = 60\nrate-limit = 200\nnameservers = [\"gw.dyn.example.org\"]\nkeys = []\nsecondaries = []\ndnssec = true\ndnssec-algorithm = \"ecdsap256sha256\"\n[gateway]\n",
     ) + "tls = 443\nhttp = 80\nresolver = []\nlimits = { connections = 16384, half-open = 4096, per-network = 1024 }\n\
            timeouts = { hello = 5, dial = 5, idle = 3600, half-closed = 300, drain = 30 }\n[control]\nhttp-updates = false\n";
     assert_eq!(parse(&written).expect("good"), parse(SERVER).expect("good"));
@@ -96,7 +96,36 @@ fn keys_of_later_versions_are_refused_by_name() {
         refused(&format!("{SERVER}{lines}\n"), &[key, "not yet"]);
     }
     refused(&format!("{SERVER}source-prefix = \"2001:db8::/96\"\n"), &["gateway.source-prefix", "not yet"]);
-    refused(&SERVER.replace("[gateway]", "secondaries = []\n[gateway]"), &["dns.secondaries", "not yet"]);
+}
+
+#[test]
+fn a_key_names_its_host_and_what_it_may_write() {
+    let with = |key: &str| SERVER.replace("[gateway]", &format!("keys = [{{ {key} }}]\n[gateway]"));
+    let good = "name = \"Cloud-Key\", secret-file = \"/etc/fourward/cloud.key\", host = \"cloud\", types = [\"AAAA\", \"_acme-challenge\"]";
+    let keys = parse(&with(good)).expect("good").server.expect("server").dns.expect("dns").keys;
+    let [Key { name, algorithm, secret_file, grant: Some(grant) }] = keys.as_slice() else { panic!("one key: {keys:?}") };
+    assert_eq!((name.as_str(), algorithm.word(), grant.host.to_string().as_str()), ("cloud-key", "hmac-sha256", "cloud.dyn.example.org"));
+    assert_eq!(secret_file, Path::new("/etc/fourward/cloud.key"));
+    assert_eq!(grant.types.iter().map(|one| one.word()).collect::<Vec<_>>(), ["AAAA", "_acme-challenge"]);
+    let secret = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=";
+    for (old, new, words) in [
+        ("\"Cloud-Key\"", "\"a b\"", ["dns.keys.name", "' '"]),
+        ("\"cloud\"", "\"a.cloud\"", ["dns.keys.host", "one label"]),
+        ("\"cloud\"", "\"gw\"", ["dns.keys.host", "reserved"]),
+        ("\"/etc/fourward/cloud.key\"", "\"cloud.key\"", ["dns.keys.secret-file", "whole path"]),
+        ("\"AAAA\"", "\"CNAME\"", ["dns.keys.types", "A, AAAA, _acme-challenge, TXT, SRV, MX"]),
+        ("[\"AAAA\", \"_acme-challenge\"]", "[]", ["dns.keys.types", "nothing"]),
+        ("host =", "algorithm = \"hmac-md5\", host =", ["dns.keys.algorithm", "hmac-sha256, hmac-sha384, hmac-sha512"]),
+        (", types = [\"AAAA\", \"_acme-challenge\"]", "", ["missing field `types`", "line 7"]),
+    ] {
+        refused(&with(&good.replace(old, new)), &words);
+    }
+    refused(&SERVER.replace("[gateway]", &format!("keys = [{{ {good} }}, {{ {good} }}]\n[gateway]")), &["dns.keys.name", "twice"]);
+    for place in ["Cloud-Key", "/etc/fourward/cloud.key", "\"cloud\"", "AAAA"] {
+        let new = if place.starts_with('"') { format!("\"{secret}\"") } else { secret.into() };
+        let said = parse(&with(&good.replace(place, &new))).expect_err("refused").to_string();
+        assert!(!said.contains(&secret[..20]), "{said}");
+    }
 }
 
 #[test]
@@ -225,4 +254,37 @@ fn what_is_missing_is_named_with_the_reason() {
 fn no_file_says_how_to_get_one() {
     let error = Config::read(Path::new("/nowhere/fourward.toml")).expect_err("no such file").to_string();
     assert!(error.contains("/nowhere/fourward.toml") && error.contains("fourward init"), "{error}");
+}
+
+#[test]
+fn a_secondary_is_an_address_and_may_have_a_key_of_its_own() {
+    let dns = |lines: &str| SERVER.replace("[gateway]", &format!("{lines}\n[gateway]"));
+    let key = r#"{ name = "to-second", secret-file = "/etc/fourward/to-second.key" }"#;
+    let update = r#"{ name = "cloud", secret-file = "/a", host = "cloud", types = ["AAAA"] }"#;
+    let good = format!(
+        "keys = [{key}, {update}]\nsecondaries = [{{ address = \"192.0.2.53\" }}, {{ address = \"[2001:db8::53]:5353\", key = \"to-second\" }}]"
+    );
+    let dns_of = |lines: &str| parse(&dns(lines)).expect(lines).server.expect("server").dns.expect("dns");
+    let parsed = dns_of(&good);
+    let addresses: Vec<String> = parsed.secondaries.iter().map(|one| one.address.to_string()).collect();
+    assert_eq!(addresses, ["192.0.2.53:53", "[2001:db8::53]:5353"]);
+    assert_eq!(parsed.secondaries.iter().map(|one| one.key.is_some()).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(parsed.keys.iter().map(|key| key.grant.is_some()).collect::<Vec<_>>(), [false, true]);
+    assert!(dns_of("").secondaries.is_empty());
+    for (lines, words) in [
+        ("secondaries = [{ address = \"ns2.example.org\" }]", ["dns.secondaries.address", "ns2.example.org"]),
+        ("secondaries = [{ address = \"0.0.0.0\" }]", ["dns.secondaries.address", "no address of one server"]),
+        ("secondaries = [{ address = \"192.0.2.53:0\" }]", ["dns.secondaries.address", "no address of one server"]),
+        ("secondaries = [{ address = \"192.0.2.53\" }, { address = \"192.0.2.53:53\" }]", ["dns.secondaries.address", "twice"]),
+        ("secondaries = [{ address = \"192.0.2.53\", key = \"to-second\" }]", ["dns.secondaries.key", "no to-second in dns.keys"]),
+        (
+            &format!("keys = [{update}]\nsecondaries = [{{ address = \"192.0.2.53\", key = \"cloud\" }}]"),
+            ["dns.secondaries.key", "of its own"],
+        ),
+        (&format!("keys = [{key}]"), ["dns.keys", "for nothing"]),
+        ("keys = [{ name = \"a\", secret-file = \"/a\", host = \"cloud\" }]", ["dns.keys.types", "missing"]),
+        ("keys = [{ name = \"a\", secret-file = \"/a\", types = [\"AAAA\"] }]", ["dns.keys.host", "missing"]),
+    ] {
+        refused(&dns(lines), &words);
+    }
 }

@@ -1,12 +1,11 @@
 //! dyndns2 and its dialects on our own name: routers and update clients say where they are.
 //!
 //! Over HTTPS; over plain HTTP only where the configuration permits it, and then with the password in its header alone. A wrong password costs
-//! the sender's network, never the host; too many changes cost the host and the network that they come from (`limits`). An answer follows
+//! the sender's network, never the host; too many changes cost the host and the network that they come from (`pace`). An answer follows
 //! the commit: what is acknowledged is on disk. Nothing of a request is logged but its sender, the host and the addresses: the rest may hold
 //! secrets. What a request means and what is answered is `fourward_core::dyndns`'s word.
 
 mod failures;
-mod limits;
 mod mending;
 mod txt;
 
@@ -31,11 +30,11 @@ use crate::config::Server;
 use crate::crypto;
 use crate::gateway::Protocol;
 use crate::listener::network_of;
+use crate::pace::Pace;
 use crate::store::{CommitError, Store};
 use crate::tally::Tally;
 
 use failures::Failures;
-use limits::Limits;
 pub(super) use mending::Mending;
 use txt::Lately;
 
@@ -51,7 +50,7 @@ pub struct Updates {
     /// Whether plain HTTP will do.
     plain: bool,
     failures: Mutex<Failures>,
-    limits: Mutex<Limits>,
+    pace: Arc<Pace>,
     /// Held through a commit, so that no value is lost to one that comes at the same time.
     lately: tokio::sync::Mutex<Lately>,
     outcomes: Arc<Outcomes>,
@@ -75,15 +74,15 @@ struct Asked<'a> {
 }
 
 impl Updates {
-    /// Updates of the hosts in `store`, as `server` is configured.
-    pub fn new(server: &Server, store: Store) -> Self {
+    /// Updates of the hosts in `store`, as `server` is configured, no more often than `pace` lets them.
+    pub fn new(server: &Server, store: Store, pace: Arc<Pace>) -> Self {
         Self {
             store,
             zones: server.zones().to_vec(),
             ipv4: server.public.ipv4.clone(),
             plain: server.control.http_updates,
             failures: Mutex::default(),
-            limits: Mutex::default(),
+            pace,
             lately: tokio::sync::Mutex::default(),
             outcomes: Arc::new(Tally::new(&Line::WORDS)),
         }
@@ -289,7 +288,7 @@ impl Updates {
 
     /// Counts what `host` asks for from `peer`, and is no repetition.
     fn measured(&self, host: &HostName, peer: IpAddr) -> Result<(), Line> {
-        let admitted = self.limits.lock().unwrap_or_else(PoisonError::into_inner).admit(host, network_of(peer), Instant::now());
+        let admitted = self.pace.admit(host, Some(network_of(peer)), Instant::now());
         admitted.map_err(|wait| {
             // Not louder: it is said as often as it is asked. The metrics count it.
             debug!(%host, %peer, ?wait, "an update was refused: too many changes in a short time");

@@ -1,10 +1,11 @@
-//! Many datagrams in one call, recvmmsg(2) and sendmmsg(2): what no safe crate offers with a sender's own destination address.
+//! Many datagrams in one call, recvmmsg(2) and sendmmsg(2), and one that is answered later, sendmsg(2): what no safe crate offers with a
+//! sender's own destination address.
 //!
 //! The only unsafe code of this program. Every pointer that the kernel is given is made from a borrow that lives until the call
 //! has returned, and nothing that the kernel wrote is read before it said how much. A [`Batch`] is memory for [`SIZE`] questions and
 //! as many answers; it is made once for each thread. What the answers say is not known here.
 
-#![allow(unsafe_code, reason = "two system calls that take arrays of pointers; each block says why it is sound")]
+#![allow(unsafe_code, reason = "three system calls that take structures of pointers; each block says why it is sound")]
 
 use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
@@ -40,12 +41,18 @@ pub(super) struct Batch {
 
 /// One datagram, and what will be said to it.
 struct Slot {
+    back: Return,
+    received: usize,
+    answer: usize,
+}
+
+/// The way back of one datagram: to its sender, from the address that it was sent to.
+#[derive(Clone, Copy)]
+pub(super) struct Return {
     sender: sockaddr_storage,
     sender_length: u32,
     control: Control,
     control_length: usize,
-    received: usize,
-    answer: usize,
 }
 
 #[repr(C, align(8))]
@@ -60,7 +67,8 @@ impl Batch {
     pub(super) fn new(answer_limit: usize) -> Self {
         // SAFETY: these are C structures of numbers and pointers, for which all zeroes is a value.
         let (slot, header, vector) = unsafe { (zeroed::<sockaddr_storage>(), zeroed::<mmsghdr>(), zeroed::<iovec>()) };
-        let slot = || Slot { sender: slot, sender_length: 0, control: Control([0; CONTROL]), control_length: 0, received: 0, answer: 0 };
+        let back = Return { sender: slot, sender_length: 0, control: Control([0; CONTROL]), control_length: 0 };
+        let slot = || Slot { back, received: 0, answer: 0 };
         Self {
             questions: vec![[0; QUESTION_LIMIT]; SIZE].into(),
             answers: vec![0; SIZE.saturating_mul(answer_limit)].into(),
@@ -80,14 +88,14 @@ impl Batch {
         let parts = self.headers.iter_mut().zip(self.vectors.iter_mut()).zip(self.slots.iter_mut()).zip(self.questions.iter_mut());
         for (((header, vector), slot), question) in parts.take(self.expected) {
             // Else a datagram without a sender would be answered to the one before.
-            slot.sender.ss_family = 0;
+            slot.back.sender.ss_family = 0;
             *vector = iovec { iov_base: question.as_mut_ptr().cast(), iov_len: question.len() };
             header.msg_hdr = empty();
-            header.msg_hdr.msg_name = ptr::from_mut(&mut slot.sender).cast();
+            header.msg_hdr.msg_name = ptr::from_mut(&mut slot.back.sender).cast();
             header.msg_hdr.msg_namelen = size_of::<sockaddr_storage>() as u32;
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
-            header.msg_hdr.msg_control = slot.control.0.as_mut_ptr().cast();
+            header.msg_hdr.msg_control = slot.back.control.0.as_mut_ptr().cast();
             header.msg_hdr.msg_controllen = CONTROL as _;
         }
         // SAFETY: each of the first `expected` headers points to its own vector, address and control buffer, of the sizes that it names, in memory of
@@ -97,8 +105,8 @@ impl Batch {
         };
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
         for (header, slot) in self.headers.iter().zip(self.slots.iter_mut()).take(count) {
-            slot.sender_length = header.msg_hdr.msg_namelen;
-            slot.control_length = header.msg_hdr.msg_controllen;
+            slot.back.sender_length = header.msg_hdr.msg_namelen;
+            slot.back.control_length = header.msg_hdr.msg_controllen;
             slot.received = (header.msg_len as usize).min(QUESTION_LIMIT);
             slot.answer = 0;
         }
@@ -106,14 +114,14 @@ impl Batch {
         Ok(count)
     }
 
-    /// Lets `say` answer each of the first `count` datagrams: it is given the question, the sender and room for the answer, and returns
-    /// the answer's length, `None` for silence.
-    pub(super) fn answer(&mut self, count: usize, mut say: impl FnMut(&[u8], SocketAddr, &mut [u8]) -> Option<usize>) {
+    /// Lets `say` answer each of the first `count` datagrams: it is given the question, the sender, the way back and room for the answer, and
+    /// returns the answer's length, `None` for silence.
+    pub(super) fn answer(&mut self, count: usize, mut say: impl FnMut(&[u8], SocketAddr, &Return, &mut [u8]) -> Option<usize>) {
         let parts = self.slots.iter_mut().zip(self.questions.iter()).zip(self.answers.chunks_mut(self.answer_limit));
         for ((slot, question), answer) in parts.take(count) {
-            let Some(sender) = address_of(&slot.sender) else { continue };
+            let Some(sender) = address_of(&slot.back.sender) else { continue };
             let question = question.get(..slot.received).unwrap_or_default();
-            slot.answer = say(question, sender, answer).unwrap_or(0).min(self.answer_limit);
+            slot.answer = say(question, sender, &slot.back, answer).unwrap_or(0).min(self.answer_limit);
         }
     }
 
@@ -128,12 +136,12 @@ impl Batch {
             let Some((header, vector)) = places.next() else { break };
             *vector = iovec { iov_base: answer.as_mut_ptr().cast(), iov_len: slot.answer };
             header.msg_hdr = empty();
-            header.msg_hdr.msg_name = ptr::from_mut(&mut slot.sender).cast();
-            header.msg_hdr.msg_namelen = slot.sender_length;
+            header.msg_hdr.msg_name = ptr::from_mut(&mut slot.back.sender).cast();
+            header.msg_hdr.msg_namelen = slot.back.sender_length;
             header.msg_hdr.msg_iov = vector;
             header.msg_hdr.msg_iovlen = 1;
-            if let Some(length) = slot.control.turn_round(slot.control_length) {
-                header.msg_hdr.msg_control = slot.control.0.as_mut_ptr().cast();
+            if let Some(length) = slot.back.control.turn_round(slot.back.control_length) {
+                header.msg_hdr.msg_control = slot.back.control.0.as_mut_ptr().cast();
                 header.msg_hdr.msg_controllen = length as _;
             }
             ready += 1;
@@ -152,6 +160,29 @@ impl Batch {
             }
         }
         dropped
+    }
+}
+
+impl Return {
+    /// Sends `message` there on the socket that the datagram came to.
+    ///
+    /// # Errors
+    /// The kernel does not take it; whoever asked will ask again.
+    pub(super) fn send(mut self, socket: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
+        let mut vector = iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: message.len() };
+        let mut header = empty();
+        header.msg_name = ptr::from_mut(&mut self.sender).cast();
+        header.msg_namelen = self.sender_length;
+        header.msg_iov = &mut vector;
+        header.msg_iovlen = 1;
+        if let Some(length) = self.control.turn_round(self.control_length) {
+            header.msg_control = self.control.0.as_mut_ptr().cast();
+            header.msg_controllen = length as _;
+        }
+        // SAFETY: the header points to the vector, the address and the control message above, and these into `message` and `self`, all of which
+        // live until the call returns; the kernel only reads them.
+        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &header, libc::MSG_DONTWAIT) };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 }
 

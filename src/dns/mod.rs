@@ -6,9 +6,16 @@
 
 mod cookies;
 mod counters;
+mod handed;
+mod keys;
+mod meter;
 mod mmsg;
+mod notify;
+mod signed;
 mod tcp;
+mod transfer;
 mod udp;
+mod updates;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -16,8 +23,10 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fourward_core::answer::{Answer, Asker, Transport};
+use fourward_core::answer::{Answer, Asker, Transport, limit};
 use fourward_core::state::State;
+use fourward_core::transfer::is_transfer;
+use fourward_core::wire::{Query, Rcode};
 use fourward_core::zone::ZoneParams;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -30,7 +39,14 @@ use crate::listener::{self, BindError};
 use cookies::Jar;
 use counters::Counter;
 pub use counters::{Counters, RCODES, Sums};
+use handed::Desk;
+pub use keys::Keys;
+pub use meter::{Meter as TransferMeter, Told};
+use notify::Teller;
+use signed::Checked;
 pub(crate) use tcp::GUESTS;
+pub use transfer::Transfers;
+pub use updates::{Outcomes, Updates};
 
 /// The setting that says where the name server listens.
 const KEY: &str = "dns.listen";
@@ -70,6 +86,12 @@ struct Source {
     params: Arc<ZoneParams>,
     states: watch::Receiver<Arc<State>>,
     jar: Jar,
+    /// Where updates go; without keys there are none.
+    desk: Option<Desk>,
+    /// Who signs questions; without keys and secondaries nobody does.
+    keys: Option<Arc<Keys>>,
+    /// Who gives zones away; without secondaries nobody does.
+    transfers: Option<Arc<Transfers>>,
 }
 
 /// What the configuration says of how questions are answered.
@@ -79,11 +101,21 @@ pub struct Settings {
     pub params: ZoneParams,
     /// Answers of a kind that a network may have a second by UDP; 0 is without end.
     pub rate_limit: u32,
+    /// Who carries out updates; nobody where there are no keys.
+    pub updates: Option<Arc<Updates>>,
+    /// Who gives zones away; nobody where there are no secondaries.
+    pub transfers: Option<Arc<Transfers>>,
+    /// What messages are signed with.
+    pub keys: Arc<Keys>,
+    /// The addresses that secondaries know this server by.
+    pub public: Vec<IpAddr>,
 }
 
-/// What the configuration says.
+/// What the configuration says; what is the store's, and keys, are added where they are.
 pub fn settings(dns: &Dns, public: &Public) -> Settings {
-    Settings { params: params(dns, public), rate_limit: dns.rate_limit }
+    let (v4, v6) = (public.ipv4.iter().copied().map(IpAddr::V4), public.ipv6.iter().copied().map(IpAddr::V6));
+    let (params, rate_limit, public) = (params(dns, public), dns.rate_limit, v4.chain(v6).collect());
+    Settings { params, rate_limit, updates: None, transfers: None, keys: Arc::default(), public }
 }
 
 /// What the configuration gives to the zones.
@@ -129,11 +161,18 @@ pub async fn run(
     root: [u8; 32],
     cancel: CancellationToken,
 ) -> Result<(), DnsError> {
-    let source = Source { params: Arc::new(settings.params), states, jar: Jar::new(&root) };
+    let mut tasks = JoinSet::new();
+    let desk = settings.updates.map(|updates| {
+        let (desk, handed) = Desk::new(updates);
+        tasks.spawn(handed::serve(handed));
+        desk
+    });
+    let keys = Some(settings.keys).filter(|keys| !keys.is_empty() || settings.transfers.is_some());
+    let source = Source { params: Arc::new(settings.params), states, jar: Jar::new(&root), desk, keys, transfers: settings.transfers };
+    source.tellers(settings.public.into()).for_each(|teller| drop(tasks.spawn(teller.run(source.states.clone()))));
     let counted = sockets.udp.into_iter().zip(sockets.counters.of(Transport::Udp));
     let udp = counted.map(|(socket, counter)| udp::Socket::new(socket, counter)).collect::<io::Result<Vec<_>>>()?;
     let mut threads = udp::Threads::start(by_thread(udp), &source, settings.rate_limit)?;
-    let mut tasks = JoinSet::new();
     let guests = Crowd::new(tcp::LIMITS);
     for (listener, counter) in sockets.tcp.into_iter().zip(sockets.counters.of(Transport::Tcp)) {
         let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -169,11 +208,59 @@ impl Source {
         Arc::clone(&self.states.borrow())
     }
 
+    /// Who tells each secondary of each zone.
+    fn tellers(&self, public: Arc<[IpAddr]>) -> impl Iterator<Item = Teller> {
+        let known = self.transfers.as_ref().zip(self.keys.as_ref()).into_iter();
+        known.flat_map(move |(transfers, keys)| {
+            let public = Arc::clone(&public);
+            let each = (0..transfers.secondaries().len()).flat_map(|at| self.params.zones.iter().map(move |zone| (at, zone.clone())));
+            each.map(move |(at, zone)| {
+                let (params, public) = (Arc::clone(&self.params), Arc::clone(&public));
+                Teller { transfers: Arc::clone(transfers), at, zone, params, keys: Arc::clone(keys), public }
+            })
+        })
+    }
+
     fn answer(&self, state: &State, message: &[u8], asker: &Asker<'_>, counter: &Counter, out: &mut [u8]) -> Option<Answer> {
         counter.asked();
-        let answer = fourward_core::answer::answer(message, asker, state, &self.params, out);
+        let plain = fourward_core::answer::answer(message, asker, state, &self.params, out);
+        let answer = match plain {
+            Some(plain) if plain.signed || plain.rcode == Rcode::REFUSED => self.otherwise(state, message, asker, plain, out),
+            _ => plain,
+        };
         counter.said(answer.map(|answer| (answer.rcode, answer.is_truncated())));
         answer
+    }
+
+    /// The answer to a question that is signed, or for a transfer, in the place of `plain`, which knows of neither.
+    fn otherwise(&self, state: &State, message: &[u8], asker: &Asker<'_>, plain: Answer, out: &mut [u8]) -> Option<Answer> {
+        let put = |out: &mut [u8], message: &[u8], answer: Answer, rcode| {
+            out.get_mut(..message.len())?.copy_from_slice(message);
+            Some(answer.with_signature(message.len(), rcode))
+        };
+        let mut session =
+            match self.keys.as_ref().filter(|_| plain.signed).map_or(Checked::Plain, |keys| signed::check(keys, message, asker)) {
+                Checked::Plain => None,
+                Checked::By(session) => Some(session),
+                Checked::Bad(told) => return put(out, &told.message, plain, told.rcode),
+            };
+        let transfers = self.transfers.as_ref().filter(|_| asker.transport == Transport::Udp && is_transfer(message));
+        let given = transfers.and_then(|transfers| transfers.in_a_datagram(message, asker, session.as_ref(), state, &self.params));
+        let (answer, rcode, mut said) = match (given, &session) {
+            (Some(given), _) => (plain, Rcode::NOERROR, given),
+            (None, None) => return Some(plain),
+            (None, Some(session)) => {
+                let query = Query::parse(message)?;
+                let mut said = vec![0; limit(&query, asker.transport).saturating_sub(session.size())];
+                let answer = fourward_core::answer::answer(message, asker, state, &self.params, &mut said)?;
+                said.truncate(answer.length);
+                (answer, answer.rcode, said)
+            }
+        };
+        if let Some(session) = &mut session {
+            session.seal(&mut said);
+        }
+        put(out, &said, answer, rcode)
     }
 }
 

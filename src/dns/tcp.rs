@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use fourward_core::answer::{Asker, TCP_LIMIT};
 use fourward_core::cookie::Secrets;
+use fourward_core::transfer::is_transfer;
+use fourward_core::update::is_update;
+use fourward_core::wire::Query;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -18,6 +21,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, trace};
 
 use super::counters::Counter;
+use super::handed::Desk;
+use super::signed::{self, Checked, cookie};
+use super::transfer::Asked;
+use super::updates::Outcome;
 use super::{Source, now};
 use crate::crowd::{Crowd, Limits};
 use crate::listener::accept;
@@ -81,10 +88,37 @@ async fn converse(stream: impl AsyncRead + AsyncWrite, client: IpAddr, source: &
     let mut out = vec![0; 2 + TCP_LIMIT];
     let mut guest = Guest { source, secrets: source.jar.secrets(now()), address: client, counter };
     while next(&mut reader, &mut question).await? {
-        let Some(answer) = guest.framed(&question, &mut out) else { break };
+        let said;
+        let answer = match guest.said(&question, &mut writer).await? {
+            Said::Already => continue,
+            Said::This(message) => {
+                said = framed(&message);
+                said.as_deref()
+            }
+            Said::Nothing => None,
+            Said::Plainly => guest.framed(&question, &mut out),
+        };
+        let Some(answer) = answer else { break };
         timeout(MESSAGE, writer.write_all(answer)).await??;
     }
     Ok(())
+}
+
+/// What became of a message.
+enum Said {
+    /// All that is to be said was written.
+    Already,
+    /// This is the answer.
+    This(Vec<u8>),
+    /// Silence is.
+    Nothing,
+    /// It is a question like any other.
+    Plainly,
+}
+
+/// `message` behind its length.
+fn framed(message: &[u8]) -> Option<Vec<u8>> {
+    Some([&u16::try_from(message.len()).ok()?.to_be_bytes()[..], message].concat())
 }
 
 /// Reads the next message; `false` at the end of the connection, and for one that is no question of any kind.
@@ -112,17 +146,60 @@ struct Guest<'a> {
 }
 
 impl Guest<'_> {
-    /// The answer behind its length; `None` if silence is the answer, which on a connection is its end.
-    fn framed<'o>(&mut self, question: &[u8], out: &'o mut [u8]) -> Option<&'o [u8]> {
-        let (head, body) = out.split_at_mut_checked(2)?;
+    fn asker(&mut self) -> Asker<'_> {
         let now = now();
         if !self.secrets.are_of(now) {
             self.secrets = self.source.jar.secrets(now);
         }
-        let asker = Asker { transport: self.counter.transport, address: self.address, now, secrets: Some(&self.secrets) };
-        let length = self.source.answer(&self.source.newest(), question, &asker, self.counter, body)?.length;
+        Asker { transport: self.counter.transport, address: self.address, now, secrets: Some(&self.secrets) }
+    }
+
+    /// The answer behind its length; `None` if silence is the answer, which on a connection is its end.
+    fn framed<'o>(&mut self, question: &[u8], out: &'o mut [u8]) -> Option<&'o [u8]> {
+        let (head, body) = out.split_at_mut_checked(2)?;
+        let (source, counter) = (self.source, self.counter);
+        let length = source.answer(&source.newest(), question, &self.asker(), counter, body)?.length;
         head.copy_from_slice(&u16::try_from(length).ok()?.to_be_bytes());
         out.get(..length.checked_add(2)?)
+    }
+
+    /// What is said to an update, and to a question for a transfer, which goes to `out` itself.
+    async fn said(&mut self, message: &[u8], out: &mut (impl AsyncWrite + Unpin)) -> io::Result<Said> {
+        let (source, counter) = (self.source, self.counter);
+        if let Some(desk) = source.desk.as_ref().filter(|_| is_update(message)) {
+            return Ok(self.update(desk, message).await.map_or(Said::Nothing, Said::This));
+        }
+        let (Some(transfers), Some(keys), true) = (&source.transfers, &source.keys, is_transfer(message)) else { return Ok(Said::Plainly) };
+        let asker = self.asker();
+        let session = match signed::check(keys, message, &asker) {
+            Checked::Plain => None,
+            Checked::By(session) => Some(session),
+            // It is looked at once more, and that is said.
+            Checked::Bad(_) => return Ok(Said::Plainly),
+        };
+        if !transfers.may(asker.address, session.as_ref()) {
+            return Ok(Said::Plainly);
+        }
+        let cookie = Query::parse(message).and_then(|query| cookie(&query, &asker));
+        let asked = Asked { message, client: asker.address, cookie, session };
+        counter.asked();
+        let rcode = transfers.serve(asked, &source.states, &source.params, out).await?;
+        counter.said(Some((rcode, false)));
+        Ok(Said::Already)
+    }
+
+    /// What is said to an update, once it is durable.
+    async fn update(&mut self, desk: &Desk, message: &[u8]) -> Option<Vec<u8>> {
+        let (source, counter) = (self.source, self.counter);
+        counter.asked();
+        let told = match desk.updates.receive(message, &self.asker(), &source.params) {
+            Outcome::Said(told) => Some(told),
+            // Also where the client leaves: half of it would be done, and could be done again.
+            Outcome::Waits(pending) => tokio::spawn(pending.done()).await.ok(),
+            Outcome::Silence => None,
+        };
+        counter.said(told.as_ref().map(|told| (told.rcode, false)));
+        told.map(|told| told.message)
     }
 }
 
@@ -155,7 +232,7 @@ mod tests {
         };
         let (_states, states) = watch::channel(Arc::default());
         let (source, counter) = (
-            Source { params: Arc::new(params), states, jar: super::super::Jar::new(&[0; 32]) },
+            Source { params: Arc::new(params), states, jar: super::super::Jar::new(&[0; 32]), desk: None, keys: None, transfers: None },
             Counter::new(fourward_core::answer::Transport::Tcp),
         );
         let (mut client, server) = tokio::io::duplex(20);

@@ -15,13 +15,16 @@ use fourward_core::answer::{Asker, Transport, UDP_LIMIT};
 use fourward_core::cookie::Secrets;
 use fourward_core::rate::{Limiter, Sent};
 use fourward_core::state::State;
+use fourward_core::update::is_update;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use super::counters::Counter;
-use super::mmsg::{self, Batch};
+use super::handed::{Desk, Handed};
+use super::mmsg::{self, Batch, Return};
+use super::updates::Outcome;
 use super::{Source, now};
 
 /// A failed receive: long enough not to spin, short enough that nobody notices.
@@ -39,7 +42,7 @@ const ECHOES: [u16; 7] = [0, 7, 13, 17, 19, 37, 69];
 
 /// A socket, and what is counted on it.
 pub(super) struct Socket {
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
     counter: Arc<Counter>,
 }
 
@@ -67,7 +70,7 @@ impl Socket {
         if address.is_unspecified() {
             mmsg::tell_destination(socket.as_fd(), address)?;
         }
-        Ok(Self { socket, counter })
+        Ok(Self { socket: Arc::new(socket), counter })
     }
 }
 
@@ -168,11 +171,10 @@ impl Answerer<'_> {
             if !self.secrets.are_of(now) {
                 self.secrets = self.source.jar.secrets(now);
             }
-            let mut teller =
-                Teller { source: self.source, state, secrets: &self.secrets, limiter: &mut self.limiter, counter: &socket.counter, now };
-            self.batch.answer(count, |question, sender, out| {
+            let mut teller = Teller { source: self.source, state, secrets: &self.secrets, limiter: &mut self.limiter, socket, now };
+            self.batch.answer(count, |question, sender, back, out| {
                 // A defect that one datagram meets must cost that datagram, not the process: anybody can send it again.
-                catch_unwind(AssertUnwindSafe(|| teller.answer(question, sender, out))).ok()?
+                catch_unwind(AssertUnwindSafe(|| teller.answer(question, sender, back, out))).ok()?
             });
             socket.counter.dropped(self.batch.send(socket.socket.as_fd(), count));
         }
@@ -185,28 +187,61 @@ struct Teller<'a> {
     state: &'a State,
     secrets: &'a Secrets,
     limiter: &'a mut Limiter,
-    counter: &'a Counter,
+    socket: &'a Socket,
     now: u32,
 }
 
 impl Teller<'_> {
-    fn answer(&mut self, question: &[u8], sender: SocketAddr, out: &mut [u8]) -> Option<usize> {
+    fn answer(&mut self, question: &[u8], sender: SocketAddr, back: &Return, out: &mut [u8]) -> Option<usize> {
         if ECHOES.contains(&sender.port()) {
             return None;
         }
         let asker = Asker { transport: Transport::Udp, address: sender.ip(), now: self.now, secrets: Some(self.secrets) };
-        let answer = self.source.answer(self.state, question, &asker, self.counter, out)?;
+        if let Some(desk) = self.source.desk.as_ref().filter(|_| is_update(question)) {
+            return self.update(desk, question, &asker, back, out);
+        }
+        let answer = self.source.answer(self.state, question, &asker, &self.socket.counter, out)?;
         if answer.known {
             return Some(answer.length);
         }
         let sent = self.limiter.judge(sender.ip(), answer, out.get(..answer.length)?, self.now);
-        if sent != Sent::Whole {
-            self.counter.limited();
-        }
-        match sent {
+        match self.noted(sent) {
             Sent::Whole => Some(answer.length),
             Sent::Cut => Some(answer.cut(out)),
             Sent::Not => None,
         }
+    }
+
+    /// What is said to an update at once; a change is answered from elsewhere, later.
+    fn update(&mut self, desk: &Desk, message: &[u8], asker: &Asker<'_>, back: &Return, out: &mut [u8]) -> Option<usize> {
+        let counter = &self.socket.counter;
+        counter.asked();
+        let told = match desk.updates.receive(message, asker, &self.source.params) {
+            Outcome::Said(told) => told,
+            Outcome::Waits(pending) => {
+                let (socket, counter) = (Arc::clone(&self.socket.socket), Arc::clone(counter));
+                desk.hand_over(Handed { pending, socket, back: *back, counter }).err()?
+            }
+            Outcome::Silence => {
+                counter.said(None);
+                return None;
+            }
+        };
+        counter.said(Some((told.rcode, false)));
+        let sent = self.limiter.fault(asker.address, self.now);
+        // It is hardly longer than what came, so there is nothing to cut.
+        if self.noted(sent) != Sent::Whole {
+            return None;
+        }
+        out.get_mut(..told.message.len())?.copy_from_slice(&told.message);
+        Some(told.message.len())
+    }
+
+    /// What becomes of an answer, counted.
+    fn noted(&self, sent: Sent) -> Sent {
+        if sent != Sent::Whole {
+            self.socket.counter.limited();
+        }
+        sent
     }
 }

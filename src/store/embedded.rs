@@ -12,16 +12,18 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use fourward_core::change::Key;
 use fourward_core::state::State;
 use fourward_core::stored::{self, Table};
+use fourward_core::zone::ZoneParams;
 use redb::backends::FileBackend;
 use redb::{Builder, Database, ReadableDatabase as _, ReadableTable as _, StorageBackend, TableDefinition, TableHandle as _};
 
 use super::StoreError;
 use super::held::Held;
+use super::journal::{self, Journal};
 
 /// The layout of the file as a whole. A store with a higher number is a later version's.
 const FORMAT: u32 = 1;
@@ -39,8 +41,22 @@ const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The file, open. Dropping it closes it cleanly.
 pub(super) struct Embedded {
-    db: Database,
+    db: Arc<Database>,
+    journal: Journal,
     disk: Held,
+}
+
+/// What is written.
+pub(super) struct Commit<'a> {
+    /// The state before it, and after.
+    pub(super) before: &'a State,
+    pub(super) after: &'a State,
+    /// What it touched.
+    pub(super) touched: &'a BTreeSet<Key>,
+    /// Those of them that have another record.
+    pub(super) differing: &'a BTreeSet<Key>,
+    /// What the configuration gives to zones that have secondaries.
+    pub(super) journalled: Option<&'a ZoneParams>,
 }
 
 /// What keeps a file from being understood.
@@ -76,20 +92,27 @@ impl Embedded {
         let held = Held::over(disk).map_err(|error| Fault::Io(error).at(path))?;
         // redb trusts its files in places where a torn one makes it panic.
         let understood = catch_unwind(AssertUnwindSafe(|| understand(&held)));
-        let (db, state) = understood.unwrap_or_else(|panic| Err(Fault::Torn(said(panic.as_ref())))).map_err(|fault| fault.at(path))?;
+        let (db, journal, state) =
+            understood.unwrap_or_else(|panic| Err(Fault::Torn(said(panic.as_ref())))).map_err(|fault| fault.at(path))?;
         held.release().map_err(|error| Fault::Io(error).at(path))?;
-        Ok((Self { db, disk: held }, state))
+        Ok((Self { db: Arc::new(db), journal, disk: held }, state))
     }
 
-    /// Writes what `state` has under `keys`, durably before it returns.
-    pub(super) fn write(&self, state: &State, keys: &BTreeSet<Key>) -> Result<(), redb::Error> {
+    /// For those who read beside the writer, as long as it is open.
+    pub(super) fn reader(&self) -> Weak<Database> {
+        Arc::downgrade(&self.db)
+    }
+
+    /// Writes `commit`, durably before it returns.
+    pub(super) fn write(&self, commit: &Commit<'_>) -> Result<(), redb::Error> {
+        let Commit { after: state, differing: keys, .. } = commit;
         let mut txn = self.db.begin_write()?;
         // A second fsync is the price for this: damage to the last commit is then told from a commit that was cut short, so
         // that redb never falls back to the one before it and what was acknowledged is never silently undone.
         txn.set_two_phase_commit(true);
         for table in Table::ALL {
             let mut open = txn.open_table(definition(table))?;
-            for key in keys {
+            for key in *keys {
                 let (_, name) = match stored::place(key) {
                     (other, _) if other != table => continue,
                     place => place,
@@ -100,7 +123,14 @@ impl Embedded {
                 }
             }
         }
+        self.journal.note(&txn, commit.journalled, (commit.before, commit.after), commit.touched)?;
         Ok(txn.commit()?)
+    }
+
+    /// With room for so much in the journal.
+    #[cfg(test)]
+    pub(super) fn limit_journal(&mut self, bytes: u64) {
+        self.journal.set_limit(bytes);
     }
 
     /// Lets nothing reach the file any more, not even the closing.
@@ -167,12 +197,13 @@ fn sync_directory_of(path: &Path) -> io::Result<()> {
     File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-fn understand(held: &Held) -> Result<(Database, State), Fault> {
+fn understand(held: &Held) -> Result<(Database, Journal, State), Fault> {
     check_beginning(held)?;
     // Checks every checksum, also of a file that was closed cleanly: a bit that flipped since would be served as the truth.
     let db = builder().set_check_integrity_on_open(true).create_with_backend(held.clone())?;
     let state = load(&db)?;
-    Ok((db, state))
+    let journal = Journal::load(&db.begin_read()?)?;
+    Ok((db, journal, state))
 }
 
 fn check_beginning(held: &Held) -> Result<(), Fault> {
@@ -198,7 +229,7 @@ fn load(db: &Database) -> Result<State, Fault> {
         _ => return Err(Fault::Torn("its format record is no number of a format".into())),
     }
     let names: BTreeSet<String> = txn.list_tables()?.map(|table| table.name().to_owned()).collect();
-    if let Some(unknown) = names.iter().find(|name| *name != META.name() && Table::ALL.iter().all(|table| table.name() != *name)) {
+    if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
         return Err(Fault::Torn(format!("it has a table {unknown:?} that this version does not know")));
     }
     let mut state = State::default();
@@ -210,6 +241,10 @@ fn load(db: &Database) -> Result<State, Fault> {
         }
     }
     Ok(state)
+}
+
+fn is_known(table: &str) -> bool {
+    table == META.name() || journal::is_table(table) || Table::ALL.iter().any(|known| known.name() == table)
 }
 
 /// The words of a panic.

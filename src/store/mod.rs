@@ -5,24 +5,28 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{self, JoinHandle};
 
-use fourward_core::change::{Change, Key, Refused};
+use fourward_core::change::{Change, Key, Refused, Serial};
 use fourward_core::dnssec::Unit;
 use fourward_core::name::DnsName;
 use fourward_core::policy::Policy;
 use fourward_core::state::State;
+use fourward_core::zone::ZoneParams;
+use redb::Database;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 mod embedded;
 mod held;
+mod journal;
 mod lock;
 mod meter;
 mod writer;
 
 use embedded::Embedded;
 pub(crate) use embedded::make_directory;
+pub use journal::Piece;
 use lock::Lock;
 pub use meter::Meter;
 use writer::{BATCH_LIMIT, Outlets, Wish, Writer};
@@ -42,6 +46,8 @@ struct Inner {
     wishes: mpsc::Sender<Wish>,
     _writer: WriterThread,
     outlets: Arc<Outlets>,
+    /// The writer closes it, whoever reads.
+    reader: Weak<Database>,
 }
 
 /// Waits for the writer when it is dropped, so that whoever opens the file next finds it closed and unlocked.
@@ -192,13 +198,15 @@ impl Store {
             changes: broadcast::Sender::new(NEWS_LIMIT),
             stopped: watch::Sender::new(None),
             finish: OnceLock::new(),
+            journalled: OnceLock::new(),
             meter: Meter::default(),
         });
         let (wishes, queue) = mpsc::channel(BATCH_LIMIT);
+        let reader = db.reader();
         let writer = Writer { path: path.clone(), db, _lock: lock, wishes: queue, outlets: Arc::clone(&outlets) };
         let thread = thread::Builder::new().name("store".into()).spawn(|| writer.run());
         let thread = thread.map_err(|source| StoreError::Io { path, source: Arc::new(source) })?;
-        Ok(Self(Arc::new(Inner { wishes, _writer: WriterThread(Some(thread)), outlets })))
+        Ok(Self(Arc::new(Inner { wishes, _writer: WriterThread(Some(thread)), outlets, reader })))
     }
 
     /// Carries out `change` and answers with a state that has it, once it is on disk. If the caller gives up waiting
@@ -247,6 +255,28 @@ impl Store {
     /// Has commits from now on completed by `finish`. Once: who comes later is not heard.
     pub fn finish_by(&self, finish: Arc<dyn Finish>) {
         let _ = self.0.outlets.finish.set(finish);
+    }
+
+    /// Has commits from now on kept for secondaries, where `params` are what the configuration gives to the zones. Once, and before the zones are
+    /// changed: without it nothing is kept, and what was goes with the next commit.
+    pub fn keep_journal(&self, params: ZoneParams) {
+        let _ = self.0.outlets.journalled.set(params);
+    }
+
+    /// Whether the journal leads from one version of `zone` to another, which is that of a snapshot. Blocks for as long as a look into a file takes.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn journal_reaches(&self, zone: &DnsName, from: Serial, to: Serial) -> Result<bool, redb::Error> {
+        self.0.reader.upgrade().map_or(Ok(false), |db| journal::reaches(&db, zone, from, to))
+    }
+
+    /// At most `count` bytes of the step away from a version, the first `skip` left out; `None` where there is none, or none any more. Blocks, too.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn journal_piece(&self, zone: &DnsName, from: Serial, skip: usize, count: usize) -> Result<Option<Piece>, redb::Error> {
+        self.0.reader.upgrade().map_or(Ok(None), |db| journal::piece(&db, zone, from, skip, count))
     }
 
     /// Judges the changes from now on by `policy`.

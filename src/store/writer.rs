@@ -14,9 +14,10 @@ use fourward_core::change::{Change, Key, Refused};
 use fourward_core::dnssec::Unit;
 use fourward_core::policy::Policy;
 use fourward_core::state::State;
+use fourward_core::zone::ZoneParams;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use super::embedded::Embedded;
+use super::embedded::{Commit, Embedded};
 use super::lock::Lock;
 use super::meter::Meter;
 use super::{Committed, Finish, StoreError, Unfinished};
@@ -39,6 +40,8 @@ pub(super) struct Outlets {
     pub(super) changes: broadcast::Sender<Committed>,
     pub(super) stopped: watch::Sender<Option<StoreError>>,
     pub(super) finish: OnceLock<Arc<dyn Finish>>,
+    /// What the configuration gives to zones, where somebody follows their changes.
+    pub(super) journalled: OnceLock<ZoneParams>,
     pub(super) meter: Meter,
 }
 
@@ -107,7 +110,10 @@ impl Writer {
         if !touched.is_empty() {
             self.complete(&first, &mut last, &mut touched, all_due)?;
             let began = Instant::now();
-            self.db.write(&last, &differing(&first, &last, touched))?;
+            let journalled = self.outlets.journalled.get();
+            let differing = differing(&first, &last, &touched);
+            let commit = Commit { before: &first, after: &last, touched: &touched, differing: &differing, journalled };
+            self.db.write(&commit)?;
             self.outlets.meter.note_commit(news.len(), began.elapsed());
             self.outlets.states.send_replace(last);
         }
@@ -132,9 +138,8 @@ impl Writer {
 }
 
 /// Those of `keys` whose records differ. A move touches all that follows from it, and is one record.
-fn differing(first: &State, last: &State, mut keys: BTreeSet<Key>) -> BTreeSet<Key> {
-    keys.retain(|key| first.record(key) != last.record(key));
-    keys
+fn differing(first: &State, last: &State, keys: &BTreeSet<Key>) -> BTreeSet<Key> {
+    keys.iter().filter(|key| first.record(key) != last.record(key)).cloned().collect()
 }
 
 /// What `change` makes of `state`; `None` if all was so already.

@@ -1,8 +1,10 @@
 //! Configurations that are wrong: `config check` and `run` refuse them alike, naming the key, and the line where there is one.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crate::machines::SIGNS;
 use crate::outcome::{USAGE, run, text};
 
 const GOOD: &str = "state = \"STATE\"\n\n[public]\nipv4 = [\"192.0.2.11\"]\nipv6 = [\"2001:db8:a::11\"]\n\n\
@@ -58,6 +60,63 @@ fn a_wrong_configuration_is_refused_with_its_key_by_check_and_by_run() {
         run(&["status", "--config", &text(&config)]).fails(USAGE, words);
         assert!(!state.exists(), "nothing was started");
     }
+}
+
+const KEY: &str = "keys = [{ name = \"k\", secret-file = \"SECRET\", host = \"cloud\", types = [\"AAAA\"] }]";
+
+/// The same for keys of updates.
+const BAD_KEYS: &[(&str, &str, &[&str])] = &[
+    ("\"k\"", "\"\"", &["dns.keys.name"]),
+    ("\"SECRET\"", "\"k.key\"", &["dns.keys.secret-file", "k", "whole path", "/etc/fourward/k.key"]),
+    ("secret-file", "secret", &["line 8", "unknown field `secret`", "`secret-file`"]),
+    ("\"cloud\"", "\"cloud.example.net\"", &["dns.keys.host", "cloud.example.net", "in a zone served here"]),
+    ("\"cloud\"", "\"cloud-ip6only\"", &["dns.keys.host", "cloud-ip6only", "reserved"]),
+    ("[\"AAAA\"]", "\"AAAA\"", &["line 8", "expected a sequence"]),
+    ("[\"AAAA\"]", "[\"NS\"]", &["dns.keys.types", "\"NS\" is none", "there are A, AAAA, _acme-challenge, TXT, SRV, MX"]),
+    ("[\"AAAA\"]", "[]", &["dns.keys.types", "k", "empty"]),
+    ("host", "algorithm = \"hmac-md5\", host", &["dns.keys.algorithm", "\"hmac-md5\" is none", "hmac-sha256"]),
+];
+
+/// What a secret's file has, its mode, and the words of the refusal.
+const BAD_SECRETS: &[(&str, u32, &[&str])] = &[
+    (SIGNS, 0o604, &["mode 604", "everybody", "chmod 640"]),
+    (SIGNS, 0o642, &["mode 642", "everybody", "chmod 640"]),
+    ("", 0o600, &["no secret", "base64", "tsig-keygen -a hmac-sha256 k"]),
+    ("no base64!", 0o600, &["no secret", "base64", "tsig-keygen -a hmac-sha256 k"]),
+    ("c2hvcnQ=", 0o600, &["5 bytes", "guessed", "openssl rand -base64 32"]),
+];
+
+#[test]
+fn a_key_that_is_wrong_is_refused_by_check_and_by_run_and_its_secret_is_not_shown() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (config, state, secret) = (dir.path().join("fourward.toml"), dir.path().join("state"), dir.path().join("k.key"));
+    let refused = |key: &str, words: &[&str]| {
+        let written = GOOD.replace("[dns]\n", &format!("[dns]\n{key}\n")).replace("STATE", &text(&state)).replace("SECRET", &text(&secret));
+        fs::write(&config, written).expect("write a config");
+        for command in [&["config", "check", &text(&config)][..], &["run", "--config", &text(&config)]] {
+            let outcome = run(command);
+            assert!(!format!("{outcome:?}").contains(&SIGNS[..8]), "{outcome:?}");
+            outcome.fails(USAGE, words);
+        }
+        assert!(!state.exists(), "nothing was started");
+    };
+    refused(KEY, &["dns.keys.secret-file", "k.key", "No such file"]);
+    for (contents, mode, words) in BAD_SECRETS {
+        fs::write(&secret, contents).expect("a secret");
+        fs::set_permissions(&secret, fs::Permissions::from_mode(*mode)).expect("set");
+        refused(KEY, &[&["dns.keys.secret-file", "k.key"], *words].concat());
+    }
+    for (good, bad, words) in BAD_KEYS {
+        assert!(KEY.contains(good), "{good}");
+        refused(&KEY.replace(good, bad), words);
+    }
+    refused(
+        &KEY.replace("[{", "[{ name = \"K\", secret-file = \"SECRET\", host = \"nas\", types = [\"TXT\"] }, {"),
+        &["dns.keys.name", "twice"],
+    );
+    fs::remove_file(&secret).expect("removed");
+    fs::create_dir(&secret).expect("a folder");
+    refused(KEY, &["dns.keys.secret-file", "k.key", "directory"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! What is meant to show secrets (`host add`, `host token`) is searched too, and there they must be found: so the search can fail.
 //! An answer to somebody who put a secret into `Host` or `myip` may repeat what that client just said, to that client alone.
 //!
-//! Needs root and Debian's packages curl, iproute2, pebble and util-linux. It fails, never skips, where they are missing.
+//! Needs root and Debian's packages curl, dnsutils, iproute2, pebble and util-linux. It fails, never skips, where they are missing.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -10,7 +10,7 @@ use fourward_core::state::State;
 use serde_json::Value;
 
 use crate::clock::wait_for;
-use crate::machines::{DUAL, HOME6, Machines, Role, VPS4, ZONE};
+use crate::machines::{DUAL, HOME6, Machines, Role, SIGNS, VPS4, ZONE};
 use crate::outcome::{Outcome, end_of, fourward, run, text};
 use crate::search::Canary;
 use crate::{authority, damage, netns};
@@ -109,6 +109,7 @@ fn no_secret_is_in_any_output() {
     let config = machines.init();
     let _authority = authority::start(&machines);
     authority::order_there(&machines, &config);
+    machines.add_key(&config);
     let (mut said, mut meant) = (Said::default(), Said::default());
     let mut server = machines.server_that_tells_all(&config);
 
@@ -130,6 +131,7 @@ fn no_secret_is_in_any_output() {
 
     pastes(&server, &[&first.join, &second.join], &mut said);
     visits(&machines, &second.password, &mut said);
+    updates(&machines, &mut said);
     damage::configs(&machines, &[&second.join, &second.password], &mut said);
     owner(&machines, &server, &mut said);
 
@@ -152,11 +154,28 @@ fn no_secret_is_in_any_output() {
     canaries.extend(kept(&Store::open(&state, Policy::default()).expect("the store").snapshot()));
     canaries.extend(of_key("agent's", &agent_key));
     canaries.push(Canary::new("a guess", GUESS));
+    canaries.extend(key_of_updates());
     let told: Vec<String> = canaries.iter().flat_map(|canary| said.told(canary)).collect();
     assert!(told.is_empty(), "{told:#?}");
     let panicked: Vec<_> =
         said.0.iter().filter(|(_, what)| String::from_utf8_lossy(what).contains("panicked at")).map(|(who, _)| who).collect();
     assert!(panicked.is_empty(), "{panicked:?}");
+}
+
+/// The secret of the key that signs updates.
+fn key_of_updates() -> [Canary; 2] {
+    let bytes = STANDARD.decode(SIGNS).expect("base64");
+    [Canary::new("the secret of a key", SIGNS), Canary::new("the secret of a key, raw", bytes)]
+}
+
+/// Updates with it, good and bad ones.
+fn updates(machines: &Machines, said: &mut Said) {
+    let other = STANDARD.encode(GUESS);
+    for (key, good) in [(format!("signs:{SIGNS}"), true), (format!("signs:{other}"), false), (format!("other:{SIGNS}"), false)] {
+        let outcome = machines.update(&format!("hmac-sha256:{key}"));
+        assert_eq!(outcome.code == Some(0), good, "{outcome:?}");
+        said.hear("nsupdate", &outcome);
+    }
 }
 
 /// Join strings where they do not belong.

@@ -3,7 +3,8 @@
 //! Whole shell blocks are followed in the lab.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -192,7 +193,11 @@ fn is_configuration(folder: &Path, piece: &Table) -> bool {
     let example = if piece.contains_key("agent") { "examples/home.toml" } else { "examples/vps.toml" };
     let example: Table = fs::read_to_string(example).expect("an example").parse().expect("TOML");
     let file = folder.join("fourward.toml");
-    fs::write(&file, merged(example, piece.clone()).to_string()).expect("written");
+    // A file that is named must be there: so is the one that the page has made.
+    let (text, secret) = (merged(example, piece.clone()).to_string(), folder.join("cloud-key"));
+    fs::write(&secret, "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=").expect("written");
+    fs::set_permissions(&secret, Permissions::from_mode(0o640)).expect("set");
+    fs::write(&file, text.replace("/etc/fourward/cloud-key", secret.to_str().expect("UTF-8"))).expect("written");
     fourward(&["config", "check", file.to_str().expect("UTF-8")]).code == 0
 }
 

@@ -207,6 +207,33 @@ fn every_example_is_accepted() {
 }
 
 #[test]
+fn keys_are_explained_and_their_files_looked_at() {
+    let folder = TempDir::new().expect("folder");
+    let (file, secret) = (folder.path().join("fourward.toml"), folder.path().join("cloud-key"));
+    let key = format!(
+        "keys = [{{ name = \"cloud-key\", secret-file = \"{}\", host = \"cloud\", types = [\"AAAA\", \"TXT\"] }}]",
+        secret.display()
+    );
+    let example = fs::read_to_string("examples/vps.toml").expect("an example");
+    fs::write(&file, example.replace("[dns]", &format!("[dns]\n{key}"))).expect("written");
+    check(&file).failed(2, &["dns.keys.secret-file", "cloud-key", "No such file"]);
+    let text = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=";
+    fs::write(&secret, text).expect("written");
+    for (mode, parts) in [(0o644, ["mode 644", "chmod 640"]), (0o666, ["mode 666", "everybody"])] {
+        fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).expect("set");
+        let said = check(&file);
+        assert!(!said.err.contains(&text[..8]), "{}", said.err);
+        said.failed(2, &parts);
+    }
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o640)).expect("set");
+    let said = check(&file).ok();
+    assert!(said.out.contains("lets cloud-key (hmac-sha256) update AAAA, TXT of cloud.dyn.example.org"), "{}", said.out);
+    assert!(!said.out.contains(&text[..8]), "{}", said.out);
+    fs::write(&secret, &text[..24]).expect("written");
+    check(&file).failed(2, &["18 bytes", "openssl rand"]);
+}
+
+#[test]
 fn a_config_that_is_refused_is_a_matter_of_usage() {
     let folder = TempDir::new().expect("folder");
     let file = folder.path().join("fourward.toml");
@@ -227,7 +254,6 @@ fn a_config_that_is_refused_is_a_matter_of_usage() {
     let later = [
         ("[store]\netcd = [\"https://10.0.0.1:2379\"]", "store.etcd"),
         ("[dns]\nzones = [\"a.org\"]\nsecondaries = []", "dns.secondaries"),
-        ("[dns]\nzones = [\"a.org\"]\nkeys = []", "dns.keys"),
         ("[gateway]\nsource-prefix = \"2001:db8::/64\"", "gateway.source-prefix"),
         ("[acme]\nexternal-account = \"x\"", "acme.external-account"),
     ];

@@ -1,4 +1,4 @@
-//! Killed at any moment, as often as is asked for, under a stream of changes: commands over the socket, and routers' updates over HTTP.
+//! Killed at any moment, as often as is asked for, under a stream of changes: commands over the socket, routers' updates over HTTP, and updates by DNS.
 
 use std::net::Ipv6Addr;
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use fourward_core::api::{Reply, Request};
 
+use crate::keys;
 use crate::server::{Server, Site, add, add_updated, ask, in_namespaces, set_ttl, update};
 
 /// How often the server is killed, if not told otherwise by [`KILLS_VARIABLE`].
@@ -19,10 +20,13 @@ const KILLS_VARIABLE: &str = "FOURWARD_KILLS";
 const BACK: Duration = Duration::from_millis(500);
 const ONE_IN: u32 = 50;
 
-/// The last of them is a network of routers.
-const WRITERS: usize = 4;
+/// The last of them has keys of updates by DNS, the one before is a network of routers.
+const WRITERS: usize = 5;
 
-/// So many that no router comes near the 30 changes that it may say at once: a server lives for a few hundredths of a second, and a new
+const COMMANDS: usize = 3;
+const KEYS: usize = 4;
+
+/// So many that no router and no key comes near the 30 changes that it may say at once: a server lives for a few hundredths of a second, and a new
 /// one counts anew.
 const HOSTS_EACH: usize = 8;
 
@@ -32,6 +36,8 @@ enum Writer {
     Command,
     /// Its router, by this password: its address ends in the number.
     Router(String),
+    /// Who has its key, in the same way.
+    Key,
 }
 
 /// A host, with the last number that was asked for and the last that was acknowledged.
@@ -46,10 +52,14 @@ impl Host {
     /// One that has the number 1.
     fn new(server: &Server, at: usize) -> Self {
         let label = format!("h{at}");
-        let routed = at / HOSTS_EACH == WRITERS - 1;
-        let request = if routed { add_updated(&label) } else { add(&label) };
+        let of = at / HOSTS_EACH;
+        let request = if of < COMMANDS { add(&label) } else { add_updated(&label) };
         let Ok(Reply::Secrets(secrets)) = server.ask(&request) else { panic!("{label} is not added") };
-        let writer = if routed { Writer::Router(secrets.update.password) } else { Writer::Command };
+        let writer = match of {
+            COMMANDS => Writer::Router(secrets.update.password),
+            KEYS => Writer::Key,
+            _ => Writer::Command,
+        };
         let mut host = Self { label, writer, sent: 0, acknowledged: 0 };
         host.raise(server.socket());
         assert_eq!(host.acknowledged, 1, "{}", host.label);
@@ -64,6 +74,7 @@ impl Host {
                 Reply::Host(details) => assert_eq!(details.settings.ttl, Some(self.sent)),
                 other => panic!("{}: {other:?}", self.label),
             }),
+            Writer::Key => keys::update(&self.label, address_of(self.sent)).map(|code| assert_eq!(code, 0, "{}", self.label)),
             Writer::Router(password) => {
                 let address = address_of(self.sent);
                 update(&self.label, password, address).map(|line| assert_eq!(line, format!("good {address}"), "{}", self.label))
@@ -80,7 +91,7 @@ impl Host {
         let shown = server.show(&self.label);
         match self.writer {
             Writer::Command => shown.settings.ttl.expect("a TTL"),
-            Writer::Router(_) => number_of(shown.entry.address.expect("an address")),
+            Writer::Router(_) | Writer::Key => number_of(shown.entry.address.expect("an address")),
         }
     }
 }
@@ -102,6 +113,7 @@ fn no_acknowledged_change_is_lost_by_a_thousand_kills() {
 
 fn kill(kills: u32) {
     let site = Site::new();
+    keys::add(&site.config(), (KEYS * HOSTS_EACH..WRITERS * HOSTS_EACH).map(|at| format!("h{at}")));
     let mut server = site.start(&[]);
     assert!(server.is_up(), "{}", server.said());
     let mut hosts: Vec<Host> = (0..WRITERS * HOSTS_EACH).map(|at| Host::new(&server, at)).collect();
@@ -146,13 +158,14 @@ fn kill(kills: u32) {
         serial = now;
     }
     let all = |hosts: &[Host]| hosts.iter().map(|host| u64::from(host.acknowledged)).sum::<u64>();
-    let (commands, updates) = hosts.split_at((WRITERS - 1) * HOSTS_EACH);
-    let (commands, updates, took) = (all(commands), all(updates), began.elapsed());
+    let (commands, updates) = hosts.split_at(COMMANDS * HOSTS_EACH);
+    let (updates, by_key) = updates.split_at(HOSTS_EACH);
+    let (commands, updates, by_key, took) = (all(commands), all(updates), all(by_key), began.elapsed());
     println!(
-        "{done} kills, {commands} commands and {updates} updates kept, {in_flight} were under way; names are back within {slowest:?}; {took:?} in all"
+        "{done} kills, {commands} commands, {updates} updates and {by_key} by DNS kept, {in_flight} were under way; names are back within {slowest:?}; {took:?} in all"
     );
     assert!(late <= done / ONE_IN, "names were away for longer than {BACK:?} after {late} of {done} kills, worst {slowest:?}");
-    assert!(commands > u64::from(kills) && updates > u64::from(kills) / 2 && in_flight > 0, "the stream was no stream");
+    assert!(commands > u64::from(kills) && updates.min(by_key) > u64::from(kills) / 2 && in_flight > 0, "the stream was no stream");
 }
 
 /// Changes `hosts` in turn until the server is gone.

@@ -15,5 +15,6 @@
 mod disk;
 mod full;
 mod joining;
+mod keys;
 mod kills;
 mod server;

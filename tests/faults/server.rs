@@ -16,9 +16,9 @@ use tempfile::TempDir;
 pub(crate) const FOURWARD: &str = env!("CARGO_BIN_EXE_fourward");
 
 /// Far more than anything here takes, so that only a hang meets it.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-const ADDRESS: &str = "192.0.2.11";
+pub(crate) const ADDRESS: &str = "192.0.2.11";
 const ADDRESS6: &str = "2001:db8:a::11";
 
 /// Runs `test` in network and mount namespaces of its own, with the server's addresses.
@@ -75,7 +75,7 @@ impl Site {
         self.folder.path().join(name)
     }
 
-    fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.path("fourward.toml")
     }
 

@@ -36,7 +36,7 @@ async fn page() -> Rig {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key").serialize_der();
     let certificate = self_signed(&name(OWN), &key).expect("a certificate");
     let shown = Shown::new(name(OWN), CertificateSource::SelfSigned, certificate);
-    let page = OwnPage::new(shown, Updates::new(&server, rig.store.clone()), Arc::default()).expect("a page");
+    let page = OwnPage::new(shown, Updates::new(&server, rig.store.clone(), Arc::default()), Arc::default()).expect("a page");
     let own = std::mem::replace(&mut rig.own, mpsc::channel(1).1);
     tokio::spawn(page.run(own, rig.cancel.clone()));
     rig

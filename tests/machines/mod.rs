@@ -9,9 +9,10 @@
 //! Several test programs include this folder as a module; what starts programs and makes namespaces is the lab's own.
 #![allow(dead_code, reason = "no test program needs all of it")]
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -40,6 +41,9 @@ pub(crate) const HOME6: &str = "2001:db8:100::11";
 pub(crate) const ZONE: &str = "dyn.example.org";
 /// The host that the home joins as.
 pub(crate) const DUAL: &str = "cloud.dyn.example.org";
+
+/// The secret of a key that signs updates.
+pub(crate) const SIGNS: &str = "Y2FuYXJ5IG9mIGEga2V5IHRoYXQgc2lnbnMgdXBkYXRlcyE=";
 
 /// A role starts in well under a second; the machine may be busy.
 const START: Duration = Duration::from_secs(10);
@@ -95,6 +99,22 @@ impl Machines {
         let arguments = ["init", "--zone", ZONE, "--ipv4", VPS4, "--ipv6", VPS6, "--no-acme", "--config", &file, "--state", &state];
         outcome::run(&arguments).succeeds();
         config
+    }
+
+    /// Gives the server by `config` the key [`SIGNS`], called `signs`, for the address of the host `nas`.
+    pub(crate) fn add_key(&self, config: &Path) {
+        let file = self.path("updates.key");
+        fs::write(&file, SIGNS).expect("a key");
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).expect("set");
+        let line = format!("keys = [{{ name = \"signs\", secret-file = \"{}\", host = \"nas\", types = [\"AAAA\"] }}]", text(&file));
+        let written = fs::read_to_string(config).expect("a config");
+        fs::write(config, written.replace("[dns]\n", &format!("[dns]\n{line}\n"))).expect("a config");
+    }
+
+    /// An update from the home by DNS, that `nas` is at [`HOME6`], with `key` in nsupdate's way of writing it.
+    pub(crate) fn update(&self, key: &str) -> Outcome {
+        let script = format!("server {VPS4}\nzone {ZONE}.\nupdate add nas.{ZONE}. 60 AAAA {HOME6}\nsend\n");
+        end_of(self.home.command("sh").args(["-c", &format!("printf '{script}' | nsupdate -y {key}")]))
     }
 
     /// The server, running by `init`'s config.

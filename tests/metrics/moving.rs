@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use crate::clock::wait_for;
-use crate::machines::{DUAL, HOME6, Machines, VPS4};
+use crate::machines::{DUAL, HOME6, Machines, SIGNS, VPS4};
 use crate::outcome::end_of;
 use crate::scrape::{Scrape, server};
 
@@ -108,7 +108,12 @@ fn joins_and_updates_are_counted_by_their_outcome() {
     assert_eq!(update(&format!("cloud:{password}")), format!("good {HOME6}\n"));
     assert_eq!(update(&format!("cloud:{password}")), format!("nochg {HOME6}\n"));
     assert_eq!(update("cloud:wrong"), "badauth\n");
+    server.add_host("nas", &["address-from=update"]);
+    machines.update(&format!("hmac-sha256:signs:{SIGNS}")).succeeds();
+    assert_ne!(machines.update(&format!("hmac-sha256:other:{SIGNS}")).code, Some(0));
     let scrape = Scrape::of(&machines);
+    let by_dns = ["good", "bad-signature", "unsigned"].map(|word| scrape.get(&format!("fourward_dns_updates_total{{outcome={word}}}")));
+    assert_eq!(by_dns, [1.0, 1.0, 0.0]);
     let outcomes = ["good", "nochg", "badauth", "abuse"].map(|word| scrape.get(&format!("fourward_updates_total{{outcome={word}}}")));
     assert_eq!(outcomes, [1.0, 1.0, 1.0, 0.0]);
     let joins = ["accepted", "refused"].map(|outcome| scrape.get(&format!("fourward_joins_total{{outcome={outcome}}}")));

@@ -29,6 +29,7 @@ pub(crate) fn server(machines: &Machines) -> Role {
     let line = format!("# metrics = \"{AT}\"");
     assert!(written.contains(&line), "{written}");
     fs::write(&config, written.replace(&line, &line[2..])).expect("config");
+    machines.add_key(&config);
     machines.server_by(&config)
 }
 

@@ -173,6 +173,9 @@ pub enum Refused {
         "the address of {0} is set by its owner (address-from=static), by updates (address-from=update) or by whom it follows (follows=…), not by its agent"
     )]
     NotByLink(HostName),
+    /// Another change came first.
+    #[error("{0} changed while its update was judged; send it again")]
+    Overtaken(HostName),
     /// Whoever proves a zone's apex gets certificates for every host in it.
     #[error("a TXT record at _acme-challenge.{0} would prove *.{0}, and so every host there: no host's credential sets it")]
     ApexChallenge(DnsName),

@@ -1,4 +1,4 @@
-mod model;
+pub(crate) mod model;
 
 use std::net::Ipv4Addr;
 

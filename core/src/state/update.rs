@@ -8,10 +8,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnet::Ipv6Net;
 use jiff::Timestamp;
 
-use super::network;
-use crate::change::{Refused, Said, Word};
+use super::{State, network};
+use crate::change::{Key, Refused, Rewrite, Said, Word};
 use crate::host::{AddressFrom, Host, Reported, Updated};
-use crate::name::HostName;
+use crate::name::{APEX, HostName};
 use crate::policy::Policy;
 
 /// `old` as it is once its client `said` that.
@@ -41,6 +41,24 @@ pub(super) fn told(name: &HostName, old: &Host, said: Said, at: Timestamp, polic
         new.router = Some(now);
     }
     Ok(new)
+}
+
+impl State {
+    /// All of it or nothing, and nothing where something came between its judgement and this.
+    pub(super) fn rewrite(&mut self, rewrite: &Rewrite, policy: &Policy) -> Result<Vec<Key>, Refused> {
+        let Rewrite { host, seen, serial, said, challenge, edits, at } = rewrite;
+        let known = self.known(host)?;
+        if known != seen || serial.is_some() && *serial != self.zone(host.zone()).map(|zone| zone.serial) {
+            return Err(Refused::Overtaken(host.clone()));
+        }
+        if host.label() == APEX && known.challenge != *challenge {
+            return Err(Refused::ApexChallenge(host.zone().clone()));
+        }
+        let mut new = told(host, known, *said, *at, policy)?;
+        new.challenge.clone_from(challenge);
+        let new = self.edited(host, &new, edits, policy)?;
+        Ok(self.publish(host, Some(new), policy))
+    }
 }
 
 /// What becomes of the home address. The address of a router outside the home's prefix is the router's alone: its network towards the provider is

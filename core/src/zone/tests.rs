@@ -199,7 +199,7 @@ fn the_challenge_of_our_own_name_stands_below_it_alone() {
 }
 
 /// A host with these settings.
-fn with(label: &str, edits: &[&str]) -> Change {
+pub(crate) fn with(label: &str, edits: &[&str]) -> Change {
     let edits = edits.iter().map(|edit| edit.parse().expect("an edit")).collect();
     match add(label) {
         Change::Add { host, join, update, reuse, .. } => Change::Add { host, edits, join, update, reuse },

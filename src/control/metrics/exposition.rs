@@ -21,7 +21,7 @@ use prometheus_client::metrics::info::Info;
 
 use super::super::{Control, dyndns};
 use super::process::Process;
-use crate::dns::{Counters, RCODES};
+use crate::dns::{self, Counters, RCODES, Transfers};
 use crate::examination::link_status;
 use crate::gateway::Counts;
 use crate::link::Joins;
@@ -45,6 +45,10 @@ pub struct Sources {
     pub control: Arc<Control>,
     /// The name server, if it runs.
     pub dns: Option<Counters>,
+    /// Who gives zones to secondaries, if there are any.
+    pub transfers: Option<Arc<Transfers>>,
+    /// Updates by DNS, if there are keys.
+    pub updates: Option<Arc<dns::Outcomes>>,
     /// What else runs with a gateway.
     pub gateway: Option<(Arc<Joins>, Arc<dyndns::Outcomes>)>,
 }
@@ -62,6 +66,12 @@ impl Collector for Sources {
         version.encode(page.0.encode_descriptor("fourward_build", "The version that runs.", None, MetricType::Info)?)?;
         if let Some(dns) = &self.dns {
             names(&mut page, dns)?;
+        }
+        if let Some(transfers) = &self.transfers {
+            secondaries(&mut page, transfers)?;
+        }
+        if let Some(updates) = &self.updates {
+            page.counters("fourward_dns_updates", "Updates by DNS itself, by what came of them.", "outcome", updates.counts())?;
         }
         if let Some((joins, updates)) = &self.gateway {
             self.connections(&mut page)?;
@@ -169,6 +179,22 @@ fn names(page: &mut Page<'_>, dns: &Counters) -> fmt::Result {
     page.counter("fourward_dns_dropped", "Answers that the kernel did not take.", udp.dropped)?;
     page.counter("fourward_dns_limited", "Answers by UDP that were held back or cut short: their network had too many.", udp.limited)?;
     page.counter("fourward_dns_turned_away", "TCP connections beyond the limit.", tcp.turned_away)
+}
+
+fn secondaries(page: &mut Page<'_>, transfers: &Transfers) -> fmt::Result {
+    let meter = transfers.meter();
+    page.counters("fourward_transfers", "Transfers of zones to secondaries, by what was given.", "kind", meter.given())?;
+    page.counter("fourward_transfers_broken", "Transfers that broke off.", meter.broken())?;
+    page.counter("fourward_transfers_bytes", "Bytes of all transfers.", meter.bytes())?;
+    let names: Vec<String> = transfers.secondaries().iter().map(|secondary| secondary.address.to_string()).collect();
+    let each = || names.iter().map(String::as_str).zip(meter.secondaries());
+    let answered = "Messages of a new version that the secondary answered.";
+    page.counters("fourward_notify_answered", answered, "secondary", each().map(|(name, told)| (name, told.answered())))?;
+    let unanswered = "Messages of a new version that the secondary did not answer, or refused.";
+    page.counters("fourward_notify_unanswered", unanswered, "secondary", each().map(|(name, told)| (name, told.unanswered())))?;
+    let mut family =
+        page.family("fourward_secondary_silent", "Whether the secondary has not answered for half a minute.", MetricType::Gauge)?;
+    each().try_for_each(|(name, told)| gauge(&mut family, &[("secondary", name)], i64::from(told.is_silent())))
 }
 
 fn process(page: &mut Page<'_>) -> fmt::Result {

@@ -135,8 +135,8 @@ fn whoever_follows_the_pages_gets_there_and_every_command_in_them_runs() {
             reader.type_in(*node, line);
         }
     }
-    let updated = reader.vps.must("fourward host show box --json", "");
-    assert!(updated.contains(&format!("\"address\":\"{}\"", lab.home())), "by the page's script: {updated}");
+    let updated: serde_json::Value = serde_json::from_str(&reader.vps.must("fourward host show box --json", "")).expect("JSON");
+    assert_eq!(updated["address"], lab.home().to_string(), "by the page's script");
     let in_group = reader.vps.must(&format!("id {USER}"), "");
     assert!(in_group.contains("(fourward)"), "{in_group}");
     let confined = reader.vps.must("systemctl show fourward --property=ActiveState,NRestarts,User", "");

@@ -15,7 +15,7 @@ fn name(text: &str) -> DnsName {
     text.parse().expect("a name")
 }
 
-fn params() -> ZoneParams {
+pub(crate) fn params() -> ZoneParams {
     ZoneParams {
         zones: vec![name("dyn.example.org"), name("home.test")],
         nameservers: vec![name("gw.dyn.example.org"), name("ns.example.net")],
@@ -48,21 +48,24 @@ fn sign(state: &mut State, params: &ZoneParams, unit: &Unit, now: u32) -> usize 
     plan.count()
 }
 
-/// Carries `change` out with all that is to be signed then.
-fn commit(state: &mut State, params: &ZoneParams, change: &Change) {
+/// Carries `change` out with all that is to be signed then. What all that touched.
+pub(crate) fn commit(state: &mut State, params: &ZoneParams, change: &Change) -> Vec<Key> {
     let before = state.clone();
-    let Ok(touched) = state.apply(change, &crate::state::tests::policy()) else { return };
+    let Ok(mut touched) = state.apply(change, &crate::state::tests::policy()) else { return Vec::new() };
     let scope = scope(&before, state, params, &touched);
     for unit in &scope.units {
         sign(state, params, unit, NOW);
+        touched.push(Key::Signatures(unit.clone()));
     }
     for zone in &scope.whole {
         let mut last = None;
         while let Some(unit) = state.units_after(zone, last.as_ref(), 2).first().cloned() {
             sign(state, params, &unit, NOW);
+            touched.push(Key::Signatures(unit.clone()));
             last = Some(unit);
         }
     }
+    touched
 }
 
 /// A record of the zone as the model sees it: whose, which, and what was signed.

@@ -6,7 +6,7 @@ use ipnet::Ipv6Net;
 use proptest::prelude::*;
 
 use super::*;
-use crate::change::Entry;
+use crate::change::{Entry, Rewrite};
 use crate::dnssec::{self, Algorithm, Phase, Spot, ZoneKey};
 use crate::host::{ALIAS_LIMIT, Reported, Updated, Via};
 use crate::order::OrderKey;
@@ -164,6 +164,11 @@ kinds_of_change! {
             let prefix = prefix.and_then(|(address, length)| Ipv6Net::new(address, length).ok());
             Change::Update { host, said: Said { v4, v6, prefix }, at }
         });
+    // By chance it is never of the host as it is: what it does then has tests of its own.
+    Change::Rewrite(_), 1 => (host_name(), any_host(), any_edits(), time()).prop_map(|(host, seen, edits, at)| {
+        let said = Said::default();
+        Change::Rewrite(Rewrite { host, seen: seen.into(), serial: None, said, challenge: BTreeSet::new(), edits, at })
+    });
     Change::Challenge { .. }, 2 => (host_name(), challenge()).prop_map(|(host, values)| Change::Challenge { host, values });
     Change::OwnChallenge { .. }, 2 => (own_name(), challenge()).prop_map(|(name, values)| Change::OwnChallenge { name, values });
     Change::Account { .. }, 1 => ("[ab]", 0_u8..3)

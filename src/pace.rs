@@ -1,4 +1,4 @@
-//! How often hosts may change, each for itself and all of a network together.
+//! How often hosts may change by updates, each for itself, in whatever way they come, and all of a network together.
 //!
 //! Only what would be written counts: a repetition is free, at any rate. A burst passes, such as both families and a few hosts of a router that
 //! has just dialled in; what goes on for minutes does not.
@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use fourward_core::name::HostName;
@@ -26,9 +27,13 @@ struct Rate {
     each: Duration,
 }
 
-/// Who changed something lately.
+/// Who changed something lately, for all ways together.
+#[derive(Debug, Default)]
+pub struct Pace(Mutex<Limits>);
+
+/// The measures of hosts and networks.
 #[derive(Debug)]
-pub(super) struct Limits {
+struct Limits {
     hosts: Buckets<HostName>,
     networks: Buckets<IpAddr>,
 }
@@ -46,18 +51,27 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
-    /// Counts a change of `host` from `network` at `now`.
+impl Pace {
+    /// Counts a change of `host` at `now`, and for its `network` where one is given.
     ///
     /// # Errors
     /// It is one too many, and counts for nothing: how long to wait.
-    pub(super) fn admit(&mut self, host: &HostName, network: IpAddr, now: Instant) -> Result<(), Duration> {
-        let wait = self.hosts.wait(host, now).max(self.networks.wait(&network, now));
+    pub fn admit(&self, host: &HostName, network: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).admit(host, network, now)
+    }
+}
+
+impl Limits {
+    fn admit(&mut self, host: &HostName, network: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
+        let of_network = network.map_or(Duration::ZERO, |network| self.networks.wait(&network, now));
+        let wait = self.hosts.wait(host, now).max(of_network);
         if !wait.is_zero() {
             return Err(wait);
         }
         self.hosts.take(host.clone(), now);
-        self.networks.take(network, now);
+        if let Some(network) = network {
+            self.networks.take(network, now);
+        }
         Ok(())
     }
 }
@@ -94,8 +108,8 @@ mod tests {
         HostName::new(label, "dyn.example.org".parse().expect("zone")).expect("host")
     }
 
-    fn network(number: u32) -> IpAddr {
-        IpAddr::V4(number.into())
+    fn network(number: u32) -> Option<IpAddr> {
+        Some(IpAddr::V4(number.into()))
     }
 
     #[test]
