@@ -71,9 +71,19 @@ struct Answer {
 
 /// Who asks, and for what.
 struct Asked<'a> {
+    right: Right,
     dialect: Dialect,
     update: &'a Update,
     peer: IpAddr,
+}
+
+/// What a host's credential may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Right {
+    /// The update password: say where the host is, if that counts; then also prove its name.
+    Update,
+    /// The key of its account: prove its name, and nothing else.
+    Proof,
 }
 
 impl Updates {
@@ -138,9 +148,9 @@ impl Updates {
             let line = update.map_or_else(Line::from, |_| Line::NotFqdn);
             return Err(refused(status_of(dialect, &line), line));
         }
-        let host = self.admitted(&state, host, &credentials, peer).map_err(|(status, line)| refused(status, line))?;
+        let (host, right) = self.admitted(&state, host, &credentials, peer).map_err(|(status, line)| refused(status, line))?;
         match update {
-            Ok(update) => Ok(self.done(&state, &host, &Asked { dialect, update: &update, peer }).await),
+            Ok(update) => Ok(self.done(&state, &host, &Asked { right, dialect, update: &update, peer }).await),
             Err(malformed) => {
                 self.measured(&host, peer).map_err(|line| refused(status_of(dialect, &line), line))?;
                 // Not what is wrong: whoever mixed the parameters up may have put the password there.
@@ -160,14 +170,14 @@ impl Updates {
         })
     }
 
-    /// The host, if the password is its own. An unknown user and a wrong password are answered alike.
+    /// The host, if the password is its own, and what it may. An unknown user and a wrong password are answered alike.
     fn admitted(
         &self,
         state: &State,
         host: Option<HostName>,
         credentials: &Credentials,
         peer: IpAddr,
-    ) -> Result<HostName, (StatusCode, Line)> {
+    ) -> Result<(HostName, Right), (StatusCode, Line)> {
         let (network, now) = (network_of(peer), Instant::now());
         // Held while the password is compared, so that guesses in parallel are counted too.
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -175,8 +185,12 @@ impl Updates {
             return Err((StatusCode::TOO_MANY_REQUESTS, Line::Abuse));
         }
         let digest = crypto::sha256(credentials.password.as_bytes());
-        let own = |host: &HostName| state.host(host).is_some_and(|host| host.credentials.update == digest);
-        host.filter(own).ok_or_else(|| {
+        let right = host.as_ref().and_then(|host| state.host(host)).and_then(|host| match &host.credentials {
+            known if known.update == digest => Some(Right::Update),
+            known if known.proof == Some(digest) => Some(Right::Proof),
+            _ => None,
+        });
+        host.zip(right).ok_or_else(|| {
             failures.note(network, now);
             info!(%peer, "an update with an unknown user or a wrong password");
             (StatusCode::UNAUTHORIZED, Line::BadAuth)
@@ -185,7 +199,7 @@ impl Updates {
 
     /// A line for each host name, in order.
     async fn done(&self, state: &State, host: &HostName, asked: &Asked<'_>) -> Answer {
-        let Asked { dialect, update, peer } = *asked;
+        let Asked { right, dialect, update, peer } = *asked;
         let stranger = |name: &String| dyndns::stranger(state, &self.zones, host, update, name);
         let strangers: Vec<Option<Line>> = update.hosts.iter().map(stranger).collect();
         // All or nothing there.
@@ -200,6 +214,9 @@ impl Updates {
         said.dedup();
         let own = match said.as_slice() {
             [] => Line::NoHost,
+            _ if right == Right::Proof && update.txt.is_none() => {
+                Line::Refused("this key writes the TXT record alone: where the host is, its update password says".into())
+            }
             _ if update.offline => Line::NotOffline,
             [said] => match &update.txt {
                 Some(values) => self.prove(state, host, values, asked).await,
@@ -242,10 +259,11 @@ impl Updates {
             info!(%host, %peer, "a TXT record was refused: it would prove every host of the zone");
             return Line::Refused("a TXT record at the zone's own name would prove every host in it: no host's password sets it".into());
         }
-        if !state.host(host).is_some_and(|host| host.settings.address_from == AddressFrom::Update) {
+        let authority = state.host(host).is_some_and(|host| host.settings.address_from == AddressFrom::Update);
+        if asked.right == Right::Update && !authority {
             // Whoever has such a record gets certificates for the host: more than a hint may do.
             info!(%host, %peer, "a TXT record was refused: updates are no authority on this host");
-            return Line::Refused("this password only tells where a router is: a TXT record needs a host with address-from=update".into());
+            return Line::Refused(no_authority());
         }
         let mut lately = self.lately.lock().await;
         let now = Instant::now();
@@ -317,6 +335,12 @@ impl Updates {
         };
         ours.into_iter().chain(theirs.filter(|_| of6).map(IpAddr::V6)).collect()
     }
+}
+
+fn no_authority() -> String {
+    "this password only tells where a router is: a TXT record needs an account (`fourward host token NAME --acme-dns` on the server), or a \
+     host with address-from=update"
+        .into()
 }
 
 fn in_the_clear() -> String {

@@ -130,6 +130,45 @@ fn an_update_password_is_no_account_where_it_is_no_authority_and_nobody_s_in_the
 }
 
 #[test]
+fn an_account_of_the_operator_s_writes_the_record_of_its_host_and_nothing_else() {
+    let rig = Rig::new(&[]);
+    let added = rig.server.ask(&["host", "add", "nas", "address-from=update"]);
+    let account = |label: &str| {
+        let file = rig.server.ask(&["host", "token", label, "--acme-dns"]);
+        file[format!("{label}.{ZONE}")]["password"].as_str().expect("a key").to_owned()
+    };
+    // Also where an agent says where the host is.
+    let (key, nas) = (account("cloud"), account("nas"));
+    assert_eq!(post(&rig, "cloud", &key, &proof(1)), done(&proof(1)));
+    assert_eq!(post(&rig, "nas", &nas, &proof(2)), done(&proof(2)));
+    assert_eq!((values(&rig, "cloud"), values(&rig, "nas")), ([proof(1)].into(), [proof(2)].into()));
+    let forbidden = (401, "{\"error\": \"forbidden\"}".to_owned());
+    assert_eq!(post(&rig, "nas", &key, &proof(3)), forbidden, "another's key");
+    assert_eq!(post(&rig, "cloud", added["update"]["password"].as_str().expect("a password"), &proof(3)), forbidden);
+
+    // No address, whichever way, and no other name's record.
+    let url = format!("https://{OWN}/nic/update");
+    for query in ["myip=2001:db8:100::77", "myipv6=-", "", "offline=YES"] {
+        let refused = rig.curl(&["--user", &format!("nas:{nas}")], &format!("{url}?{query}"));
+        assert!(refused.body.starts_with("dnserr this key writes the TXT record alone"), "{query}: {refused:?}");
+    }
+    let shown = rig.server.ask(&["host", "show", "nas"]);
+    assert_eq!((shown["address"].is_null(), shown["router"].is_null()), (true, true), "{shown}");
+    let he = |name: &str| rig.curl(&["--user", &format!("cloud:{key}")], &format!("{url}?hostname={name}&txt={}", proof(4))).body;
+    assert_eq!(he("_acme-challenge.nas.dyn.example.org"), "nohost\n");
+    assert_eq!(he("_acme-challenge.cloud.dyn.example.org"), "good\n", "the same record by another dialect");
+    assert_eq!(values(&rig, "cloud"), [proof(1), proof(4)].into());
+
+    // Each secret ends by its own command.
+    rig.server.tell(&["host", "token", "cloud"]).succeeds();
+    assert_eq!(post(&rig, "cloud", &key, &proof(4)), done(&proof(4)));
+    let new = account("cloud");
+    assert_eq!(post(&rig, "cloud", &key, &proof(4)), forbidden);
+    assert_eq!(post(&rig, "cloud", &new, &proof(4)), done(&proof(4)));
+    rig.tells_no_secret(&[&key, &new, &nas]);
+}
+
+#[test]
 fn clients_that_ask_whether_anybody_is_there_hear_so() {
     let rig = Rig::new(&[]);
     let health = rig.curl(&[], &format!("https://{OWN}/health"));

@@ -3,7 +3,7 @@
 //! What is asked and answered is JSON. An error is acme-dns's own word for it, where it has one; the `reason` beside it is for people.
 //! Clients look at the status, and acme.sh for the value in quotes. Nobody registers by it: the operator makes the accounts.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -58,7 +58,7 @@ impl Update {
     /// It is no such object, or a value in it is none.
     pub fn posted(body: &str) -> Result<Self, Malformed> {
         // Some clients write the keys in capitals, which acme-dns does not mind.
-        let all: HashMap<String, Value> = serde_json::from_str(body).map_err(|_| BadPost::Json)?;
+        let all: BTreeMap<String, Value> = serde_json::from_str(body).map_err(|_| BadPost::Json)?;
         let text = |key: &str| all.iter().find_map(|(one, value)| value.as_str().filter(|_| one.eq_ignore_ascii_case(key)));
         let subdomain = text("subdomain").filter(|name| !name.is_empty()).ok_or(BadPost::Subdomain)?;
         let txt = text("txt").filter(|txt| is_proof(txt)).ok_or(BadPost::Txt)?;
