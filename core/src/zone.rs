@@ -15,9 +15,9 @@ use crate::state::State;
 use crate::wire::Type;
 
 /// The version of the rules in this file: a change of what follows from the same state is a new version of every zone.
-const RULES: u32 = 2;
+const RULES: u32 = 3;
 
-/// Seconds for which the challenge of our own name may be remembered: the next order's is another one.
+/// Seconds for which a challenge may be remembered: the next order's is another one.
 const CHALLENGE_TTL: u32 = 1;
 
 /// What the configuration gives to the zones.
@@ -262,7 +262,7 @@ impl<'a> ZoneView<'a> {
             }
             Form::Challenge(label) => {
                 let host = self.host(label).filter(|host| !host.challenge.is_empty())?;
-                Some(Node { challenge: Some(&host.challenge), ttl: self.ttl(host), ..Node::default() })
+                Some(Node { challenge: Some(&host.challenge), ttl: CHALLENGE_TTL, ..Node::default() })
             }
             Form::Other => None,
         }

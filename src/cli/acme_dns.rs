@@ -33,14 +33,16 @@ At home, one of (another name than {dual}, in any zone: a CNAME of its _acme-cha
     {file}
   and then
     export ACME_DNS_API_BASE={url} ACME_DNS_STORAGE_PATH=/etc/acme-dns.json
-    lego --email you@example.org --dns acme-dns --domains {dual} run
+    lego --email you@example.org --accept-tos --dns acme-dns --domains {dual} run
 
-  certbot: /etc/letsencrypt/acme-dns, with mode 0700
+  certbot, or Debian's lego, which is without acme-dns: /etc/acme-dns-hook, with mode 0700
     #!/bin/sh
+    # The value is in certbot's environment, and lego's third word.
     exec curl --fail --silent --show-error -H 'X-Api-User: {user}' -H 'X-Api-Key: {key}' \\
-        -d \"{{\\\"subdomain\\\":\\\"{user}\\\",\\\"txt\\\":\\\"$CERTBOT_VALIDATION\\\"}}\" {url}/update
-  and then
-    certbot certonly --manual --preferred-challenges dns --manual-auth-hook /etc/letsencrypt/acme-dns -d {dual}
+        -d \"{{\\\"subdomain\\\":\\\"{user}\\\",\\\"txt\\\":\\\"${{CERTBOT_VALIDATION:-$3}}\\\"}}\" {url}/update
+  and then one of
+    certbot certonly --manual --preferred-challenges dns --manual-auth-hook /etc/acme-dns-hook -d {dual}
+    EXEC_PATH=/etc/acme-dns-hook EXEC_SEQUENCE_INTERVAL=1 lego --email you@example.org --accept-tos --dns exec --domains {dual} run
 
   acme.sh:
     export ACMEDNS_BASE_URL={url} ACMEDNS_SUBDOMAIN={user}

@@ -60,7 +60,8 @@ fn hosts_are_added_listed_shown_changed_and_removed() {
             "_acme-challenge.a.example.net.  CNAME  _acme-challenge.cloud.dyn.example.org.",
             "ACME_DNS_API_BASE=https://gw.dyn.example.org ACME_DNS_STORAGE_PATH=",
             "ACMEDNS_SUBDOMAIN=cloud",
-            "--manual-auth-hook",
+            "--manual-auth-hook /etc/acme-dns-hook -d cloud.dyn.example.org\n",
+            "${CERTBOT_VALIDATION:-$3}",
             "server_url https://gw.dyn.example.org\n",
             "update-ca-certificates",
         ] {
