@@ -12,7 +12,7 @@
 
 #[path = "machines/mod.rs"]
 mod machines;
-use machines::{clock, netns, outcome};
+use machines::{clock, netns};
 
 use std::collections::HashMap;
 use std::fs;
