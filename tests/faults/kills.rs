@@ -126,7 +126,7 @@ fn kill(kills: u32) {
             for hosts in hosts.chunks_mut(HOSTS_EACH) {
                 scope.spawn(|| write_until_killed(&socket, hosts));
             }
-            thread::sleep(random.below(Duration::from_millis(40)));
+            thread::sleep(random.below(Duration::from_millis(60)));
             server.kill();
         });
         done += 1;
