@@ -49,7 +49,7 @@ const CORE: &[(&[&str], bool)] = &[
     (&["rdata"], false),
     (&["signing"], false),
     (&["transfer"], false),
-    (&["journal"], false),
+    (&["journal", "master"], false),
     (&["answer", "export"], false),
     (&["rate", "tsig"], false),
     (&["update"], false),

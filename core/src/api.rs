@@ -40,6 +40,15 @@ pub enum Cursor {
     Tombstone(HostName),
 }
 
+/// How far the export of a zone has come. All its pages are of one version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneCursor {
+    /// Which export.
+    pub export: u64,
+    /// The name that the next page begins with, as it stands left of the zone.
+    pub name: String,
+}
+
 /// A request: one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
@@ -101,6 +110,13 @@ pub enum Request {
         /// The zone.
         zone: DnsName,
     },
+    /// `zone export`: a page of it.
+    ZoneExport {
+        /// The zone.
+        zone: DnsName,
+        /// What the page before ended with.
+        after: Option<ZoneCursor>,
+    },
     /// `zone roll`: the next step of it.
     ZoneRoll {
         /// The zone.
@@ -146,6 +162,13 @@ pub enum Reply {
         host: Option<String>,
         /// Why.
         reason: String,
+    },
+    /// To a page of `zone export`.
+    ZoneLines {
+        /// The lines.
+        lines: Vec<String>,
+        /// To be asked for next; absent at the end.
+        next: Option<ZoneCursor>,
     },
     /// To `zone ds` and `zone roll`.
     ZoneKeys(SignedZone),

@@ -27,6 +27,7 @@ pub mod join;
 pub mod journal;
 pub mod lease;
 pub mod link;
+pub mod master;
 pub mod name;
 pub mod order;
 pub mod peek;

@@ -16,7 +16,7 @@ use crate::wire::{CLASS_IN, Canonical, Full, HEADER, Opt, Query, Question, RESPO
 use crate::zone::{ZoneParams, ZoneView};
 
 pub use records::{Pending, soa};
-pub(crate) use records::{of_name, record_at};
+pub(crate) use records::{of_name, record_at, start};
 
 /// What a client of ours may send by UDP.
 const UDP_SIZE: u16 = crate::answer::UDP_LIMIT as u16;

@@ -17,6 +17,7 @@ mod settings;
 mod status;
 mod table;
 mod zone;
+mod zone_export;
 
 use std::ffi::OsString;
 use std::io;
@@ -267,6 +268,14 @@ pub enum HostCommand {
 pub enum ZoneCommand {
     /// Print what the registrar is to be told of a zone's keys (DS), and what is next for them
     Ds {
+        /// The zone
+        zone: String,
+        /// The server.
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Print a zone as a master file, as secondaries have it
+    Export {
         /// The zone
         zone: String,
         /// The server.

@@ -1,11 +1,11 @@
-//! `zone ds|roll`: what the registrar is to be told, and the steps from one key to the next.
+//! `zone ds|roll`: what the registrar is to be told, and the steps from one key to the next. `zone export` has a file of its own.
 
 use fourward_core::api::{KeyEntry, Reply, Request, SignedZone};
 use fourward_core::dnssec::{Parent, Phase, Step};
 use fourward_core::name::DnsName;
 
 use super::client::ask;
-use super::{CliError, ServerArgs, ZoneCommand, out};
+use super::{CliError, ServerArgs, ZoneCommand, out, zone_export};
 use crate::check::keys_above;
 
 pub(super) async fn run(command: ZoneCommand) -> Result<(), CliError> {
@@ -15,6 +15,7 @@ pub(super) async fn run(command: ZoneCommand) -> Result<(), CliError> {
             out::text(format_args!("{}", describe(&signed)))?;
             Ok(())
         }
+        ZoneCommand::Export { zone, server } => zone_export::run(name(&zone)?, &server).await,
         ZoneCommand::Roll { zone, ds_seen, server } => {
             let zone = name(&zone)?;
             let parent = if ds_seen { Parent::Assumed } else { keys_above(&zone).await };

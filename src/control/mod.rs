@@ -8,6 +8,7 @@ mod dyndns;
 pub mod metrics;
 mod own;
 mod socket;
+mod zone_export;
 mod zones;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::examination::{self, link_status};
 use crate::gateway::Traffic;
 use crate::leases::Leases;
 use crate::store::{CommitError, Store};
+use zone_export::Exports;
 
 pub use dyndns::{Outcomes, Updates};
 pub use own::{OwnPage, PageError};
@@ -50,6 +52,7 @@ pub struct Control {
     leases: Arc<Leases>,
     traffic: Arc<Traffic>,
     certificate: Option<Arc<Shown>>,
+    exports: Exports,
 }
 
 /// Why a request is not carried out.
@@ -65,6 +68,8 @@ enum Failure {
     UnknownHost(HostName),
     #[error("{0} is not served here; the configuration's dns.zones lists the zones that are")]
     UnknownZone(DnsName),
+    #[error("this export of {0} was begun too long ago; begin it anew")]
+    Stale(DnsName),
     #[error("{0} is not signed: the configuration has dns.dnssec = false; take that out and restart the server")]
     Unsigned(DnsName),
     #[error(transparent)]
@@ -85,7 +90,7 @@ impl Control {
         traffic: Arc<Traffic>,
         certificate: Option<Arc<Shown>>,
     ) -> Arc<Self> {
-        Arc::new(Self { server, pin, store, leases, traffic, certificate })
+        Arc::new(Self { server, pin, store, leases, traffic, certificate, exports: Exports::default() })
     }
 
     /// Carries out `request`.
@@ -123,6 +128,7 @@ impl Control {
             Request::HostShow { host } => self.details(&self.store.snapshot(), self.host(&host)?),
             Request::HostList => Ok(Reply::Hosts(self.entries(&self.store.snapshot()))),
             Request::ZoneDs { zone } => zones::show(&self.store.snapshot(), self.signed(zone)?.0),
+            Request::ZoneExport { zone, after } => self.zone_page(zone, after),
             Request::ZoneRoll { zone, parent } => {
                 let (zone, algorithm) = self.signed(zone)?;
                 zones::roll(&self.store, zone, algorithm, &parent, at).await

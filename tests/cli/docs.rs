@@ -197,7 +197,8 @@ fn is_configuration(folder: &Path, piece: &Table) -> bool {
     let (text, secret) = (merged(example, piece.clone()).to_string(), folder.join("cloud-key"));
     fs::write(&secret, "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=").expect("written");
     fs::set_permissions(&secret, Permissions::from_mode(0o640)).expect("set");
-    fs::write(&file, text.replace("/etc/fourward/cloud-key", secret.to_str().expect("UTF-8"))).expect("written");
+    let there = secret.to_str().expect("UTF-8");
+    fs::write(&file, text.replace("/etc/fourward/cloud-key", there).replace("/etc/fourward/to-second", there)).expect("written");
     fourward(&["config", "check", file.to_str().expect("UTF-8")]).code == 0
 }
 

@@ -13,3 +13,4 @@ mod hosts;
 mod names;
 mod program;
 mod service;
+mod zones;

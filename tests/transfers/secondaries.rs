@@ -136,38 +136,60 @@ impl Drop for Follower {
 }
 
 impl Make {
+    /// What the page for operators has for this one, after what makes it run on loopback, with a way to look at its zone.
     fn configuration(self, home: &Path, own: u16, primary: u16) -> String {
         let home = home.display();
-        match self {
+        let before = match self {
             Self::Nsd => format!(
                 "server:\n ip-address: 127.0.0.1@{own}\n server-count: 1\n username: \"\"\n chroot: \"\"\n database: \"\"\n pidfile: \"\"\n \
                  xfrdfile: \"{home}/xfrd.state\"\n zonesdir: \"{home}\"\n xfrdir: \"{home}\"\n zonelistfile: \"{home}/zone.list\"\n \
-                 zonefiles-write: 1\n xfrd-reload-timeout: 0\n\
-                 remote-control:\n control-enable: no\n\
-                 key:\n name: \"{KEY}\"\n algorithm: hmac-sha256\n secret: \"{SECRET}\"\n\
-                 zone:\n name: \"{ZONE}\"\n zonefile: \"zone\"\n request-xfr: 127.0.0.1@{primary} {KEY}\n \
-                 allow-notify: 127.0.0.1 {KEY}\n provide-xfr: 127.0.0.1 NOKEY\n"
+                 zonefiles-write: 1\n\
+                 remote-control:\n control-enable: no\n"
             ),
             Self::Knot => format!(
                 "server:\n  rundir: {home}\n  listen: 127.0.0.1@{own}\n  udp-workers: 1\n  tcp-workers: 1\n  background-workers: 1\n\
                  log:\n  - target: stderr\n    any: debug\n\
                  database:\n  storage: {home}/db\n\
-                 key:\n  - id: {KEY}\n    algorithm: hmac-sha256\n    secret: {SECRET}\n\
-                 remote:\n  - id: primary\n    address: 127.0.0.1@{primary}\n    key: {KEY}\n\
-                 acl:\n  - id: notify\n    address: 127.0.0.1\n    key: {KEY}\n    action: notify\n  - id: transfer\n    address: 127.0.0.1\n    \
-                 action: transfer\n\
-                 zone:\n  - domain: {ZONE}\n    storage: {home}\n    master: primary\n    acl: [notify, transfer]\n"
+                 template:\n  - id: default\n    storage: {home}\n"
             ),
             Self::Bind => format!(
                 "options {{ directory \"{home}\"; pid-file none; session-keyfile none; listen-on port {own} {{ 127.0.0.1; }}; \
-                 listen-on-v6 {{ none; }}; recursion no; dnssec-validation no; allow-transfer {{ 127.0.0.1; }}; notify no; \
-                 serial-query-rate 1000; }};\n\
-                 controls {{ }};\n\
-                 key \"{KEY}\" {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};\n\
-                 server 127.0.0.1 {{ keys {{ \"{KEY}\"; }}; }};\n\
-                 zone \"{ZONE}\" {{ type secondary; file \"zone\"; primaries {{ 127.0.0.1 port {primary} key \"{KEY}\"; }}; \
-                 allow-notify {{ key \"{KEY}\"; }}; }};\n"
+                 listen-on-v6 {{ none; }}; recursion no; dnssec-validation no; allow-transfer {{ 127.0.0.1; }}; notify no; }};\n\
+                 controls {{ }};\n"
             ),
+        };
+        let text = on_the_page(self.mark()).replace("192.0.2.11@53", &format!("127.0.0.1@{primary}"));
+        let text = text.replace("192.0.2.11 port 53", &format!("127.0.0.1 port {primary}")).replace("192.0.2.11", "127.0.0.1");
+        let text = text.replace("SECRET", SECRET);
+        match self {
+            Self::Nsd => format!("{before}{text}    provide-xfr: 127.0.0.1 NOKEY\n"),
+            Self::Knot => {
+                let look = "acl:\n  - id: transfer\n    address: 127.0.0.1\n    action: transfer\n";
+                format!(
+                    "{before}{}",
+                    text.replace("acl:\n  -", &format!("{look}  -")).replace("[from-fourward]", "[from-fourward, transfer]")
+                )
+            }
+            Self::Bind => format!("{before}{text}"),
         }
     }
+
+    /// What only its block has.
+    fn mark(self) -> &'static str {
+        match self {
+            Self::Nsd => "request-xfr",
+            Self::Knot => "remote:",
+            Self::Bind => "type secondary",
+        }
+    }
+}
+
+/// The block with `mark` in it.
+fn on_the_page(mark: &str) -> String {
+    let page = fs::read_to_string("docs/secondaries.md").expect("a page");
+    let blocks: Vec<&str> = page.split("```text\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let with: Vec<&&str> = blocks.iter().filter(|block| block.contains(mark)).collect();
+    assert_eq!(with.len(), 1, "{mark}");
+    assert!(with[0].contains(KEY) && with[0].contains(ZONE), "{}", with[0]);
+    with[0].to_string()
 }

@@ -17,7 +17,7 @@ use crate::topology::Node::{self, Phone4, Phone6, Server, Vps};
 use crate::web::PAGE;
 
 /// The pages for operators in the order in which one reads them, and the machine that each is about.
-const PAGES: [(&str, Node); 9] = [
+const PAGES: [(&str, Node); 10] = [
     ("docs/vps.md", Vps),
     ("docs/home.md", Server),
     ("docs/own-domain.md", Vps),
@@ -25,6 +25,7 @@ const PAGES: [(&str, Node); 9] = [
     ("docs/updates.md", Vps),
     ("docs/settings.md", Vps),
     ("docs/dnssec.md", Vps),
+    ("docs/secondaries.md", Vps),
     ("docs/owncloud.md", Server),
     ("docs/troubleshooting.md", Vps),
 ];
