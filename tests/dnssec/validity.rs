@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::machines::{Machines, Role, ZONE};
-use crate::verifiers::{Unbound, anchors, delv};
+use crate::verifiers::{Unbound, anchors, delv, dnsviz_is_content, whole_zone_is_valid};
 
 /// Hosts with everything that a host can have.
 const HOSTS: [(&str, &[&str]); 6] = [
@@ -135,6 +135,9 @@ fn every_answer_is_verified_during_and_after_a_thousand_changes() {
     eprintln!("figure: {asked} answers verified while a thousand changes were made");
     all_agree(&unbound);
 
+    whole_zone_is_valid(&machines, &server);
+    let names = ["", "gw", "cloud", "nas-ip6only", "away-ip6only", "_dmarc", "nobody.nas"].map(name);
+    dnsviz_is_content(&machines, &names.each_ref().map(String::as_str));
     for left in ["gw", "cloud", "nas-ip6only", "_dmarc"] {
         let said = delv(&machines, &anchor, &name(left), if left == "_dmarc" { "TXT" } else { "AAAA" });
         assert!(said.contains("; fully validated"), "{left}: {said}");

@@ -107,6 +107,26 @@ fn dig(machines: &Machines, at: &str, questions: &[(&str, &str)]) -> Vec<Answere
     questions.iter().enumerate().map(one).collect()
 }
 
+/// Asserts that the whole zone, as secondaries have it, is signed without a gap to ldns-verify-zone and dnssec-verify.
+pub(crate) fn whole_zone_is_valid(machines: &Machines, server: &Role) {
+    let file = machines.path("exported");
+    fs::write(&file, server.tell(&["zone", "export", ZONE]).succeeds().out).expect("written");
+    let said = end_of(machines.home.command("ldns-verify-zone").arg(&file)).succeeds();
+    assert!(said.out.contains("Zone is verified and complete"), "{said:?}");
+    // -z: one key signs both the keys and the zone.
+    let said = end_of(machines.home.command("dnssec-verify").args(["-z", "-o", ZONE]).arg(&file)).succeeds();
+    assert!((said.out + &said.errors).contains("Zone fully signed"), "dnssec-verify");
+}
+
+/// Asserts that dnsviz has nothing to say about answers to `names`, not even a warning.
+pub(crate) fn dnsviz_is_content(machines: &Machines, names: &[&str]) {
+    let (probed, server) = (machines.path("probed.json").display().to_string(), format!("{ZONE}+:gw.{ZONE}={VPS4}"));
+    end_of(machines.home.command("dnsviz").args(["probe", "-A", "-4", "-x", &server, "-o", &probed]).args(names)).succeeds();
+    let grok = |level: &str| end_of(machines.home.command("dnsviz").args(["grok", "-l", level, "-r", &probed]).args(names)).succeeds().out;
+    assert!(grok("info").contains("\"status\": \"VALID\""), "it verified something");
+    assert_eq!(grok("warning"), "", "and found nothing");
+}
+
 /// What delv says of an answer, by a trust anchor of its own.
 pub(crate) fn delv(machines: &Machines, anchor: &str, name: &str, kind: &str) -> String {
     let words: Vec<&str> = anchor.split_whitespace().collect();
