@@ -17,3 +17,4 @@ mod loops;
 mod renumbering;
 mod restarts;
 mod scarcity;
+mod zonemaster;
