@@ -66,7 +66,7 @@ cloud A 192.0.2.11
 cloud AAAA 2001:db8:1::11
 *.cloud A 192.0.2.11
 *.cloud AAAA 2001:db8:1::11
-_acme-challenge.cloud TXT token
+_acme-challenge.cloud 1 TXT token
 cloud-ip6only AAAA 2001:db8:1::11
 by-gw A 192.0.2.11
 by-gw AAAA 2001:db8:a::11

@@ -2,7 +2,7 @@
 //!
 //! A line of JSON each way. Fields may be added, never renamed: programs read them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
 use jiff::Timestamp;
@@ -86,6 +86,11 @@ pub enum Request {
         /// A label or a whole name.
         host: String,
     },
+    /// `host token --acme-dns`.
+    HostAccount {
+        /// A label or a whole name.
+        host: String,
+    },
     /// `host export`: a page of it.
     HostExport {
         /// What the page before ended with.
@@ -134,6 +139,8 @@ pub enum Request {
 pub enum Reply {
     /// To `host add` and `host token`.
     Secrets(Secrets),
+    /// To `host token --acme-dns`.
+    Account(AcmeDns),
     /// To `host list`.
     Hosts(Vec<HostEntry>),
     /// To `host show`, `host set` and `host remove` (as it was).
@@ -268,6 +275,34 @@ pub struct Update {
     pub password: String,
     /// What a router that verifies itself by DNS shall be called: its report is published there.
     pub router: DnsName,
+}
+
+/// An account of acme-dns for a host's TXT record, shown once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcmeDns {
+    /// The host's name.
+    pub host: DnsName,
+    /// What clients keep in a file: the account, by each name that it proves, the host's own and its aliases.
+    pub accounts: BTreeMap<DnsName, AcmeDnsAccount>,
+    /// The certificate that clients meet, where a gateway shows one.
+    pub certificate: Option<CertificateStatus>,
+}
+
+/// An account as acme-dns would answer a registration with, and where it is good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcmeDnsAccount {
+    /// The user.
+    pub username: String,
+    /// The key.
+    pub password: String,
+    /// The name of the record, to which that of another name is a CNAME.
+    pub fulldomain: DnsName,
+    /// What requests say that they write.
+    pub subdomain: String,
+    /// The server, without a path.
+    pub server_url: String,
+    /// The networks that may use it: empty, which is all.
+    pub allowfrom: Vec<String>,
 }
 
 /// A host in a list.

@@ -190,6 +190,13 @@ pub enum Change {
         /// The new update password.
         update: Digest,
     },
+    /// A new account for a host's TXT record alone; the old one ends.
+    ProofKey {
+        /// Its name.
+        host: HostName,
+        /// The account's key.
+        key: Digest,
+    },
     /// Trade a join string's secret for an agent's key.
     Register {
         /// The host that the join string names.

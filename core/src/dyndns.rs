@@ -5,6 +5,7 @@
 //! dialects: their parameters are a union, and only the words of the answer differ. Passwords are compared, and changes made, by whoever
 //! has the store. docs/updates.md is the whole table.
 
+pub mod acme_dns;
 mod answer;
 mod credentials;
 mod prefix;
@@ -31,6 +32,8 @@ pub enum Dialect {
     DynV6,
     /// nsupdate.info's way to take an address away.
     Delete,
+    /// acme-dns's JSON, for the TXT record alone.
+    AcmeDns,
 }
 
 impl Dialect {
@@ -71,14 +74,20 @@ pub fn proven_by(state: &State, zones: &[DnsName], text: &str) -> Option<HostNam
     zones.iter().find_map(by_form).filter(|host| is_served(state, host))
 }
 
-/// What `name` in a request is answered whose credentials are those of `host`, if it is not a name of `host`.
-pub fn stranger(state: &State, zones: &[DnsName], host: &HostName, name: &str) -> Option<Line> {
-    is_no_name(name).or_else(|| (host_of(state, zones, name).as_ref() != Some(host)).then_some(Line::NoHost))
+/// The host that `update` means by `name`. An account of acme-dns may name its host, or the record itself.
+pub fn named(state: &State, zones: &[DnsName], update: &Update, name: &str) -> Option<HostName> {
+    match (update.dialect, &update.txt) {
+        (Dialect::AcmeDns, _) => host_of(state, zones, name).or_else(|| proven_by(state, zones, name)),
+        (_, Some(_)) => proven_by(state, zones, name),
+        (_, None) => host_of(state, zones, name),
+    }
 }
 
-/// The same, where `name` is to get a TXT record.
-pub fn not_proven(state: &State, zones: &[DnsName], host: &HostName, name: &str) -> Option<Line> {
-    is_no_name(name).or_else(|| (proven_by(state, zones, name).as_ref() != Some(host)).then_some(Line::NoHost))
+/// What `name` in `update` is answered whose credentials are those of `host`, if it is not a name of `host`.
+pub fn stranger(state: &State, zones: &[DnsName], host: &HostName, update: &Update, name: &str) -> Option<Line> {
+    let whole = update.dialect != Dialect::AcmeDns;
+    let no_name = || is_no_name(name).filter(|_| whole);
+    no_name().or_else(|| (named(state, zones, update, name).as_ref() != Some(host)).then_some(Line::NoHost))
 }
 
 fn is_no_name(name: &str) -> Option<Line> {

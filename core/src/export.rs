@@ -65,6 +65,8 @@ struct HostLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     update: Option<Digest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    proof: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     proven: Option<Proven>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<Ipv6Addr>,
@@ -139,7 +141,7 @@ pub fn page(state: &State, after: Option<&Cursor>, most: usize, bytes: usize) ->
 fn of_host(name: &HostName, host: &Host) -> Result<String, serde_json::Error> {
     // Taken apart whole, so that a new field cannot be forgotten.
     let Host { settings, credentials, proven, before, updated, router, barred: _, challenge: _ } = host;
-    let Credentials { join, agent, update } = *credentials;
+    let Credentials { join, agent, update, proof } = *credentials;
     let at = |address, since| Proven { address, since };
     serde_json::to_string(&HostLine {
         zone: name.zone().clone(),
@@ -148,6 +150,7 @@ fn of_host(name: &HostName, host: &Host) -> Result<String, serde_json::Error> {
         join: (join != nobodys()).then_some(Join { secret: join.secret, expires: join.expires, spent_by: join.spent_by }),
         agent,
         update: Some(update).filter(|update| *update != NOBODYS),
+        proof,
         proven: proven.map(|host::Proven { address, since }| at(address, since)),
         before: *before,
         updated: updated.map(|host::Updated { address, since }| at(address, since)),
@@ -164,7 +167,7 @@ impl From<HostLine> for Host {
         let join = line.join.map_or(nobodys(), |Join { secret, expires, spent_by }| JoinSecret { secret, expires, spent_by });
         Self {
             settings: Settings::default(),
-            credentials: Credentials { join, agent: line.agent, update: line.update.unwrap_or(NOBODYS) },
+            credentials: Credentials { join, agent: line.agent, update: line.update.unwrap_or(NOBODYS), proof: line.proof },
             proven: line.proven.map(|Proven { address, since }| host::Proven { address, since }),
             before: line.before,
             updated: line.updated.map(|Proven { address, since }| host::Updated { address, since }),

@@ -34,6 +34,8 @@ pub struct Credentials {
     pub agent: Option<Digest>,
     /// The update password of dyndns2.
     pub update: Digest,
+    /// The key of the account that writes the TXT record of `_acme-challenge`, and nothing else.
+    pub proof: Option<Digest>,
 }
 
 /// A join string's secret: good once, and not for long.

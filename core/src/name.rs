@@ -345,6 +345,14 @@ impl HostName {
         }
         DnsName(format!("{}{ROUTER_SUFFIX}.{}", self.label, self.zone).into())
     }
+
+    /// The name of the TXT record that proves it (RFC 8555 §8.4).
+    ///
+    /// # Errors
+    /// The zone's name is so long that there is none.
+    pub fn challenge(&self) -> Result<DnsName, NameError> {
+        self.dual().child("_acme-challenge")
+    }
 }
 
 impl TryFrom<(String, DnsName)> for HostName {

@@ -162,7 +162,7 @@ impl State {
                 Ok(if served { vec![Key::Zone(zone.clone())] } else { Vec::new() })
             }
             Change::Add { host, edits, join, update, reuse } => {
-                let credentials = Credentials { join: *join, agent: None, update: *update };
+                let credentials = Credentials { join: *join, agent: None, update: *update, proof: None };
                 self.add(host, edits, credentials, *reuse, policy)
             }
             Change::Set { host, edits } => {
@@ -184,6 +184,8 @@ impl State {
                 new.credentials.join = *join;
                 new.credentials.update = *update;
             }),
+            Change::ProofKey { host, .. } if host.label() == APEX => Err(Refused::ApexChallenge(host.zone().clone())),
+            Change::ProofKey { host, key } => self.with_host(host, policy, |new| new.credentials.proof = Some(*key)),
             Change::Register { host, secret, key, at } => self.register(host, *secret, *key, *at, policy),
             Change::Move { host, address, at } => self.move_to(host, *address, *at, policy),
             Change::Withdraw { host, address } => {

@@ -250,6 +250,8 @@ struct Host {
     agent: Option<Digest>,
     update: Digest,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    proof: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     proven: Option<Proven>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<Ipv6Addr>,
@@ -351,13 +353,14 @@ impl From<Zone> for change::Zone {
 impl From<&host::Host> for Host {
     fn from(host: &host::Host) -> Self {
         let host::Host { settings, credentials, proven, before, updated, barred, router, challenge } = host.clone();
-        let host::Credentials { join, agent, update } = credentials;
+        let host::Credentials { join, agent, update, proof } = credentials;
         let host::JoinSecret { secret, expires, spent_by } = join;
         Self {
             settings: settings.into(),
             join: Join { secret, expires, spent_by },
             agent,
             update,
+            proof,
             proven: proven.map(|host::Proven { address, since }| Proven { address, since }),
             before,
             updated: updated.map(|host::Updated { address, since }| Proven { address, since }),
@@ -374,7 +377,7 @@ impl From<Host> for host::Host {
         let join = host::JoinSecret { secret, expires, spent_by };
         Self {
             settings: host.settings.into(),
-            credentials: host::Credentials { join, agent: host.agent, update: host.update },
+            credentials: host::Credentials { join, agent: host.agent, update: host.update, proof: host.proof },
             proven: host.proven.map(|Proven { address, since }| host::Proven { address, since }),
             before: host.before,
             updated: host.updated.map(|Proven { address, since }| host::Updated { address, since }),

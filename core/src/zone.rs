@@ -22,9 +22,9 @@ use node::{Apex, Owned};
 pub use node::{Data, Node, Nsec, Place, Records, Rrset, Soa};
 
 /// The version of the rules in this file: a change of what follows from the same state is a new version of every zone.
-const RULES: u32 = 2;
+const RULES: u32 = 3;
 
-/// Seconds for which the challenge of our own name may be remembered: the next order's is another one.
+/// Seconds for which a challenge may be remembered: the next order's is another one.
 const CHALLENGE_TTL: u32 = 1;
 
 /// What the configuration gives to the zones.
@@ -175,7 +175,7 @@ impl<'a> ZoneView<'a> {
             }
             Form::Challenge(label) => {
                 let found = self.host(label).filter(|found| !found.host.challenge.is_empty())?;
-                Some(Node { challenge: Some(&found.host.challenge), ..node(found, Spot::Challenge) })
+                Some(Node { challenge: Some(&found.host.challenge), ttl: CHALLENGE_TTL, ..node(found, Spot::Challenge) })
             }
             Form::Other => None,
         }

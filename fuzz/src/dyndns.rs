@@ -1,7 +1,8 @@
 //! An update as routers and clients send it: a line with path and query, and perhaps another with the value of `Authorization`.
 //!
 //! What is read can be written and read again; a family that nobody mentions stays as it is, whoever asks from where; and an answer
-//! is one short line, since clients read its first word and operators have it in their logs. What is mended needs no mending.
+//! is one short line, since clients read its first word and operators have it in their logs. What is mended needs no mending. The whole is taken
+//! for what an account of acme-dns posts, too: one name and one proof, and whatever is answered is JSON.
 
 use std::fmt::{Display, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -25,6 +26,7 @@ pub fn check(bytes: &[u8]) {
     mends(format!("GET {target} HTTP/1.0").as_bytes());
     mends(bytes);
     let _ = is_update(target);
+    posted(&text);
     let Ok(query) = Query::read(target) else { return };
     if let Some(credentials) = query.credentials() {
         assert!(!credentials.password.is_empty());
@@ -34,6 +36,21 @@ pub fn check(bytes: &[u8]) {
         Ok(update) => agrees(target, &update),
         Err(malformed) => one_line(&Line::from(malformed)),
     }
+}
+
+fn posted(body: &str) {
+    let line = match Update::posted(body) {
+        Ok(Update { hosts, txt: Some(txt), claim, apart, offline: false, .. }) => {
+            assert!(hosts.len() == 1 && apart.is_empty() && claim == Claim::default());
+            assert!(!hosts[0].is_empty() && matches!(txt.as_slice(), [proof] if proof.len() == 43 && proof.is_ascii()), "{txt:?}");
+            Line::Proof { value: txt[0].clone(), news: true }
+        }
+        Ok(update) => panic!("{update:?} is no proof alone"),
+        Err(malformed) => Line::from(malformed),
+    };
+    one_line(&line);
+    let said = Dialect::AcmeDns.body(&[line]);
+    assert!(serde_json::from_str::<serde_json::Value>(&said).is_ok_and(|said| said.is_object()), "{said}");
 }
 
 fn mends(line: &[u8]) {

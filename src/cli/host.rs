@@ -7,7 +7,7 @@ use fourward_core::host::{AddressFrom, Edit, Reported, Settings};
 
 use super::client::ask;
 use super::table::columns;
-use super::{CliError, HostCommand, ServerArgs, bulk, out, settings};
+use super::{CliError, HostCommand, ServerArgs, acme_dns, bulk, out, settings};
 
 pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
     match command {
@@ -27,7 +27,8 @@ pub(super) async fn run(command: HostCommand) -> Result<(), CliError> {
             print_join(&secrets)?;
             settings::print(&secrets, wanted.address_from)
         }
-        HostCommand::Token { name, server } => {
+        HostCommand::Token { name, acme_dns: true, server } => account(&server, name).await,
+        HostCommand::Token { name, acme_dns: false, server } => {
             let secrets = secrets(&server, Request::HostToken { host: name }).await?;
             let Some(secrets) = secrets else { return Ok(()) };
             out::line(format_args!("{}: a new join string and a new update password; the old ones are void.", secrets.names.dual))?;
@@ -82,6 +83,15 @@ async fn secrets(server: &ServerArgs, request: Request) -> Result<Option<Secrets
     match ask(server, &request).await? {
         Reply::Secrets(secrets) if server.json => out::json(&secrets).map(|()| None),
         Reply::Secrets(secrets) => Ok(Some(secrets)),
+        _ => Err(CliError::OutOfTurn),
+    }
+}
+
+async fn account(server: &ServerArgs, host: String) -> Result<(), CliError> {
+    match ask(server, &Request::HostAccount { host }).await? {
+        // The very file that clients keep their accounts in.
+        Reply::Account(account) if server.json => out::json(&account.accounts),
+        Reply::Account(account) => acme_dns::print(&account),
         _ => Err(CliError::OutOfTurn),
     }
 }

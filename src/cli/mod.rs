@@ -3,6 +3,7 @@
 //! Commands about hosts talk to the running server; `init`, `join` and `config check` touch files only. Every command says what it did
 //! and what to do next, and with `--json` the same to programs.
 
+mod acme_dns;
 mod bulk;
 mod check;
 mod client;
@@ -253,6 +254,9 @@ pub enum HostCommand {
     Token {
         /// Its name
         name: String,
+        /// Make an account of acme-dns instead, for ACME clients: it writes the TXT record of the name alone
+        #[arg(long)]
+        acme_dns: bool,
         /// The server.
         #[command(flatten)]
         server: ServerArgs,

@@ -2,7 +2,7 @@
 //!
 //! They are needed where no agent runs, and only then; the text says so.
 
-use fourward_core::api::{CertificateSource, Secrets};
+use fourward_core::api::{CertificateSource, CertificateStatus, Secrets};
 use fourward_core::host::AddressFrom;
 
 use super::{CliError, out};
@@ -15,9 +15,9 @@ pub(super) fn print(secrets: &Secrets, from: AddressFrom) -> Result<(), CliError
 fn text(secrets: &Secrets, from: AddressFrom) -> String {
     let (host, dual) = (&secrets.host, &secrets.names.dual);
     let (url, user, password, router) = (&secrets.update.url, &secrets.update.user, &secrets.update.password, &secrets.update.router);
-    let trust = Trust::of(secrets);
+    let trust = Trust::of(secrets.certificate.as_ref());
     let server = url.strip_prefix("https://").and_then(|rest| rest.split('/').next()).unwrap_or(url);
-    let (name, port) = server.split_once(':').unwrap_or((server, "443"));
+    let (name, port) = name_and_port(server);
     let when = match from {
         AddressFrom::Update => format!("{dual} is where updates say (address-from=update). For the client at home, one of:"),
         AddressFrom::Link | AddressFrom::Static => format!(
@@ -61,9 +61,14 @@ fn text(secrets: &Secrets, from: AddressFrom) -> String {
     )
 }
 
+/// The two parts of a server as it stands in a URL.
+pub(super) fn name_and_port(server: &str) -> (&str, &str) {
+    server.split_once(':').unwrap_or((server, "443"))
+}
+
 /// What an update client must be told to trust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trust {
+pub(super) enum Trust {
     /// Nothing: the certificate is a public authority's.
     Public,
     /// The authority of the owner's own.
@@ -73,8 +78,8 @@ enum Trust {
 }
 
 impl Trust {
-    fn of(secrets: &Secrets) -> Self {
-        match &secrets.certificate {
+    pub(super) fn of(certificate: Option<&CertificateStatus>) -> Self {
+        match certificate {
             Some(certificate) if certificate.public => Self::Public,
             Some(certificate) if certificate.source != CertificateSource::SelfSigned => Self::Private,
             _ => Self::SelfSigned,

@@ -8,6 +8,7 @@
 mod failures;
 mod mending;
 mod txt;
+mod wish;
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,13 +16,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use fourward_core::change::{Change, Refused, Said, Word};
-use fourward_core::dyndns::{self, Credentials, Dialect, Line, Malformed, Query, TARGET_LIMIT, Update};
+use fourward_core::dyndns::{self, Credentials, Dialect, Line, Update};
 use fourward_core::host::{AddressFrom, Host};
 use fourward_core::name::{APEX, DnsName, HostName};
 use fourward_core::state::State;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::{Body, Bytes};
-use hyper::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Method, Request, Response, StatusCode};
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
@@ -37,6 +38,7 @@ use crate::tally::Tally;
 use failures::Failures;
 pub(super) use mending::Mending;
 use txt::Lately;
+use wish::{Wish, dialect_of};
 
 /// Seconds after which a network that gave wrong passwords may try again, at the latest.
 const BARRED: u64 = 60;
@@ -68,9 +70,19 @@ struct Answer {
 
 /// Who asks, and for what.
 struct Asked<'a> {
+    right: Right,
     dialect: Dialect,
     update: &'a Update,
     peer: IpAddr,
+}
+
+/// What a host's credential may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Right {
+    /// The update password: say where the host is, if that counts; then also prove its name.
+    Update,
+    /// The key of its account: prove its name, and nothing else.
+    Proof,
 }
 
 impl Updates {
@@ -83,7 +95,7 @@ impl Updates {
             plain: server.control.http_updates,
             failures: Mutex::default(),
             pace,
-            lately: tokio::sync::Mutex::default(),
+            lately: tokio::sync::Mutex::new(Lately::new(Instant::now())),
             outcomes: Arc::new(Tally::new(&Line::WORDS)),
         }
     }
@@ -110,24 +122,24 @@ impl Updates {
         B: Body,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        let dialect = dialect_of(&request);
+        let refused = |dialect, status, line| Answer { status, dialect, lines: vec![line] };
         if protocol == Protocol::Http && !self.plain {
             debug!(%peer, "an update over plain HTTP was refused");
-            return Err(Answer::of(StatusCode::FORBIDDEN, Line::BadAgent(in_the_clear())));
+            return Err(refused(dialect, StatusCode::FORBIDDEN, Line::BadAgent(in_the_clear())));
         }
         if ![Method::GET, Method::POST, Method::PUT].contains(request.method()) {
-            return Err(Answer::of(StatusCode::METHOD_NOT_ALLOWED, Line::BadAgent("updates are asked for by GET, POST or PUT".into())));
+            let line = Line::BadAgent("updates are asked for by GET, POST or PUT".into());
+            return Err(refused(dialect, StatusCode::METHOD_NOT_ALLOWED, line));
         }
-        let header = request.headers().get(AUTHORIZATION).and_then(|value| Credentials::parse(value.to_str().ok()?));
-        let target = whole(request).await.ok_or(Malformed::Long);
-        let query = target.and_then(|target| Query::read(&target)).map_err(|malformed| Answer::of(StatusCode::OK, malformed.into()))?;
-        let dialect = query.dialect();
-        let refused = |status, line| Answer { status, dialect, lines: vec![line] };
+        let wish = Wish::read(request, dialect).await.map_err(|malformed| refused(dialect, StatusCode::OK, malformed.into()))?;
+        let Wish { dialect, header, line, update } = wish;
+        let refused = |status, line| refused(dialect, status, line);
         // Whoever shows none is no guesser: many clients ask first whether any are wanted.
-        let credentials = header.clone().or_else(|| query.credentials()).ok_or_else(|| refused(StatusCode::UNAUTHORIZED, Line::BadAuth))?;
+        let credentials = header.clone().or(line).ok_or_else(|| refused(StatusCode::UNAUTHORIZED, Line::BadAuth))?;
         if protocol == Protocol::Http && header.is_none() {
             return Err(refused(StatusCode::FORBIDDEN, Line::BadAgent(in_the_address())));
         }
-        let update = query.update();
         let state = self.store.snapshot();
         let host = self.meant(&state, &credentials, update.as_ref().ok());
         // A token alone does not say whose it is.
@@ -135,9 +147,9 @@ impl Updates {
             let line = update.map_or_else(Line::from, |_| Line::NotFqdn);
             return Err(refused(status_of(dialect, &line), line));
         }
-        let host = self.admitted(&state, host, &credentials, peer).map_err(|(status, line)| refused(status, line))?;
+        let (host, right) = self.admitted(&state, host, &credentials, peer).map_err(|(status, line)| refused(status, line))?;
         match update {
-            Ok(update) => Ok(self.done(&state, &host, &Asked { dialect, update: &update, peer }).await),
+            Ok(update) => Ok(self.done(&state, &host, &Asked { right, dialect, update: &update, peer }).await),
             Err(malformed) => {
                 self.measured(&host, peer).map_err(|line| refused(status_of(dialect, &line), line))?;
                 // Not what is wrong: whoever mixed the parameters up may have put the password there.
@@ -153,20 +165,18 @@ impl Updates {
         let user = credentials.user.as_ref().and_then(|user| dyndns::host_of(state, &self.zones, user));
         user.or_else(|| {
             let update = update?;
-            let first = update.hosts.first()?;
-            let of = if update.txt.is_some() { dyndns::proven_by } else { dyndns::host_of };
-            of(state, &self.zones, first)
+            dyndns::named(state, &self.zones, update, update.hosts.first()?)
         })
     }
 
-    /// The host, if the password is its own. An unknown user and a wrong password are answered alike.
+    /// The host, if the password is its own, and what it may. An unknown user and a wrong password are answered alike.
     fn admitted(
         &self,
         state: &State,
         host: Option<HostName>,
         credentials: &Credentials,
         peer: IpAddr,
-    ) -> Result<HostName, (StatusCode, Line)> {
+    ) -> Result<(HostName, Right), (StatusCode, Line)> {
         let (network, now) = (network_of(peer), Instant::now());
         // Held while the password is compared, so that guesses in parallel are counted too.
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -174,8 +184,12 @@ impl Updates {
             return Err((StatusCode::TOO_MANY_REQUESTS, Line::Abuse));
         }
         let digest = crypto::sha256(credentials.password.as_bytes());
-        let own = |host: &HostName| state.host(host).is_some_and(|host| host.credentials.update == digest);
-        host.filter(own).ok_or_else(|| {
+        let right = host.as_ref().and_then(|host| state.host(host)).and_then(|host| match &host.credentials {
+            known if known.update == digest => Some(Right::Update),
+            known if known.proof == Some(digest) => Some(Right::Proof),
+            _ => None,
+        });
+        host.zip(right).ok_or_else(|| {
             failures.note(network, now);
             info!(%peer, "an update with an unknown user or a wrong password");
             (StatusCode::UNAUTHORIZED, Line::BadAuth)
@@ -184,11 +198,11 @@ impl Updates {
 
     /// A line for each host name, in order.
     async fn done(&self, state: &State, host: &HostName, asked: &Asked<'_>) -> Answer {
-        let Asked { dialect, update, peer } = *asked;
-        let stranger = if update.txt.is_some() { dyndns::not_proven } else { dyndns::stranger };
-        let strangers: Vec<Option<Line>> = update.hosts.iter().map(|name| stranger(state, &self.zones, host, name)).collect();
+        let Asked { right, dialect, update, peer } = *asked;
+        let stranger = |name: &String| dyndns::stranger(state, &self.zones, host, update, name);
+        let strangers: Vec<Option<Line>> = update.hosts.iter().map(stranger).collect();
         // All or nothing there.
-        if let (Dialect::DeSec, Some(line)) = (dialect, strangers.iter().flatten().next()) {
+        if let (Dialect::DeSec | Dialect::AcmeDns, Some(line)) = (dialect, strangers.iter().flatten().next()) {
             return Answer { status: status_of(dialect, line), dialect, lines: vec![line.clone()] };
         }
         let own = update.hosts.iter().zip(&strangers).filter(|(_, stranger)| stranger.is_none()).map(|(name, _)| name);
@@ -199,9 +213,12 @@ impl Updates {
         said.dedup();
         let own = match said.as_slice() {
             [] => Line::NoHost,
+            _ if right == Right::Proof && update.txt.is_none() => {
+                Line::Refused("this key writes the TXT record alone: where the host is, its update password says".into())
+            }
             _ if update.offline => Line::NotOffline,
             [said] => match &update.txt {
-                Some(values) => self.prove(state, host, values, peer).await,
+                Some(values) => self.prove(state, host, values, asked).await,
                 None => self.commit(host, *said, asked).await,
             },
             _ => Line::Refused("these names are one host, and it cannot be at two addresses".into()),
@@ -234,30 +251,39 @@ impl Updates {
     }
 
     /// Gives the host's TXT record these values, if its password may.
-    async fn prove(&self, state: &State, host: &HostName, values: &[String], peer: IpAddr) -> Line {
+    async fn prove(&self, state: &State, host: &HostName, values: &[String], asked: &Asked<'_>) -> Line {
+        let peer = asked.peer;
         if host.label() == APEX {
             // Also where no name is said, and the user's own host is meant.
             info!(%host, %peer, "a TXT record was refused: it would prove every host of the zone");
             return Line::Refused("a TXT record at the zone's own name would prove every host in it: no host's password sets it".into());
         }
-        if !state.host(host).is_some_and(|host| host.settings.address_from == AddressFrom::Update) {
+        let authority = state.host(host).is_some_and(|host| host.settings.address_from == AddressFrom::Update);
+        if asked.right == Right::Update && !authority {
             // Whoever has such a record gets certificates for the host: more than a hint may do.
             info!(%host, %peer, "a TXT record was refused: updates are no authority on this host");
-            return Line::Refused("this password only tells where a router is: a TXT record needs a host with address-from=update".into());
+            return Line::Refused(no_authority());
         }
         let mut lately = self.lately.lock().await;
         let now = Instant::now();
-        let all = lately.with(host, values, now);
+        // Not as it was when the password was compared: another may have been before us.
+        let has = self.store.snapshot().host(host).map(|host| host.challenge.clone()).unwrap_or_default();
+        let all = lately.with(host, &has, values, now);
         let carried = self.carry(host, Change::Challenge { host: host.clone(), values: all }, peer).await;
         if carried.is_ok() {
-            lately.remember(host, values, now);
+            lately.remember(host, &has, values, now);
         }
         match carried {
-            Ok((_, true)) => {
-                info!(%host, %peer, "its TXT record changed");
-                Line::Good(Vec::new())
+            Ok((_, news)) => {
+                if news {
+                    info!(%host, %peer, "its TXT record changed");
+                }
+                match (asked.dialect, values) {
+                    (Dialect::AcmeDns, [value]) => Line::Proof { value: value.clone(), news },
+                    _ if news => Line::Good(Vec::new()),
+                    _ => Line::NoChange(Vec::new()),
+                }
             }
-            Ok((_, false)) => Line::NoChange(Vec::new()),
             Err(line) => line,
         }
     }
@@ -310,6 +336,12 @@ impl Updates {
     }
 }
 
+fn no_authority() -> String {
+    "this password only tells where a router is: a TXT record needs an account (`fourward host token NAME --acme-dns` on the server), or a \
+     host with address-from=update"
+        .into()
+}
+
 fn in_the_clear() -> String {
     "updates over plain HTTP show the password to everyone on the way and are refused: write https:// in place of http://, or, for a router \
      that cannot, set http-updates = true under [control] on the server; `fourward host token` there makes a new password"
@@ -322,19 +354,14 @@ fn in_the_address() -> String {
         .into()
 }
 
-/// Path and query of `request`, and what its form says after them; `None` if that is too long or does not come.
-async fn whole<B>(request: Request<B>) -> Option<String>
-where
-    B: Body,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    let mut target = request.uri().path_and_query().map_or("", |target| target.as_str()).to_owned();
-    if request.method() != Method::GET {
-        let form = Box::pin(Limited::new(request.into_body(), TARGET_LIMIT)).collect().await.ok()?.to_bytes();
-        target.push(if target.contains('?') { '&' } else { '?' });
-        target.push_str(&String::from_utf8_lossy(&form));
-    }
-    Some(target)
+/// What a client of acme-dns is answered that has no account.
+pub(super) fn no_registration() -> Response<Full<Bytes>> {
+    let line = Line::BadAgent(
+        "accounts are made by the operator alone: `fourward host token NAME --acme-dns` on the server makes one, and prints the settings \
+         that your client wants, its file of accounts included"
+            .into(),
+    );
+    Answer { status: StatusCode::FORBIDDEN, dialect: Dialect::AcmeDns, lines: vec![line] }.response()
 }
 
 /// The types of the records that are taken away.
@@ -347,6 +374,9 @@ fn types(said: Said) -> Vec<&'static str> {
 fn status_of(dialect: Dialect, line: &Line) -> StatusCode {
     match (line, dialect) {
         (Line::TooOften { .. }, _) => StatusCode::TOO_MANY_REQUESTS,
+        (Line::BadPost(_), _) => StatusCode::BAD_REQUEST,
+        (Line::Fault, Dialect::AcmeDns) => StatusCode::INTERNAL_SERVER_ERROR,
+        (line, Dialect::AcmeDns) if !line.is_done() => StatusCode::UNAUTHORIZED,
         (Line::NoHost | Line::NotFqdn, Dialect::DeSec | Dialect::DynV6) => StatusCode::NOT_FOUND,
         (Line::Refused(_) | Line::NumHost, Dialect::DeSec | Dialect::DynV6) => StatusCode::BAD_REQUEST,
         _ => StatusCode::OK,
@@ -354,10 +384,6 @@ fn status_of(dialect: Dialect, line: &Line) -> StatusCode {
 }
 
 impl Answer {
-    fn of(status: StatusCode, line: Line) -> Self {
-        Self { status, dialect: Dialect::DynDns, lines: vec![line] }
-    }
-
     fn response(self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::new(Bytes::from(self.dialect.body(&self.lines))));
         *response.status_mut() = self.status;
@@ -366,8 +392,9 @@ impl Answer {
             Line::Abuse => Some(BARRED),
             _ => None,
         });
+        let kind = if self.dialect == Dialect::AcmeDns { "application/json" } else { "text/plain; charset=utf-8" };
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(wait) = wait {
             headers.insert(RETRY_AFTER, HeaderValue::from(wait));

@@ -14,7 +14,9 @@ mod zones;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fourward_core::api::{Checked, GatewayStatus, HostDetails, HostEntry, Names, Reply, Request, Secrets, Status, Update, ZoneStatus};
+use fourward_core::api::{
+    AcmeDns, AcmeDnsAccount, Checked, GatewayStatus, HostDetails, HostEntry, Names, Reply, Request, Secrets, Status, Update, ZoneStatus,
+};
 use fourward_core::change::Change;
 use fourward_core::dnssec::{Algorithm, NotNow};
 use fourward_core::facts::HostFacts;
@@ -109,6 +111,7 @@ impl Control {
                 self.secrets(host, |host, join, update| Change::Add { host, edits, join, update, reuse }).await
             }
             Request::HostToken { host } => self.secrets(self.host(&host)?, |host, join, update| Change::Token { host, join, update }).await,
+            Request::HostAccount { host } => self.account(self.host(&host)?).await,
             Request::HostSet { host, edits } => {
                 let host = self.host(&host)?;
                 let state = self.store.commit(Change::Set { host: host.clone(), edits: parse(&edits)? }).await?;
@@ -187,8 +190,7 @@ impl Control {
     /// Makes new secrets for `host` and commits them.
     async fn secrets(&self, host: HostName, change: impl FnOnce(HostName, JoinSecret, Digest) -> Change) -> Result<Reply, Failure> {
         let join = crypto::random()?;
-        let update: [u8; 16] = crypto::random()?;
-        let password: String = update.iter().map(|byte| format!("{byte:02x}")).collect();
+        let password = password::<16>()?;
         let secret = JoinSecret { secret: crypto::sha256(&join), expires: Timestamp::now() + JOIN_LIFE, spent_by: None };
         let state = self.store.commit(change(host.clone(), secret, crypto::sha256(password.as_bytes()))).await?;
         let join = JoinString { gateways: vec![self.peer()], host: host.dual(), secret: Secret::new(join) };
@@ -199,11 +201,36 @@ impl Control {
         Ok(Reply::Secrets(Secrets { host: short, names, join: join.reveal(), update, remarks, certificate }))
     }
 
+    /// Makes a new account for the TXT record of `host` alone.
+    async fn account(&self, host: HostName) -> Result<Reply, Failure> {
+        // As long as acme-dns makes them.
+        let key = password::<20>()?;
+        let state = self.store.commit(Change::ProofKey { host: host.clone(), key: crypto::sha256(key.as_bytes()) }).await?;
+        let user = self.short(&host);
+        let account = AcmeDnsAccount {
+            username: user.clone(),
+            password: key,
+            fulldomain: host.challenge()?,
+            subdomain: user,
+            server_url: self.url(),
+            allowfrom: Vec::new(),
+        };
+        let aliases = state.host(&host).map(|host| host.settings.alias.clone()).unwrap_or_default();
+        let accounts = aliases.into_iter().chain([host.dual()]).map(|name| (name, account.clone())).collect();
+        let certificate = self.certificate.as_ref().map(|shown| shown.status());
+        Ok(Reply::Account(AcmeDns { host: host.dual(), accounts, certificate }))
+    }
+
     /// Where routers and update clients go.
     fn update_url(&self) -> String {
+        format!("{}/nic/update", self.url())
+    }
+
+    /// Our own name over HTTPS, without a path.
+    fn url(&self) -> String {
         let port = self.server.gateway.as_ref().map(|gateway| gateway.tls).filter(|port| *port != 443);
         let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-        format!("https://{}{port}/nic/update", self.server.public.name)
+        format!("https://{}{port}", self.server.public.name)
     }
 
     /// This gateway, as a home knows it.
@@ -289,6 +316,11 @@ impl Control {
             link: link_status(&self.leases, &voucher, by),
         }
     }
+}
+
+/// A new password of so many bytes.
+fn password<const BYTES: usize>() -> Result<String, KeyError> {
+    Ok(crypto::random::<BYTES>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn names(host: &HostName) -> Names {

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fourward_core::dyndns;
+use fourward_core::dyndns::{self, acme_dns};
 use fourward_core::name::DnsName;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::Updates;
-use super::dyndns::Mending;
+use super::dyndns::{Mending, no_registration};
 use crate::certificate::{Shown, Tokens, is_challenge};
 use crate::crowd::{Crowd, Limits};
 use crate::crypto;
@@ -123,6 +123,7 @@ impl OwnPage {
             async move {
                 Ok::<_, Infallible>(match request.uri().path_and_query() {
                     Some(target) if dyndns::is_update(target.as_str()) => page.updates.answer(protocol, peer, request).await,
+                    Some(target) if target.path() == acme_dns::REGISTER => no_registration(),
                     Some(target) if is_challenge(target.as_str()) => page.prove(target.as_str(), &request),
                     _ => page.answer(&request),
                 })
@@ -167,10 +168,12 @@ impl OwnPage {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let (status, body) = match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/") => (StatusCode::OK, self.page.clone()),
+            (&Method::GET | &Method::HEAD, acme_dns::HEALTH) => (StatusCode::OK, Bytes::new()),
             (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, Bytes::from_static(b"There is nothing here.\n")),
             _ => (StatusCode::METHOD_NOT_ALLOWED, Bytes::from_static(b"This page is only for reading.\n")),
         };
-        let kind = if status == StatusCode::OK { "text/html; charset=utf-8" } else { "text/plain; charset=utf-8" };
+        let kind =
+            if request.uri().path() == "/" && status == StatusCode::OK { "text/html; charset=utf-8" } else { "text/plain; charset=utf-8" };
         let mut response = Response::new(Full::new(body));
         *response.status_mut() = status;
         let headers = response.headers_mut();

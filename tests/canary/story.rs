@@ -66,6 +66,14 @@ impl Shown {
     }
 }
 
+/// The key of a new account of the host `cloud`.
+fn account(server: &Role, meant: &mut Said) -> String {
+    let file = server.tell(&["host", "token", "cloud", "--acme-dns", "--json"]).succeeds();
+    meant.hear("host token --acme-dns --json", &file);
+    let file: Value = serde_json::from_str(&file.out).expect("JSON");
+    file[DUAL]["password"].as_str().expect("a key").to_owned()
+}
+
 /// The bytes of a text in hexadecimal.
 fn raw(hex: &str) -> Vec<u8> {
     (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[at * 2..at * 2 + 2], 16).expect("hexadecimal")).collect()
@@ -120,6 +128,7 @@ fn no_secret_is_in_any_output() {
     let token = server.tell(&["host", "token", "cloud", "--json"]).succeeds();
     meant.hear("host token --json", &token);
     let second = Shown::read(&token.out);
+    let key = account(&server, &mut meant);
 
     said.hear("join with an old string", &machines.join_as("home", &first.join));
     said.hear("join with a cut string", &machines.join_as("home", &second.join[..second.join.len() / 2]));
@@ -130,7 +139,7 @@ fn no_secret_is_in_any_output() {
     wait_for("a certificate", ORDERED, || server.ask(&["status"])["certificate"]["source"] == "acme");
 
     pastes(&server, &[&first.join, &second.join], &mut said);
-    visits(&machines, &second.password, &mut said);
+    visits(&machines, [("right", &second.password), ("an account's", &key), ("wrong", GUESS)], &mut said);
     updates(&machines, &mut said);
     damage::configs(&machines, &[&second.join, &second.password], &mut said);
     owner(&machines, &server, &mut said);
@@ -150,6 +159,7 @@ fn no_secret_is_in_any_output() {
     }
 
     let mut canaries: Vec<Canary> = [&first, &second].into_iter().flat_map(Shown::canaries).collect();
+    canaries.extend([Canary::new("the account's key", &key), Canary::new("the account's key, raw", raw(&key))]);
     assert!(canaries.iter().all(|canary| !meant.told(canary).is_empty() || canary.name.ends_with("raw")), "the search finds what is shown");
     canaries.extend(kept(&Store::open(&state, Policy::default()).expect("the store").snapshot()));
     canaries.extend(of_key("agent's", &agent_key));
@@ -213,14 +223,14 @@ fn pastes(server: &Role, joins: &[&String], said: &mut Said) {
 }
 
 /// Requests with passwords, right and wrong, in every place.
-fn visits(machines: &Machines, password: &str, said: &mut Said) {
+fn visits(machines: &Machines, passwords: [(&str, &str); 3], said: &mut Said) {
     let fetch = |options: &[&str], url: &str| {
         let mut command = machines.home.command("curl");
         command.args(["--silent", "--insecure", "--include", "--globoff", "--max-time", "10"]);
         command.args(["--connect-to", &format!("::{VPS4}:")]).args(options);
         end_of(command.arg(url))
     };
-    for (what, secret) in [("right", password), ("wrong", GUESS)] {
+    for (what, secret) in passwords {
         let (user, bearer) = (format!("cloud:{secret}"), format!("Authorization: Bearer {secret}"));
         let (unknown, token) = (format!("Authorization: Token {secret}"), format!("{secret}:x"));
         for scheme in ["https", "http"] {
@@ -238,6 +248,12 @@ fn visits(machines: &Machines, password: &str, said: &mut Said) {
                 said.hear("a page", &page);
             }
             said.hear("a post", &fetch(&["--user", &user, "--data", secret], &update));
+            let users = [format!("X-Api-User: {secret}"), "X-Api-User: cloud".into(), "X-Api-User: nas".into()];
+            for (user, body) in users.iter().zip(["{\"subdomain\":\"cloud\",\"txt\":\"SECRET\"}", "{\"SECRET\":\"SECRET\"}", "SECRET"]) {
+                let (key, body) = (format!("X-Api-Key: {secret}"), body.replace("SECRET", secret));
+                let options = ["--header", user, "--header", &key, "--data", &body];
+                said.hear(&format!("an account's post, {scheme}, {what} password"), &fetch(&options, &format!("{scheme}://{OWN}/update")));
+            }
             said.hear("a home's page", &fetch(&["--user", &user, "--max-time", "2"], &format!("{scheme}://{DUAL}/?password={secret}")));
             // What comes back may repeat what was said; what is kept may not.
             fetch(&["--user", &user], &format!("{update}&myip={secret}"));
@@ -247,7 +263,7 @@ fn visits(machines: &Machines, password: &str, said: &mut Said) {
             }
         }
     }
-    let encoded = STANDARD.encode(format!("cloud:{password}"));
+    let encoded = STANDARD.encode(format!("cloud:{}", passwords[0].1));
     said.hear("a broken header", &fetch(&["--header", &format!("Authorization: Basic ={encoded}")], &format!("https://{OWN}/nic/update")));
 }
 

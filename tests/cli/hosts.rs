@@ -47,6 +47,31 @@ fn hosts_are_added_listed_shown_changed_and_removed() {
         assert_eq!(keys(&token), keys(&added));
         assert!(token["join"] != added["join"] && token["update"]["password"] != added["update"]["password"]);
 
+        let file = server.json(&["host", "token", "cloud", "--acme-dns"]);
+        assert_eq!(keys(&file), ["a.example.net", "b.example.net", "cloud.dyn.example.org"]);
+        let account = &file["cloud.dyn.example.org"];
+        assert_eq!(account, &file["a.example.net"]);
+        assert_eq!(keys(account), ["allowfrom", "fulldomain", "password", "server_url", "subdomain", "username"]);
+        assert_eq!(account["fulldomain"], "_acme-challenge.cloud.dyn.example.org");
+        assert_eq!(account["password"].as_str().expect("a key").len(), 40, "as acme-dns has them");
+        let told = server.ask(&["host", "token", "cloud", "--acme-dns"]).ok().out;
+        assert!(!told.contains(account["password"].as_str().expect("a key")), "a new one each time: {told}");
+        for part in [
+            "_acme-challenge.a.example.net.  CNAME  _acme-challenge.cloud.dyn.example.org.",
+            "ACME_DNS_API_BASE=https://gw.dyn.example.org ACME_DNS_STORAGE_PATH=",
+            "ACMEDNS_SUBDOMAIN=cloud",
+            "--manual-auth-hook /etc/acme-dns-hook -d cloud.dyn.example.org\n",
+            "${CERTBOT_VALIDATION:-$3}",
+            "server_url https://gw.dyn.example.org\n",
+            "update-ca-certificates",
+        ] {
+            assert!(told.contains(part), "no {part:?} in {told}");
+        }
+        server.ask(&["host", "token", "nobody", "--acme-dns"]).failed(1, &["no host nobody"]);
+        server.ask(&["host", "add", "@"]).ok();
+        server.ask(&["host", "token", "@", "--acme-dns"]).failed(1, &["every host there"]);
+        server.ask(&["host", "remove", "@"]).ok();
+
         assert_eq!(server.json(&["host", "remove", "cloud"])["host"], "cloud");
         assert_eq!(server.json(&["host", "list"]), json!([]));
         server.ask(&["host", "add", "cloud"]).failed(1, &["was removed on", "--reuse"]);

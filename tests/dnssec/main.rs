@@ -1,6 +1,6 @@
 //! Signed zones as those see them who verify: Debian's unbound, delv, ldns-verify-zone, dnssec-verify and dnsviz, against the real binary.
 //!
-//! Needs root and Debian's packages bind9-dnsutils, faketime, iproute2 and unbound. It fails, never skips, where they are missing.
+//! Needs root and Debian's packages bind9-dnsutils, faketime, iproute2, nsd and unbound. It fails, never skips, where they are missing.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

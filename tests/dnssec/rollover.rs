@@ -1,9 +1,11 @@
 //! One key follows another, and whoever trusts either of them verifies every answer all the while.
 
 use std::fs;
+use std::time::Duration;
 
+use crate::machines::daemon::Daemon;
 use crate::machines::{Machines, ZONE};
-use crate::outcome::FAILED;
+use crate::outcome::{FAILED, end_of};
 use crate::validity::name;
 use crate::verifiers::{Unbound, anchors};
 
@@ -61,6 +63,51 @@ fn a_key_follows_another_and_whoever_trusts_either_verifies_everything() {
 #[test]
 fn a_key_of_another_algorithm_follows_too() {
     rolls_to("ed25519");
+}
+
+/// nsd on the home's machine, as the zone above and as the resolver of the server's machine, with these DS.
+fn registrar(machines: &Machines, ds: &[&str]) -> Daemon {
+    let (zone, config) = (machines.path("example.org.zone"), machines.path("nsd.conf"));
+    let records =
+        "$ORIGIN example.org.\n$TTL 60\n@ SOA ns nobody 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.4\ndyn NS gw.dyn\ngw.dyn A 192.0.2.11\n";
+    fs::write(&zone, format!("{records}{}\n", ds.join("\n"))).expect("written");
+    let folder = zone.parent().expect("a folder").display().to_string();
+    let text = format!(
+        "server:\n ip-address: 192.0.2.4\n server-count: 1\n username: \"\"\n chroot: \"\"\n database: \"\"\n pidfile: \"\"\n xfrdfile: \"\"\n \
+         zonesdir: \"{folder}\"\n xfrdir: \"{folder}\"\n zonelistfile: \"{folder}/zone.list\"\nremote-control:\n control-enable: no\n\
+         zone:\n name: \"example.org\"\n zonefile: \"{}\"\n",
+        zone.display()
+    );
+    fs::write(&config, text).expect("written");
+    machines.vps.set_resolver("192.0.2.4");
+    let mut nsd = Daemon::start(&machines.home, machines.path("nsd.log"), "nsd", &["-d", "-c", &config.display().to_string()]);
+    nsd.ready("nsd", Duration::from_secs(10), || {
+        end_of(machines.home.command("dig").args(["@192.0.2.4", "+tries=1", "+time=1", "example.org", "SOA"])).out.contains("NOERROR")
+    });
+    nsd
+}
+
+#[test]
+fn the_zone_above_is_asked_before_each_step() {
+    let machines = Machines::new();
+    let config = machines.init();
+    let server = machines.server_by(&config);
+    let old = anchors(&server).remove(0);
+    server.tell(&["zone", "roll", ZONE]).succeeds();
+    let new = anchors(&server).remove(1);
+    let digest = |ds: &str| ds.rsplit(' ').next().expect("a digest").to_uppercase();
+    drop(server);
+    let roll = |by: &str, ds: &[&str]| {
+        let _above = registrar(&machines, ds);
+        machines.server_ahead(&config, by).tell(&["zone", "roll", ZONE])
+    };
+    roll("+3h", &[&old]).fails(FAILED, &["does not have the DS of the new key", "Add it at the registrar", &digest(&new)]);
+    roll("+3h", &[&old, &new]).succeeds().says(&["signed by the new key"]);
+    roll("+3d", &[&old, &new]).fails(FAILED, &["still has the DS of the old key", "Take it out", &digest(&old)]);
+    roll("+3d", &[&new]).succeeds().says(&["the rollover is complete"]);
+    // Nobody goes by the keys of a zone that is not vouched for.
+    roll("+3d", &[]).succeeds();
+    roll("+4d", &[]).succeeds().says(&["signed by the new key"]);
 }
 
 #[test]

@@ -6,15 +6,10 @@ use std::net::{Ipv6Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
 
-use crate::clock::wait_for;
 use crate::machines::{DUAL, HOME6, VPS4, VPS6};
 use crate::outcome::text;
 use crate::rig::{OWN, ROUTER, Rig};
-
-/// A client is done in a second; the machine may be busy.
-const SOON: Duration = Duration::from_secs(20);
 
 fn write(file: &Path, settings: &str) {
     fs::write(file, settings).expect("settings");
@@ -38,9 +33,7 @@ fn inadyn(rig: &Rig, settings: &str) -> (bool, String) {
 fn ddclient_and_inadyn_update_a_host_and_verify_tls() {
     let mut rig = Rig::new(&["address-from=update"]);
     // What clients trust must outlive the server's run.
-    rig.server.daemon.kill();
-    rig.server.daemon.start_again();
-    wait_for("the server is back", SOON, || rig.server.tell(&["status"]).code == Some(0));
+    rig.restart();
 
     let (_, said) = ddclient(&rig, &rig.settings_of("ddclient:"));
     assert_eq!(rig.published(), (VPS4.into(), HOME6.into()), "{said}");
@@ -139,9 +132,7 @@ fn an_update_is_on_disk_before_it_is_acknowledged_and_moves_the_gateways_target(
     assert_eq!(fetch().body, "home\n");
     rig.renumber("2001:db8:100::22");
     assert_eq!(rig.update(&format!("hostname={DUAL}&myip=2001:db8:100::22")), "good 2001:db8:100::22\n");
-    rig.server.daemon.kill();
-    rig.server.daemon.start_again();
-    wait_for("the server is back", SOON, || rig.server.tell(&["status"]).code == Some(0));
+    rig.restart();
     assert_eq!(rig.published(), (VPS4.into(), "2001:db8:100::22".into()));
     assert_eq!(rig.curl(&[], &format!("http://{DUAL}/")).body, "home\n");
 }

@@ -8,13 +8,13 @@ use crate::recorded::{AT4, AT6, DESEC_AND_DYNV6, DYNDNS2, FRITZ_BOX, Row};
 use crate::rig::{OWN, Rig, base64};
 
 /// A host of its own for each row, so that none sees what another did.
-struct Host {
-    label: String,
-    password: String,
+pub(crate) struct Host {
+    pub(crate) label: String,
+    pub(crate) password: String,
 }
 
 impl Host {
-    fn new(rig: &Rig, raw: &Raw, label: String) -> Self {
+    pub(crate) fn new(rig: &Rig, raw: &Raw, label: String) -> Self {
         let added = rig.server.ask(&["host", "add", &label, "address-from=update"]);
         let host = Self { password: added["update"]["password"].as_str().expect("a password").to_owned(), label };
         let first = format!("GET /nic/update?myip={AT4},{AT6} HTTP/1.0\nAuthorization: Basic {{BASIC}}\n");
@@ -23,10 +23,14 @@ impl Host {
     }
 
     fn asks(&self, rig: &Rig, raw: &Raw, six: bool, request: &str) -> Reply {
+        raw.ask(rig, six, &(self.filled(request) + "\n").replace('\n', "\r\n"))
+    }
+
+    /// `request` with what is this host's.
+    pub(crate) fn filled(&self, request: &str) -> String {
         let user = format!("{}.{ZONE}", self.label);
         let request = request.replace("{HOST}", &user).replace("{LABEL}", &self.label).replace("{PASSWORD}", &self.password);
-        let request = request.replace("{BASIC}", &base64(&format!("{user}:{}", self.password)));
-        raw.ask(rig, six, &(request + "\n").replace('\n', "\r\n"))
+        request.replace("{BASIC}", &base64(&format!("{user}:{}", self.password)))
     }
 
     /// Its AAAA, and its router's A and AAAA.

@@ -17,6 +17,7 @@
 mod machines;
 use machines::{clock, netns, outcome};
 
+mod accounts;
 mod clients;
 mod dialect;
 mod dialects;

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use crate::clock::wait_for;
 use crate::machines::{DUAL, Machines, Role, VPS4, VPS6, ZONE};
 use crate::outcome::{end_of, run, text};
 
@@ -121,6 +123,13 @@ impl Rig {
     /// The host's A and AAAA.
     pub(crate) fn published(&self) -> (String, String) {
         (self.dig(DUAL, "A"), self.dig(DUAL, "AAAA"))
+    }
+
+    /// Ends the server without a word, and starts it again.
+    pub(crate) fn restart(&mut self) {
+        self.server.daemon.kill();
+        self.server.daemon.start_again();
+        wait_for("the server is back", Duration::from_secs(20), || self.server.tell(&["status"]).code == Some(0));
     }
 
     /// The zone's version.

@@ -59,7 +59,7 @@ fn a_start_on_an_old_store_and_a_disk_that_fails_ends_clearly_and_loses_nothing(
 
 #[test]
 fn a_change_on_a_disk_that_fails_is_not_acknowledged_and_ends_the_server_clearly() {
-    in_namespaces(|| each_fault(attached, crashed, 3));
+    in_namespaces(|| each_fault(attached, full_to_the_brim, 3));
 }
 
 /// Each call, error and count, on a site of its own by `site`, until a run has no such call any more. At least `least` kinds of
@@ -163,10 +163,21 @@ impl Asked {
 /// A site whose server was killed, so that the next start has something to repair.
 fn crashed() -> Site {
     let site = Site::new();
+    crash(&site);
+    site
+}
+
+fn crash(site: &Site) {
     let mut server = site.start(&[]);
     assert!(server.is_up(), "{}", server.said());
     assert!(matches!(server.ask(&add("old")), Ok(Reply::Secrets(_))));
     server.kill();
+}
+
+/// One whose zone is not signed: then a few changes are enough for its file to grow.
+fn full_to_the_brim() -> Site {
+    let site = Site::unsigned();
+    crash(&site);
     site
 }
 

@@ -58,6 +58,14 @@ impl Site {
         site
     }
 
+    /// The same, with a zone that is not signed.
+    pub(crate) fn unsigned() -> Self {
+        let site = Self::new();
+        let written = fs::read_to_string(site.config()).expect("config");
+        fs::write(site.config(), written.replace("[dns]\n", "[dns]\ndnssec = false\n")).expect("config");
+        site
+    }
+
     pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join("state")
     }

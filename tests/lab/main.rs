@@ -5,7 +5,7 @@
 //! of them; `renumber` changes the home's address; `probe` and `stranger` watch. The tests are in
 //! `scenarios`, one story a file; `scenarios::ground` proves the lab itself, without fourward.
 //!
-//! Needs root and Debian's packages iproute2, nftables, nsd, unbound, pebble, apache2, rclone, curl, dnsutils,
+//! Needs root and Debian's packages iproute2, nftables, nsd, unbound, pebble, lego, certbot, apache2, rclone, curl, dnsutils,
 //! bind9-host, openssl and util-linux. It fails, never skips, where they are missing. Everything happens inside the
 //! namespaces. Left out: loss and delay (`netem` is not in every kernel).
 #![allow(

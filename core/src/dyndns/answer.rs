@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::acme_dns::{self, BadPost};
 use super::{Dialect, Malformed};
 use crate::change::Refused;
 
@@ -16,6 +17,13 @@ pub enum Line {
     Good(Vec<IpAddr>),
     /// It was so already.
     NoChange(Vec<IpAddr>),
+    /// This value is in the TXT record.
+    Proof {
+        /// The value.
+        value: String,
+        /// Whether it is new there.
+        news: bool,
+    },
     /// The records of these types are taken away.
     Deleted(Vec<&'static str>),
     /// Not a host of these credentials.
@@ -39,6 +47,8 @@ pub enum Line {
     BadAgent(String),
     /// What it says is refused; why.
     Refused(String),
+    /// The same of what an account of acme-dns posted.
+    BadPost(BadPost),
     /// The server cannot do it now.
     Fault,
 }
@@ -51,8 +61,8 @@ impl Line {
     /// The first word, which is what clients act on.
     pub fn word(&self) -> &'static str {
         match self {
-            Self::Good(_) => "good",
-            Self::NoChange(_) => "nochg",
+            Self::Good(_) | Self::Proof { news: true, .. } => "good",
+            Self::NoChange(_) | Self::Proof { news: false, .. } => "nochg",
             Self::Deleted(_) => "deleted",
             Self::NoHost => "nohost",
             Self::NotFqdn => "notfqdn",
@@ -61,14 +71,14 @@ impl Line {
             Self::NotOffline => "!donator",
             Self::Abuse | Self::TooOften { .. } => "abuse",
             Self::BadAgent(_) => "badagent",
-            Self::Refused(_) => "dnserr",
+            Self::Refused(_) | Self::BadPost(_) => "dnserr",
             Self::Fault => "911",
         }
     }
 
     /// Whether it is done, or was so.
     pub fn is_done(&self) -> bool {
-        matches!(self, Self::Good(_) | Self::NoChange(_) | Self::Deleted(_))
+        matches!(self, Self::Good(_) | Self::NoChange(_) | Self::Proof { .. } | Self::Deleted(_))
     }
 }
 
@@ -76,6 +86,7 @@ impl Dialect {
     /// The whole body that says `lines`.
     pub fn body(self, lines: &[Line]) -> String {
         match self {
+            Self::AcmeDns => lines.first().map(acme_dns::body).unwrap_or_default(),
             Self::DynV6 if lines.iter().all(|line| matches!(line, Line::NoChange(_))) => "addresses unchanged\n".into(),
             Self::DynV6 if lines.iter().all(Line::is_done) => "addresses updated\n".into(),
             _ => lines.iter().map(|line| format!("{line}\n")).collect(),
@@ -87,6 +98,7 @@ impl From<Malformed> for Line {
     fn from(malformed: Malformed) -> Self {
         match malformed {
             Malformed::Hosts => Self::NumHost,
+            Malformed::Posted(bad) => Self::BadPost(bad),
             Malformed::Address { parameter, value, why } if mistaken(&value) => Self::Refused(format!("what {parameter} says {why}")),
             refused => Self::Refused(refused.to_string()),
         }
@@ -123,7 +135,8 @@ impl fmt::Display for Line {
             // Then the first word alone; the log has the rest.
             Self::BadAgent(reason) | Self::Refused(reason) if mistaken(reason) => Ok(()),
             Self::BadAgent(reason) | Self::Refused(reason) => write!(f, " {reason}"),
-            Self::NoHost | Self::NotFqdn | Self::BadAuth | Self::NumHost | Self::Fault => Ok(()),
+            Self::BadPost(bad) => write!(f, " {bad}"),
+            Self::Proof { .. } | Self::NoHost | Self::NotFqdn | Self::BadAuth | Self::NumHost | Self::Fault => Ok(()),
         }
     }
 }

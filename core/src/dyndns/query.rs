@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::Ipv6Net;
 
+use super::acme_dns::BadPost;
 use super::prefix::{NoPlace, Place, home_prefix};
 use super::{Credentials, Dialect};
 use crate::change::{Said, Word};
@@ -121,6 +122,9 @@ pub enum Malformed {
     /// No text of a record.
     #[error("txt has at most {TXT_LIMIT} values of at most {TXT_LENGTH} printable characters")]
     Txt,
+    /// What an account of acme-dns posted is none of its requests.
+    #[error(transparent)]
+    Posted(#[from] BadPost),
 }
 
 impl Query {
@@ -250,7 +254,7 @@ impl Update {
         let said = apart.map_or(&self.claim, |(_, claim)| claim).said(peer);
         match self.dialect {
             Dialect::Delete => Said { v4: said.v4.taken_away(), v6: said.v6.taken_away(), prefix: None },
-            Dialect::DynDns | Dialect::DeSec | Dialect::DynV6 => said,
+            Dialect::DynDns | Dialect::DeSec | Dialect::DynV6 | Dialect::AcmeDns => said,
         }
     }
 }

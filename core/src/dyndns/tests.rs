@@ -265,7 +265,8 @@ fn a_host_goes_by_all_of_its_names() {
 #[test]
 fn credentials_are_good_for_their_own_host_alone() {
     let cloud = HostName::parse("cloud", &zones()).expect("host");
-    let answer = |text: &str| stranger(&state(), &zones(), &cloud, text).map(|line| line.to_string());
+    let update = Update::parse("/nic/update").expect("an update");
+    let answer = |text: &str| stranger(&state(), &zones(), &cloud, &update, text).map(|line| line.to_string());
     for text in ["cloud.dyn.example.org", "cloud-router.dyn.example.org", "owncloud.example.org"] {
         assert_eq!(answer(text), None, "{text}");
     }
@@ -358,10 +359,22 @@ fn a_txt_record_is_for_the_name_below_its_own_host_and_never_for_the_zones() {
         assert_eq!(proven(text), None, "{text}");
     }
     let cloud = HostName::parse("cloud", &zones()).expect("host");
-    let answer = |text: &str| not_proven(&state(), &zones(), &cloud, text);
-    assert_eq!(answer("_acme-challenge.cloud.dyn.example.org"), None);
-    assert_eq!(answer("_acme-challenge.nas.dyn.example.org"), Some(Line::NoHost));
-    assert_eq!(answer("cloud.dyn.example.org"), Some(Line::NoHost));
+    let by_he = Update::parse("/nic/update?txt=x").expect("TXT");
+    let by_account = Update { dialect: Dialect::AcmeDns, ..by_he.clone() };
+    let answer = |update: &Update, text: &str| stranger(&state(), &zones(), &cloud, update, text);
+    for update in [&by_he, &by_account] {
+        assert_eq!(answer(update, "_acme-challenge.cloud.dyn.example.org"), None);
+        assert_eq!(answer(update, "_acme-challenge.nas.dyn.example.org"), Some(Line::NoHost));
+        assert_eq!(answer(update, "_acme-challenge.b.org"), Some(Line::NoHost));
+    }
+    assert_eq!(answer(&by_he, "cloud.dyn.example.org"), Some(Line::NoHost));
+    assert_eq!(answer(&by_he, "cloud"), Some(Line::NotFqdn));
+    for own in ["cloud", "cloud.dyn.example.org", "owncloud.example.org"] {
+        assert_eq!(answer(&by_account, own), None, "{own}");
+    }
+    for other in ["nas", "@", "b.org", "a b", "cloud,nas"] {
+        assert_eq!(answer(&by_account, other), Some(Line::NoHost), "{other}");
+    }
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn full() -> State {
     add("old", 9, &[]);
     let v6 = |text: &str| text.parse().expect("v6");
     apply(Change::Register { host: host("cloud"), secret: Digest([1; 32]), key: Digest([99; 32]), at: at(2_000) });
+    apply(Change::ProofKey { host: host("cloud"), key: Digest([98; 32]) });
     apply(Change::Move { host: host("cloud"), address: v6("2001:db8:1::11"), at: at(2_001) });
     apply(Change::Move { host: host("cloud"), address: v6("2001:db8:2::11"), at: at(2_002) });
     let v4 = "192.0.2.77".parse().ok();

@@ -82,8 +82,13 @@ fn what_the_world_cannot_see_keeps_the_serial() {
     let mut state = with_cloud();
     let before = serial(&state);
     let token = Change::Token { host: host("cloud"), join: join(7), update: digest(8) };
-    assert_eq!(state.apply(&token, &policy()), Ok(vec![Key::Host(host("cloud"))]));
-    assert_eq!(serial(&state), before);
+    let account = Change::ProofKey { host: host("cloud"), key: digest(9) };
+    for change in [account, token] {
+        assert_eq!(state.apply(&change, &policy()), Ok(vec![Key::Host(host("cloud"))]));
+        assert_eq!(serial(&state), before);
+    }
+    let credentials = &state.host(&host("cloud")).expect("host").credentials;
+    assert_eq!((credentials.update, credentials.proof), (digest(8), Some(digest(9))), "each by its own command");
 }
 
 #[test]
@@ -141,6 +146,11 @@ fn no_hosts_credential_proves_the_apex() {
     state.apply(&add("@", &["address-from=update"]), &policy()).expect("added");
     let prove = |label: &str| Change::Challenge { host: host(label), values: ["proof".to_owned()].into() };
     assert_eq!(refused(&state, &prove("@")), Refused::ApexChallenge(zone()));
+    assert_eq!(
+        refused(&state, &Change::ProofKey { host: host("@"), key: digest(9) }),
+        Refused::ApexChallenge(zone()),
+        "nor has it an account"
+    );
     assert_eq!(state.apply(&prove("cloud"), &policy()).expect("proven").len(), 2);
     let own = Change::OwnChallenge { name: zone(), values: ["proof".to_owned()].into() };
     assert_eq!(state.apply(&own, &policy()).expect("proven").len(), 2, "the server itself does, for a name of its own");

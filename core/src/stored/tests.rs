@@ -48,7 +48,7 @@ fn arbitrary_host() -> impl Strategy<Value = host::Host> {
     let via = prop::sample::select(vec![Via::Auto, Via::Home, Via::Gateway]);
     let gateway = (via, any::<(Option<u16>, Option<u16>)>(), any::<(bool, bool)>(), networks(), networks(), any::<Option<u32>>());
     let dns = arbitrary_names();
-    let credentials = (digest(), time(), prop::option::of(digest()), prop::option::of(digest()), digest());
+    let credentials = (digest(), time(), prop::option::of(digest()), prop::option::of(digest()), digest(), prop::option::of(digest()));
     let proven = prop::option::of((address(), time()));
     let updated = prop::option::of((address(), time()));
     let router = prop::option::of((prop::option::of(any::<u32>().prop_map(Ipv4Addr::from)), prop::option::of(address()), time()));
@@ -57,7 +57,7 @@ fn arbitrary_host() -> impl Strategy<Value = host::Host> {
     (settings, gateway, dns, credentials, proven, before, updated, router, challenge).prop_map(
         |(settings, gateway, dns, credentials, proven, (before, barred), updated, router, challenge)| {
             let (alias, address_from, address, auto, ttl) = settings;
-            let (secret, expires, spent_by, agent, update) = credentials;
+            let (secret, expires, spent_by, agent, update, proof) = credentials;
             let carrier = if auto { Carrier::Auto } else { Carrier::Direct };
             let (via, (tls, http), (wildcard, redirect), allow, deny, max_connections) = gateway;
             let home_port = host::HomePort { tls, http };
@@ -77,7 +77,7 @@ fn arbitrary_host() -> impl Strategy<Value = host::Host> {
                     max_connections,
                     ..dns
                 },
-                credentials: host::Credentials { join: host::JoinSecret { secret, expires, spent_by }, agent, update },
+                credentials: host::Credentials { join: host::JoinSecret { secret, expires, spent_by }, agent, update, proof },
                 proven: proven.map(|(address, since)| host::Proven { address, since }),
                 before,
                 barred,

@@ -128,6 +128,9 @@ fn a_challenge_is_there_as_long_as_it_has_values() {
     let params = params();
     let with = state(&[add("cloud"), add("@"), set("cloud", &["one", "two"])]);
     assert_eq!(types(&with, &params, "_acme-challenge.cloud"), Some(vec![TXT]));
+    let view = ZoneView::new(&params.zones[0], &with, &params).expect("served");
+    let ttl = view.node("_acme-challenge.cloud").and_then(|node| Some(node.rrset(Type::TXT)?.ttl));
+    assert_eq!(ttl, Some(1), "an authority that remembers it would miss the next order's");
     assert_eq!(types(&with, &params, "_acme-challenge"), None);
     let without = state(&[add("cloud"), set("cloud", &["one"]), set("cloud", &[])]);
     assert_eq!(types(&without, &params, "_acme-challenge.cloud"), None);

@@ -3,10 +3,12 @@
 //! The requests are taken from the clients' sources and from reports out of the field. Before each, the host is at [`AT6`], and its router has said
 //! [`AT4`] and [`AT6`].
 
+mod acme_dns;
 mod desec;
 mod dyndns2;
 mod fritz_box;
 
+pub(crate) use acme_dns::ACME_DNS;
 pub(crate) use desec::DESEC_AND_DYNV6;
 pub(crate) use dyndns2::DYNDNS2;
 pub(crate) use fritz_box::FRITZ_BOX;

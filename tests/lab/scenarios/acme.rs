@@ -15,7 +15,7 @@ use crate::topology::VPS4;
 use crate::web;
 
 /// An order takes seconds; the machine may be busy, and pebble refuses some nonces.
-const ORDERED: Duration = Duration::from_secs(60);
+pub(super) const ORDERED: Duration = Duration::from_secs(60);
 
 /// A restarted gateway answers in well under a second.
 const STARTED: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ const STARTED: Duration = Duration::from_secs(10);
 const NOTICED: Duration = Duration::from_secs(40);
 
 impl Lab {
-    fn start_vps_ordering(&self, more: &[&str]) -> Role {
+    pub(super) fn start_vps_ordering(&self, more: &[&str]) -> Role {
         self.start_vps_ordering_at(DIRECTORY, more)
     }
 
@@ -68,7 +68,7 @@ impl Role {
         status["certificate"].clone()
     }
 
-    fn wait_for_certificate(&self, source: &str, limit: Duration) {
+    pub(super) fn wait_for_certificate(&self, source: &str, limit: Duration) {
         wait_for(&format!("the certificate is {source}: {}", self.certificate()), limit, || self.certificate()["source"] == source);
     }
 

@@ -1,5 +1,6 @@
 //! The stories, one a file; `ground` first when something fails.
 
+mod accounts;
 mod acme;
 mod aliases;
 mod attacks;

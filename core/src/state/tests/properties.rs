@@ -80,8 +80,8 @@ fn any_edits() -> impl Strategy<Value = Vec<Edit>> {
 
 fn any_host() -> impl Strategy<Value = Host> {
     let join = (secret(), prop::option::of(any_digest())).prop_map(|(join, spent_by)| JoinSecret { spent_by, ..join });
-    let credentials = (join, prop::option::of(any_digest()), any_digest());
-    let credentials = credentials.prop_map(|(join, agent, update)| Credentials { join, agent, update });
+    let credentials = (join, prop::option::of(any_digest()), any_digest(), prop::option::of(any_digest()));
+    let credentials = credentials.prop_map(|(join, agent, update, proof)| Credentials { join, agent, update, proof });
     let proven = (address(), time()).prop_map(|(address, since)| Proven { address, since });
     let updated = (address(), time()).prop_map(|(address, since)| Updated { address, since });
     let router = (prop::option::of(address4()), prop::option::of(address()), time()).prop_map(|(v4, v6, at)| Reported { v4, v6, at });
@@ -155,6 +155,7 @@ kinds_of_change! {
         .prop_map(|(entries, replace, reuse)| Change::Import { entries, replace, reuse });
     Change::Remove { .. }, 2 => (host_name(), time()).prop_map(|(host, at)| Change::Remove { host, at });
     Change::Token { .. }, 2 => (host_name(), secret(), any_digest()).prop_map(|(host, join, update)| Change::Token { host, join, update });
+    Change::ProofKey { .. }, 1 => (host_name(), any_digest()).prop_map(|(host, key)| Change::ProofKey { host, key });
     Change::Register { .. }, 4 => (host_name(), any_digest(), any_digest(), time())
         .prop_map(|(host, secret, key, at)| Change::Register { host, secret, key, at });
     Change::Move { .. }, 4 => (host_name(), address(), time()).prop_map(|(host, address, at)| Change::Move { host, address, at });

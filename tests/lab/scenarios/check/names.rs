@@ -7,7 +7,7 @@ use crate::clock::wait_for;
 use crate::daemon::Daemon;
 use crate::lab::Lab;
 use crate::renumber::Manner;
-use crate::roles::{ALIAS, DUAL, Role, ZONE};
+use crate::roles::{ALIAS, DUAL, Role, ZONE, said};
 use crate::topology::Node::{Laptop, Phone4, Phone6, Vps};
 use crate::topology::{VPS4, VPS6};
 
@@ -47,6 +47,19 @@ fn what_is_wrong_at_the_registrar_is_named() {
     });
     with_registrar(&lab, &format!("dyn NS gw.dyn\ngw.dyn A {VPS4}\n"), || vps.check(DUAL).notes("zone-glue"));
     vps.check(DUAL).is_healthy("server", &["zone-delegation", "zone-glue", "resolver"]);
+}
+
+#[test]
+fn what_the_zone_above_says_of_the_keys_is_compared() {
+    let lab = Lab::beside_others();
+    let (vps, home) = lab.start_figure();
+    vps.check(DUAL).notes("dnssec");
+    let printed = said(&vps.tell(&["zone", "ds", ZONE]));
+    let ds = printed.lines().find_map(|line| line.trim().strip_prefix(&format!("{ZONE}.  DS  "))).expect("a DS");
+    let with = |ds: &str| format!("{}dyn DS {ds}\n", delegation());
+    with_registrar(&lab, &with(ds), || vps.check(DUAL).is_healthy("server", &["dnssec", "resolver"]));
+    let wrong = format!("{} 13 2 {}", 4711, "AB".repeat(32));
+    with_registrar(&lab, &with(&wrong), || everywhere(&lab, (&vps, &home), "dnssec", "fourward zone ds dyn.example.org"));
 }
 
 #[test]
