@@ -130,7 +130,7 @@ pub(crate) async fn run(args: RunArgs) -> Result<(), RunError> {
 }
 
 async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopback: bool) -> Result<(), RunError> {
-    let keys = dns::Keys::read(server.dns.as_ref().map_or(&[], |dns| &dns.keys))?;
+    let keys = Arc::new(dns::Keys::read(server.dns.as_ref().map_or(&[], |dns| &dns.keys))?);
     let dns_sockets = server.dns.as_ref().map(|dns| dns::bind(dns, server.addresses())).transpose()?;
     let gateway_sockets = server.gateway.as_ref().map(|gateway| gateway::bind(gateway, &server.public)).transpose()?;
     let link_sockets = server.gateway.as_ref().map(|gateway| bind_links(&server, gateway.tls)).transpose()?;
@@ -147,29 +147,16 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     let certificate = server.gateway.as_ref().map(|_| OwnCertificate::new(&server, &store, &identity)).transpose()?;
     let shown = certificate.as_ref().map(|certificate| Arc::clone(&certificate.shown));
     let control = Control::new(server.clone(), pin, store.clone(), Arc::clone(&leases), Arc::clone(&traffic), shown);
-    let mut sources = Sources {
-        control: Arc::clone(&control),
-        dns: dns_sockets.as_ref().map(dns::Sockets::counters),
-        updates: None,
-        transfers: None,
-        gateway: None,
-    };
+    let counters = dns_sockets.as_ref().map(dns::Sockets::counters);
+    let mut sources = Sources { control: Arc::clone(&control), dns: counters, updates: None, transfers: None, gateway: None };
     let socket = ControlSocket::bind(&config.control_socket())?;
     if let (Some(dns), Some(sockets)) = (server.dns.as_ref(), dns_sockets) {
-        let keys = Arc::new(keys);
-        let updates = dns::Updates::new(&keys, store.clone(), Arc::clone(&pace));
+        let (updates, transfers) =
+            (dns::Updates::new(&keys, store.clone(), Arc::clone(&pace)), dns::Transfers::new(&dns.secondaries, store.clone()));
         sources.updates = updates.as_ref().map(|updates| updates.outcomes());
-        let transfers = dns::Transfers::new(&dns.secondaries, store.clone());
         sources.transfers.clone_from(&transfers);
         let settings = dns::Settings { updates, transfers, keys, ..dns::settings(dns, &server.public) };
-        if settings.transfers.is_some() {
-            store.keep_journal(settings.params.clone());
-        }
-        let signer = Signer::new(settings.params.clone());
-        store.finish_by(Arc::clone(&signer) as Arc<dyn Finish>);
-        settle_zones(&store, dns, &settings.params).await?;
-        signer.sign_all(&store, extend_start).await?;
-        roles.start("signer", signer.keep_fresh(store.clone(), roles.end_token()));
+        prepare_zones(roles, &store, dns, &settings).await?;
         roles.start("dns", dns::run(sockets, settings, store.watch(), identity.reset_key, roles.end_token()));
     }
     // Not before the zones are there: until then a command waits, and is not told that its zone is not served.
@@ -198,6 +185,19 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         roles.start("policy", keep_policy(server, ipv6, store.clone(), roles.end_token()));
     }
     roles.start("store", watch_store(store, roles.end_token()));
+    Ok(())
+}
+
+/// Makes the zones what the configuration says, signed, and keeps them so; with a journal where somebody follows.
+async fn prepare_zones(roles: &mut Roles, store: &Store, dns: &config::Dns, settings: &dns::Settings) -> Result<(), RunError> {
+    if settings.transfers.is_some() {
+        store.keep_journal(settings.params.clone());
+    }
+    let signer = Signer::new(settings.params.clone());
+    store.finish_by(Arc::clone(&signer) as Arc<dyn Finish>);
+    settle_zones(store, dns, &settings.params).await?;
+    signer.sign_all(store, extend_start).await?;
+    roles.start("signer", signer.keep_fresh(store.clone(), roles.end_token()));
     Ok(())
 }
 

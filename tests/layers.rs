@@ -48,9 +48,9 @@ const CORE: &[(&[&str], bool)] = &[
     (&["check", "dyndns", "route", "stored", "zone"], false),
     (&["rdata"], false),
     (&["signing"], false),
+    (&["answer", "export"], false),
     (&["transfer"], false),
     (&["journal", "master"], false),
-    (&["answer", "export"], false),
     (&["rate", "tsig"], false),
     (&["update"], false),
 ];

@@ -9,6 +9,7 @@ use fourward_core::host::{Digest, JoinSecret};
 use fourward_core::name::{DnsName, HostName};
 use fourward_core::policy::Policy;
 use fourward_core::state::State;
+use fourward_core::transfer::{Request, is_transfer, told};
 use fourward_core::wire::HEADER;
 use fourward_core::zone::ZoneParams;
 
@@ -25,6 +26,11 @@ static SECRETS: LazyLock<Secrets> = LazyLock::new(|| Secrets::at(1_559_731_985, 
 static SERVED: LazyLock<(State, ZoneParams)> = LazyLock::new(|| (state(), params()));
 
 pub fn check(message: &[u8]) {
+    // Whatever it is, it is taken apart without a fault, also where it is asked for a whole zone.
+    if is_transfer(message) {
+        let _ = Request::parse(message).map(|request| request.zone(&SERVED.1).cloned());
+    }
+    let _ = told(message, 7);
     let udp = reply(message, Transport::Udp, UDP_LIMIT);
     let tcp = reply(message, Transport::Tcp, TCP_LIMIT);
     assert_eq!(udp.is_some(), tcp.is_some(), "one transport is answered and the other is not");

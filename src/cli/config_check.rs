@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{CliError, out};
 use crate::certificate::{Certificate, Files, authorities};
-use crate::config::{Agent, Config, Key, Server};
+use crate::config::{Agent, Config, Dns, Key, Server};
 use crate::dns::Keys;
 
 pub(super) fn run(file: &Path, as_json: bool) -> Result<(), CliError> {
@@ -70,19 +70,7 @@ fn explain_server(server: &Server, certificate: Option<&Certificate>) -> Result<
         } else {
             out::line(format_args!("           listens on {} (UDP and TCP)", join(&dns.listen)))?;
         }
-        for Key { name, algorithm, grant, .. } in &dns.keys {
-            let Some(grant) = grant else { continue };
-            let types: Vec<&str> = grant.types.iter().map(|one| one.word()).collect();
-            out::line(format_args!("           lets {name} ({}) update {} of {}", algorithm.word(), types.join(", "), grant.host))?;
-        }
-        for Secondary { address, key } in &dns.secondaries {
-            match key {
-                Some(key) => {
-                    out::line(format_args!("           gives the zones to who has the key {key}, and tells {address} of changes"))?
-                }
-                None => out::line(format_args!("           gives the zones to {}, and tells {address} of changes", address.ip()))?,
-            }
-        }
+        explain_keys(dns)?;
     }
     if let Some(gateway) = &server.gateway {
         out::line(format_args!("gateway    TLS on TCP {}, HTTP on TCP {}, links on UDP {}", gateway.tls, gateway.http, gateway.tls))?;
@@ -110,6 +98,22 @@ fn explain_server(server: &Server, certificate: Option<&Certificate>) -> Result<
         out::line(format_args!("metrics    for Prometheus at {}", urls(metrics)))?;
         if metrics.iter().any(|address| !address.ip().to_canonical().is_loopback()) {
             out::line(format_args!("           not on this machine alone: everyone who can reach that address reads them"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Who may change records by DNS, and who has the zones.
+fn explain_keys(dns: &Dns) -> Result<(), CliError> {
+    for Key { name, algorithm, grant, .. } in &dns.keys {
+        let Some(grant) = grant else { continue };
+        let types: Vec<&str> = grant.types.iter().map(|one| one.word()).collect();
+        out::line(format_args!("           lets {name} ({}) update {} of {}", algorithm.word(), types.join(", "), grant.host))?;
+    }
+    for Secondary { address, key } in &dns.secondaries {
+        match key {
+            Some(key) => out::line(format_args!("           gives the zones to who has the key {key}, and tells {address} of changes"))?,
+            None => out::line(format_args!("           gives the zones to {}, and tells {address} of changes", address.ip()))?,
         }
     }
     Ok(())

@@ -1,7 +1,8 @@
-//! The keys of updates by DNS and of secondaries, as written and as understood.
+//! The keys of updates by DNS and of secondaries, and how zones are signed, as written and as understood.
 
 use std::path::PathBuf;
 
+use fourward_core::dnssec::Algorithm as Signing;
 use fourward_core::name::{DnsName, HostName};
 use fourward_core::tsig::Algorithm;
 use fourward_core::update::{Grant, Writable};
@@ -74,6 +75,21 @@ impl RawKey {
         }
         Ok(Key { name, algorithm, secret_file: self.secret_file, grant })
     }
+}
+
+/// How zones are signed, which they are unless the configuration says otherwise.
+pub(super) fn dnssec(on: Option<bool>, algorithm: Option<&str>) -> Result<Option<Signing>, ConfigError> {
+    if let (Some(false), Some(_)) = (on, algorithm) {
+        return Err(value("dns.dnssec-algorithm", "given, and dnssec = false: take one of the two out"));
+    }
+    let by = match algorithm {
+        None | Some("ecdsap256sha256") => Signing::EcdsaP256Sha256,
+        Some("ed25519") => Signing::Ed25519,
+        Some(other) => {
+            return Err(value("dns.dnssec-algorithm", &format!("{other} is not known; expected \"ecdsap256sha256\" or \"ed25519\"")));
+        }
+    };
+    Ok(Some(by).filter(|_| on != Some(false)))
 }
 
 fn one_of<T: Copy>(key: &str, word: &str, all: &[T], called: fn(T) -> &'static str) -> Result<T, ConfigError> {

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fourward_core::address::Wish;
-use fourward_core::dnssec::Algorithm;
 use fourward_core::join::Peer;
 use fourward_core::link::Service;
 use fourward_core::name::DnsName;
@@ -270,21 +269,6 @@ impl RawAcme {
     }
 }
 
-/// How zones are signed, which they are unless the configuration says otherwise.
-fn dnssec(on: Option<bool>, algorithm: Option<&str>) -> Result<Option<Algorithm>, ConfigError> {
-    if let (Some(false), Some(_)) = (on, algorithm) {
-        return Err(value("dns.dnssec-algorithm", "given, and dnssec = false: take one of the two out"));
-    }
-    let by = match algorithm {
-        None | Some("ecdsap256sha256") => Algorithm::EcdsaP256Sha256,
-        Some("ed25519") => Algorithm::Ed25519,
-        Some(other) => {
-            return Err(value("dns.dnssec-algorithm", &format!("{other} is not known; expected \"ecdsap256sha256\" or \"ed25519\"")));
-        }
-    };
-    Ok(Some(by).filter(|_| on != Some(false)))
-}
-
 /// Whether `text` can stand behind `mailto:` as one address (RFC 8555 §7.3 permits no more).
 fn is_address(text: &str) -> bool {
     let plain = text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ',' | '?' | '%' | '&' | ':' | '<' | '>' | '"'));
@@ -344,7 +328,7 @@ impl RawDns {
         }
         let keys = keys::parse(self.keys, &zones)?;
         let secondaries = secondaries::parse(self.secondaries, &keys)?;
-        let dnssec = dnssec(self.dnssec, self.dnssec_algorithm.as_deref())?;
+        let dnssec = keys::dnssec(self.dnssec, self.dnssec_algorithm.as_deref())?;
         Ok(Dns {
             zones,
             listen: self.listen,

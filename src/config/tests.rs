@@ -116,7 +116,7 @@ fn a_key_names_its_host_and_what_it_may_write() {
         ("\"AAAA\"", "\"CNAME\"", ["dns.keys.types", "A, AAAA, _acme-challenge, TXT, SRV, MX"]),
         ("[\"AAAA\", \"_acme-challenge\"]", "[]", ["dns.keys.types", "nothing"]),
         ("host =", "algorithm = \"hmac-md5\", host =", ["dns.keys.algorithm", "hmac-sha256, hmac-sha384, hmac-sha512"]),
-        (", types = [\"AAAA\", \"_acme-challenge\"]", "", ["missing field `types`", "line 7"]),
+        (", types = [\"AAAA\", \"_acme-challenge\"]", "", ["dns.keys.types", "missing"]),
     ] {
         refused(&with(&good.replace(old, new)), &words);
     }

@@ -60,7 +60,7 @@ impl Control {
         let served = self.server.dns.as_ref().filter(|dns| dns.zones.contains(&zone));
         let Some(dns) = served else { return Err(Failure::UnknownZone(zone)) };
         let (params, now) = (dns::params(dns, &self.server.public), Instant::now());
-        let known = after.and_then(|cursor| Some((self.exports.go_on(cursor.export, now), cursor)));
+        let known = after.map(|cursor| (self.exports.go_on(cursor.export, now), cursor));
         let (state, from, id) = match known {
             None => (self.store.snapshot(), String::new(), None),
             Some((Some(state), cursor)) => (state, cursor.name, Some(cursor.export)),

@@ -250,10 +250,13 @@ fn a_config_that_is_refused_is_a_matter_of_usage() {
         &["public.ipv4", "twice"],
     );
     refused(&format!("{public}{dns}dnssec-algorithm = \"rsa\"\n"), &["dns.dnssec-algorithm", "rsa", "ed25519"]);
+    refused(
+        &format!("{public}{dns}secondaries = [{{ address = \"ns2.example.org\" }}]\n"),
+        &["dns.secondaries.address", "ns2.example.org"],
+    );
     refused("", &["[dns]", "[agent]"]);
     let later = [
         ("[store]\netcd = [\"https://10.0.0.1:2379\"]", "store.etcd"),
-        ("[dns]\nzones = [\"a.org\"]\nsecondaries = []", "dns.secondaries"),
         ("[gateway]\nsource-prefix = \"2001:db8::/64\"", "gateway.source-prefix"),
         ("[acme]\nexternal-account = \"x\"", "acme.external-account"),
     ];

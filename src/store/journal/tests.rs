@@ -130,12 +130,16 @@ async fn what_nobody_follows_is_not_kept() {
 #[tokio::test]
 async fn the_oldest_go_where_there_is_no_more_room() {
     let folder = TempDir::new().expect("a folder");
-    let store = open(folder.path(), 4_000, Some(params())).await;
+    let mut store = open(folder.path(), 4_000, Some(params())).await;
     store.commit(add("cloud", "dyn.example.org")).await.expect("added");
     store.commit(add("nas", "home.test")).await.expect("added");
     let (first, other) = (serial(&store, "dyn.example.org"), serial(&store, "home.test"));
     let mut reach = 0;
     for at in 1..=30 {
+        if at == 15 {
+            drop(store);
+            store = open(folder.path(), 4_000, Some(params())).await;
+        }
         store.commit(moved(at)).await.expect("moved");
         let newest = serial(&store, "dyn.example.org");
         let oldest = (first.0..newest.0).find(|from| way(&store, "dyn.example.org", Serial(*from)).is_some()).expect("at least the last");
