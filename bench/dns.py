@@ -5,9 +5,10 @@ All three serve the same names from memory, each on one processor, with dnsperf 
 else the machine does falls on all alike; medians are shown, and the ratio to nsd. dnsperf is full before a server is: the CPU a query is
 the figure, the rate is what came of it.
 
-    cargo build --release && bench/dns.py [--names 1000 100000] [--rounds 7] [--seconds 3]
+    cargo build --release && bench/dns.py [--signed] [--names 1000 100000] [--rounds 7] [--seconds 3]
 
-Wants (Debian): dnsperf, knot, nsd. Two processors. Nothing leaves loopback.
+With --signed all three serve the zone signed (ECDSA P-256, NSEC; nsd and knotd from one file that dnssec-signzone made), and every query asks
+for signatures. Wants (Debian): bind9-dnsutils, bind9-utils (with --signed), dnsperf, knot, knot-dnsutils, nsd. Two processors. Nothing leaves loopback.
 """
 
 import argparse
@@ -36,6 +37,14 @@ def write_zone(path, names):
         zone.write(f"$ORIGIN {ZONE}.\n$TTL 60\n@ SOA gw hostmaster 1 14400 3600 604800 60\n@ NS gw\ngw A {GATEWAY4}\ngw AAAA {GATEWAY6}\n")
         for at in range(names):
             zone.write(f"h{at} A {GATEWAY4}\nh{at} AAAA {home(at)}\nh{at}-ip6only AAAA {home(at)}\n")
+
+
+def sign_zone(folder):
+    """Signs the file `zone`, in its place, as fourward signs: one key, NSEC, and all of it."""
+    subprocess.run(["dnssec-keygen", "-q", "-K", folder, "-a", "ECDSAP256SHA256", "-f", "KSK", ZONE], check=True, capture_output=True)
+    subprocess.run(["dnssec-signzone", "-q", "-S", "-K", folder, "-z", "-N", "keep", "-o", ZONE, "-f", folder / "signed", folder / "zone"],
+                   check=True, capture_output=True)
+    (folder / "signed").rename(folder / "zone")
 
 
 def write_hosts(path, names):
@@ -108,7 +117,7 @@ class Server:
         self.process.wait(60)
 
 
-def start_nsd(folder, names):
+def start_nsd(folder, names, signed):
     (folder / "nsd.conf").write_text(f"""server:
     ip-address: 127.0.0.1
     port: 5301
@@ -132,7 +141,7 @@ zone:
     return Server("nsd", 5301, ["nsd", "-d", "-c", folder / "nsd.conf"], folder, lambda it: it.wait_until_it_answers(f"h0.{ZONE}", 600))
 
 
-def start_knot(folder, names):
+def start_knot(folder, names, signed):
     (folder / "knot").mkdir()
     (folder / "knot.conf").write_text(f"""server:
     rundir: "{folder}/knot"
@@ -155,7 +164,7 @@ zone:
     return Server("knotd", 5302, ["knotd", "-c", folder / "knot.conf"], folder, lambda it: it.wait_until_it_answers(f"h0.{ZONE}", 600))
 
 
-def start_fourward(folder, names):
+def start_fourward(folder, names, signed):
     (folder / "fourward.toml").write_text(f"""state = "{folder}/state"
 [public]
 ipv4 = ["{GATEWAY4}"]
@@ -164,6 +173,8 @@ name = "gw.{ZONE}"
 [dns]
 zones = ["{ZONE}"]
 listen = ["127.0.0.1:5303"]
+rate-limit = 0
+dnssec = {str(signed).lower()}
 """)
     (folder / "state").mkdir(mode=0o700)
 
@@ -179,10 +190,10 @@ listen = ["127.0.0.1:5303"]
     return Server("fourward", 5303, [FOURWARD, "run", "--config", folder / "fourward.toml"], folder, ready)
 
 
-def measure(server, queries, seconds, clients):
+def measure(server, queries, seconds, clients, signed):
     before = server.cpu()
     out = subprocess.run(["taskset", "-c", "1", "dnsperf", "-s", "127.0.0.1", "-p", str(server.port), "-d", queries, "-l", str(seconds),
-                          "-c", str(clients), "-q", "400", "-e"], capture_output=True, text=True, check=True).stdout
+                          "-c", str(clients), "-q", "400", "-e", *(["-D"] if signed else [])], capture_output=True, text=True, check=True).stdout
     spent = server.cpu() - before
     completed = int(re.search(r"Queries completed:\s+(\d+)", out)[1])
     lost = int(re.search(r"Queries lost:\s+(\d+)", out)[1])
@@ -195,6 +206,7 @@ def main():
     wishes.add_argument("--rounds", type=int, default=7)
     wishes.add_argument("--seconds", type=float, default=3)
     wishes.add_argument("--missing", type=float, default=0.1, help="the share of names that do not exist")
+    wishes.add_argument("--signed", action="store_true")
     wishes.add_argument("--clients", type=int, default=16)
     wishes = wishes.parse_args()
     if not FOURWARD.exists():
@@ -203,16 +215,18 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             folder = Path(folder)
             write_zone(folder / "zone", names)
+            if wishes.signed:
+                sign_zone(folder)
             write_hosts(folder / "hosts", names)
             write_queries(folder / "queries", names, wishes.missing)
-            servers = [start(folder, names) for start in (start_nsd, start_knot, start_fourward)]
+            servers = [start(folder, names, wishes.signed) for start in (start_nsd, start_knot, start_fourward)]
             try:
                 rows = {server.name: [] for server in servers}
                 for _ in range(wishes.rounds):
                     for server in servers:
-                        rows[server.name].append(measure(server, folder / "queries", wishes.seconds, wishes.clients))
+                        rows[server.name].append(measure(server, folder / "queries", wishes.seconds, wishes.clients, wishes.signed))
                 first = statistics.median(cpu for cpu, _, _ in rows["nsd"])
-                print(f"{names:,} names, {wishes.missing:.0%} of the queries for others, {wishes.rounds} rounds")
+                print(f"{names:,} names, {wishes.missing:.0%} of the queries for others, {wishes.rounds} rounds{', signed' if wishes.signed else ''}")
                 for server in servers:
                     cpu = statistics.median(cpu for cpu, _, _ in rows[server.name])
                     rate = statistics.median(rate for _, rate, _ in rows[server.name])

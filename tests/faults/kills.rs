@@ -126,7 +126,7 @@ fn kill(kills: u32) {
             for hosts in hosts.chunks_mut(HOSTS_EACH) {
                 scope.spawn(|| write_until_killed(&socket, hosts));
             }
-            thread::sleep(random.below(Duration::from_millis(40)));
+            thread::sleep(random.below(Duration::from_millis(60)));
             server.kill();
         });
         done += 1;
@@ -165,7 +165,7 @@ fn kill(kills: u32) {
         "{done} kills, {commands} commands, {updates} updates and {by_key} by DNS kept, {in_flight} were under way; names are back within {slowest:?}; {took:?} in all"
     );
     assert!(late <= done / ONE_IN, "names were away for longer than {BACK:?} after {late} of {done} kills, worst {slowest:?}");
-    assert!(commands > u64::from(kills) && updates.min(by_key) > u64::from(kills) / 2 && in_flight > 0, "the stream was no stream");
+    assert!(commands > u64::from(kills) && updates.min(by_key) > u64::from(kills) / 5 && in_flight > 0, "the stream was no stream");
 }
 
 /// Changes `hosts` in turn until the server is gone.
