@@ -42,8 +42,8 @@ const WHOLE: Duration = Duration::from_secs(3_600);
 /// Bytes of a message: names in it can point to the first 16 KiB of it only, and each is signed anew.
 const SIZE: usize = 16 << 10;
 
-/// What is read from the journal at once: more than the longest record, so that one is whole always.
-const READ: usize = 128 << 10;
+/// What is read from the journal at once. Half of it is more than the longest record, so that one that waits is whole.
+const READ: usize = 256 << 10;
 
 /// Gives zones to secondaries.
 pub struct Transfers {
