@@ -28,7 +28,7 @@ fn rolls_to(algorithm: &str) {
     let text = fs::read_to_string(&config).expect("a config");
     fs::write(&config, text.replace("[dns]\n", &format!("[dns]\ndnssec-algorithm = \"{algorithm}\"\n"))).expect("written");
     let server = machines.server_by(&config);
-    assert_eq!(anchors(&server), [old.clone()], "a configuration changes no key");
+    assert_eq!(anchors(&server), std::slice::from_ref(&old), "a configuration changes no key");
 
     server.tell(&["zone", "roll", ZONE]).succeeds().says(&["a new key beside the one that signs", "not before", "zone roll"]);
     let both = anchors(&server);
@@ -49,7 +49,7 @@ fn rolls_to(algorithm: &str) {
 
     let server = machines.server_ahead(&config, "+3d");
     server.tell(&["zone", "roll", ZONE, "--ds-seen"]).succeeds().says(&["the rollover is complete"]);
-    assert_eq!(anchors(&server), [new.clone()]);
+    assert_eq!(anchors(&server), std::slice::from_ref(new));
     agrees(&machines, new, "+3d");
     let soa = name("");
     assert!(Unbound::start(&machines, &old, "+3d").ask(&[(&soa, "SOA")]).iter().all(|said| !said.verified), "the old key is gone");

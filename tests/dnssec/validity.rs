@@ -90,7 +90,7 @@ fn all_agree(unbound: &Unbound<'_>) {
 
 /// Changes number `at` of a thousand: each kind of name comes and goes.
 fn change(server: &Role, at: usize) {
-    let (last, turn) = (at % 0xFFFF, at / 8 % 2 == 0);
+    let (last, turn) = (at % 0xFFFF, (at / 8).is_multiple_of(2));
     let label = format!("h{}", at / 8 % 5);
     let set = |host: &str, edit: &str| drop(server.tell(&["host", "set", host, edit]).succeeds());
     match at % 8 {
