@@ -83,16 +83,16 @@ impl Reader {
         let machine = if node == Server { &self.home } else { &self.vps };
         let input = if line.starts_with("fourward join -") { self.join.as_str() } else { "" };
         let line = line.replace("PASSWORD", &self.password).replace(" NAME", &format!(" {USER}"));
-        let said = machine.must(&line, input);
+        let told = machine.must(&line, input);
         if line == "systemctl restart fourward" {
             // The page says that agents are back within two seconds; nobody types faster than that.
             let linked = || said(&self.vps.run("fourward host show cloud --json")).contains("\"link\": \"up\"");
             wait_for("the agent is back", BACK, linked);
         }
-        if let Some(password) = said.lines().find_map(|line| line.trim_start().strip_prefix("Password ")) {
+        if let Some(password) = told.lines().find_map(|line| line.trim_start().strip_prefix("Password ")) {
             self.password = password.trim().to_owned();
         }
-        if let Some(join) = said.lines().find(|line| line.starts_with("fw1.")) {
+        if let Some(join) = told.lines().find(|line| line.starts_with("fw1.")) {
             self.join = join.to_owned();
         }
     }
