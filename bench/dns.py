@@ -42,7 +42,7 @@ def write_zone(path, names):
 def sign_zone(folder):
     """Signs the file `zone`, in its place, as fourward signs: one key, NSEC, and all of it."""
     subprocess.run(["dnssec-keygen", "-q", "-K", folder, "-a", "ECDSAP256SHA256", "-f", "KSK", ZONE], check=True, capture_output=True)
-    subprocess.run(["dnssec-signzone", "-q", "-S", "-K", folder, "-z", "-N", "keep", "-o", ZONE, "-f", folder / "signed", folder / "zone"],
+    subprocess.run(["dnssec-signzone", "-q", "-S", "-K", folder, "-z", "-N", "keep", "-d", folder, "-o", ZONE, "-f", folder / "signed", folder / "zone"],
                    check=True, capture_output=True)
     (folder / "signed").rename(folder / "zone")
 

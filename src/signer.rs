@@ -22,6 +22,7 @@ use fourward_core::state::State;
 use fourward_core::zone::{ZoneParams, ZoneView};
 use jiff::Timestamp;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -41,7 +42,13 @@ const BATCH: usize = 64;
 const PER_THREAD: usize = 16;
 
 /// All units are looked at once in such a time. Signatures are renewed days before they end.
-const ROUND: Duration = Duration::from_secs(3_600);
+const ROUND: Duration = Duration::from_secs(signing::ROUND as u64);
+
+/// As often it is looked whether somebody set the clock…
+const TICK: Duration = Duration::from_secs(60);
+
+/// …by so many seconds, forth or back: then all signatures are looked at at once.
+const LEAP: u32 = 1_800;
 
 /// Tags are 16 bits: a key that would have another's is made anew.
 const KEY_TRIES: usize = 16;
@@ -170,14 +177,16 @@ impl Signer {
 
     /// Has the next units after `cursor` signed where they must, `batch` of them in a commit. Returns how many were, or `None` at the end.
     async fn step(self: &Arc<Self>, store: &Store, cursor: &mut Cursor, batch: usize) -> Result<Option<usize>, CommitError> {
-        let Some(zone) = self.params.zones.get(cursor.zone).filter(|_| self.params.dnssec) else { return Ok(None) };
         let state = store.snapshot();
-        let units = state.units_after(zone, cursor.last.as_ref(), STEP);
-        cursor.last = units.last().cloned();
-        if cursor.last.is_none() {
+        let (zone, units) = loop {
+            let Some(zone) = self.params.zones.get(cursor.zone).filter(|_| self.params.dnssec) else { return Ok(None) };
+            let units = state.units_after(zone, cursor.last.as_ref(), STEP);
+            cursor.last = units.last().cloned();
+            if !units.is_empty() {
+                break (zone, units);
+            }
             cursor.zone = cursor.zone.saturating_add(1);
-            return Ok(Some(0));
-        }
+        };
         let signer = Arc::clone(self);
         let due = tokio::task::spawn_blocking(move || signer.due(&state, units)).await.unwrap_or_else(|error| {
             warn!(%error, "some signatures were not looked at");
@@ -194,6 +203,12 @@ impl Signer {
         let now = (self.now)();
         let due = in_parallel(&units, |unit| Ok::<_, KeyError>(self.plan(state, unit, now).map(|_| unit.clone())));
         due.unwrap_or_default()
+    }
+
+    /// How long to rest after each step, so that a round of all takes an hour: each zone has a last step that is not full.
+    fn rest(&self, state: &State) -> Duration {
+        let steps = state.host_count().div_ceil(STEP).saturating_add(self.params.zones.len()).max(1);
+        ROUND.checked_div(u32::try_from(steps).unwrap_or(u32::MAX)).unwrap_or(ROUND)
     }
 
     /// Signs all that is not signed, before anybody asks. `told` hears of each step.
@@ -218,14 +233,21 @@ impl Signer {
     /// The store does not take them.
     pub async fn keep_fresh(self: Arc<Self>, store: Store, end: CancellationToken) -> Result<(), CommitError> {
         let (mut cursor, mut hurry, mut all) = (Cursor::default(), false, 0_usize);
+        let (mut clock, mut next) = (Clock { wall: (self.now)(), at: Instant::now() }, Instant::now());
         loop {
-            let steps = store.snapshot().host_count().div_ceil(STEP).max(1);
-            let rest = ROUND.checked_div(u32::try_from(steps).unwrap_or(u32::MAX)).unwrap_or(ROUND);
             tokio::select! {
                 () = end.cancelled() => return Ok(()),
                 () = self.left.notified() => (cursor, hurry) = (Cursor::default(), true),
-                () = tokio::time::sleep(if hurry { Duration::ZERO } else { rest }) => {}
+                () = tokio::time::sleep_until(next.min(Instant::now() + TICK)), if !hurry => {}
+                () = std::future::ready(()), if hurry => {}
             }
+            if clock.leaps_to((self.now)()) {
+                (cursor, hurry) = (Cursor::default(), true);
+            }
+            if !hurry && Instant::now() < next {
+                continue;
+            }
+            next = Instant::now() + self.rest(&store.snapshot());
             match self.step(&store, &mut cursor, BATCH).await {
                 Ok(Some(signed)) => all = all.saturating_add(signed),
                 Ok(None) => {
@@ -239,6 +261,22 @@ impl Signer {
                 Err(CommitError::Refused(error)) => warn!(%error, "signatures were not made anew; it is tried again"),
             }
         }
+    }
+}
+
+/// When it was which time.
+struct Clock {
+    wall: u32,
+    at: Instant,
+}
+
+impl Clock {
+    /// Whether somebody set the clock since it was looked at last; now it is `wall`.
+    fn leaps_to(&mut self, wall: u32) -> bool {
+        let passed = u32::try_from(self.at.elapsed().as_secs()).unwrap_or(u32::MAX);
+        let leap = wall.wrapping_sub(self.wall.wrapping_add(passed)).cast_signed().unsigned_abs();
+        (self.wall, self.at) = (wall, Instant::now());
+        leap > LEAP
     }
 }
 

@@ -19,11 +19,15 @@ use crate::state::{State, host_names};
 use crate::wire::{CLASS_IN, Full, Suffix, Type, Writer};
 use crate::zone::{Rrset, ZoneParams, ZoneView};
 
-/// Seconds for which a signature is good: long enough for a server that is away for a week, and for what secondaries and caches take.
-pub const LIFE: u32 = 14 * 86_400;
+/// Seconds for which a signature is good: what is left when it is made anew is as long as secondaries serve the zone of a primary that is away
+/// (`Soa::EXPIRE`, RFC 6781 §4.4.1).
+pub const LIFE: u32 = 28 * 86_400;
 
-/// A signature is made anew before less than this is left of it…
-const LEAST: u32 = LIFE / 4;
+/// A signature is made anew before less than this is left of it: a quarter, and as long as it takes to look at all of them once…
+const LEAST: u32 = LIFE / 4 + ROUND;
+
+/// Seconds in which every signature is looked at once.
+pub const ROUND: u32 = 3_600;
 
 /// …up to so much earlier, each name at another time, so that a zone that was signed at once is not signed anew at once.
 const SPREAD: u32 = LIFE / 8;
@@ -96,8 +100,9 @@ pub fn scope(before: &State, after: &State, params: &ZoneParams, keys: &[Key]) -
                     scope.units.extend(left.and_then(|left| neighbour(&view, &left)));
                     scope.units.insert(Unit::Zone(zone.clone()));
                 }
-                // What shows of an apex host at the zone's own name has touched the zone too.
-                Key::Host(host) if host.zone() == zone => {
+                // What shows of a host has touched the zone too, and what does not is not to be signed: under the same version a signature may be
+                // made once only.
+                Key::Host(host) if host.zone() == zone && keys.contains(&Key::Zone(zone.clone())) => {
                     scope.units.insert(Unit::Host(host.clone()));
                     scope.units.extend(came_or_went(host, before, after).iter().filter_map(|left| neighbour(&view, left)));
                 }
@@ -124,7 +129,9 @@ fn neighbour(view: &ZoneView<'_>, left: &str) -> Option<Unit> {
 pub fn plan<'a>(view: &ZoneView<'a>, unit: &Unit, now: u32) -> Option<Plan<'a>> {
     let old = view.signatures_of(unit);
     let threshold = LEAST.saturating_add(spread(unit));
-    let is_fresh = |entry: &Entry<'_>| entry.expiration.wrapping_sub(now).cast_signed() > threshold.cast_signed();
+    // One that is not good yet was made by a clock that was ahead.
+    let is_good = |entry: &Entry<'_>| now.wrapping_sub(entry.inception).cast_signed() >= 0;
+    let is_fresh = |entry: &Entry<'_>| is_good(entry) && entry.expiration.wrapping_sub(now).cast_signed() > threshold.cast_signed();
     let mut slots = Vec::new();
     if let Some(keys) = view.keys() {
         let (mut scratch, chain) = (Vec::new(), view.chain());

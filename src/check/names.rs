@@ -90,9 +90,11 @@ pub async fn keys_above(zone: &DnsName) -> ParentKeys {
     let asker = Asker { resolvers: Resolvers::system(Vec::new()), until: Instant::now() + QUESTION * 3 };
     let Some((_, servers)) = asker.servers_above(zone).await else { return ParentKeys::Unknown };
     let said = join_all(servers.into_iter().map(async |server| asker.ds(server, zone).await)).await;
+    let silent = said.iter().any(Option::is_none);
     let mut said = said.into_iter().flatten();
     match said.next() {
-        Some(first) if said.all(|other| other == first) => ParentKeys::Says(first),
+        // That there is none counts only where nobody might say otherwise.
+        Some(first) if said.all(|other| other == first) && !(first.is_empty() && silent) => ParentKeys::Says(first),
         _ => ParentKeys::Unknown,
     }
 }
@@ -253,7 +255,8 @@ impl Asker {
             Data::Ds(ds) if record.owner.as_ref() == Some(zone) => Some(ds.clone()),
             _ => None,
         };
-        matches!(reply.rcode, Rcode::NOERROR | Rcode::NXDOMAIN).then(|| reply.answer.iter().filter_map(ds).collect())
+        let speaks = reply.authoritative && matches!(reply.rcode, Rcode::NOERROR | Rcode::NXDOMAIN);
+        speaks.then(|| reply.answer.iter().filter_map(ds).collect())
     }
 
     /// How `zone` is vouched for: what the zone above says where it leads to it, and what the first of `servers` shows that speaks for it.

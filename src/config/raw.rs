@@ -327,8 +327,8 @@ impl RawDns {
             return Err(value("dns.ttl", "expected seconds from 1 to 86400"));
         }
         let keys = keys::parse(self.keys, &zones)?;
-        let secondaries = secondaries::parse(self.secondaries, &keys)?;
         let dnssec = keys::dnssec(self.dnssec, self.dnssec_algorithm.as_deref())?;
+        let secondaries = secondaries::parse(self.secondaries, &keys, dnssec.is_some())?;
         Ok(Dns {
             zones,
             listen: self.listen,

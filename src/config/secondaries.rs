@@ -24,7 +24,13 @@ pub(super) struct RawSecondary {
 }
 
 /// The secondaries, where these are the keys: those of no host are for them alone.
-pub(super) fn parse(raw: Vec<RawSecondary>, keys: &[Key]) -> Result<Vec<Secondary>, ConfigError> {
+pub(super) fn parse(raw: Vec<RawSecondary>, keys: &[Key], signed: bool) -> Result<Vec<Secondary>, ConfigError> {
+    if !signed && !raw.is_empty() {
+        // A name that has no records now is in no transfer; where the zone is signed its NSEC is.
+        let why = "given, and dnssec = false: a secondary of a zone that is not signed would say of the -ip6only name of a home that is away that there is no \
+                   such name, or answer as a wildcard does; take one of the two out";
+        return Err(value("dns.secondaries", why));
+    }
     let all = raw.into_iter().map(|one| one.parse(keys)).collect::<Result<Vec<_>, _>>()?;
     unique("dns.secondaries.address", &all.iter().map(|one| one.address).collect::<Vec<_>>())?;
     if all.len() > LIMIT {

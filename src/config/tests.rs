@@ -60,6 +60,13 @@ fn zones_are_signed_unless_that_is_refused() {
 }
 
 #[test]
+fn secondaries_are_for_signed_zones() {
+    let dns = |more: &str| SERVER.replace("[gateway]", &format!("secondaries = [{{ address = \"192.0.2.53\" }}]\n{more}[gateway]"));
+    parse(&dns("")).expect("signed");
+    refused(&dns("dnssec = false\n"), &["dns.secondaries", "dnssec = false", "take one of the two out"]);
+}
+
+#[test]
 fn metrics_have_addresses_of_their_own_or_none() {
     let metrics = |line: &str| parse(&format!("{SERVER}[control]\n{line}\n")).map(|config| config.server.expect("server").control.metrics);
     let (v4, v6): (SocketAddr, SocketAddr) = ("127.0.0.1:9153".parse().expect("v4"), "[::]:9153".parse().expect("v6"));

@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use fourward_core::change::{Change, Refused, Said, Word};
+use fourward_core::change::{Change, Refused, Rewrite, Said, Word};
 use fourward_core::dyndns::{self, Credentials, Dialect, Line, Update};
 use fourward_core::host::{AddressFrom, Host};
 use fourward_core::name::{APEX, DnsName, HostName};
@@ -39,6 +39,9 @@ use failures::Failures;
 pub(super) use mending::Mending;
 use txt::Lately;
 use wish::{Wish, dialect_of};
+
+/// So often a value is joined anew because the host changed in that moment.
+const TRIES: u32 = 8;
 
 /// Seconds after which a network that gave wrong passwords may try again, at the latest.
 const BARRED: u64 = 60;
@@ -95,7 +98,7 @@ impl Updates {
             plain: server.control.http_updates,
             failures: Mutex::default(),
             pace,
-            lately: tokio::sync::Mutex::new(Lately::new(Instant::now())),
+            lately: tokio::sync::Mutex::default(),
             outcomes: Arc::new(Tally::new(&Line::WORDS)),
         }
     }
@@ -264,16 +267,7 @@ impl Updates {
             info!(%host, %peer, "a TXT record was refused: updates are no authority on this host");
             return Line::Refused(no_authority());
         }
-        let mut lately = self.lately.lock().await;
-        let now = Instant::now();
-        // Not as it was when the password was compared: another may have been before us.
-        let has = self.store.snapshot().host(host).map(|host| host.challenge.clone()).unwrap_or_default();
-        let all = lately.with(host, &has, values, now);
-        let carried = self.carry(host, Change::Challenge { host: host.clone(), values: all }, peer).await;
-        if carried.is_ok() {
-            lately.remember(host, &has, values, now);
-        }
-        match carried {
+        match self.join(host, values, peer).await {
             Ok((_, news)) => {
                 if news {
                     info!(%host, %peer, "its TXT record changed");
@@ -285,6 +279,30 @@ impl Updates {
                 }
             }
             Err(line) => line,
+        }
+    }
+
+    /// Joins `values` to those of the host's challenge.
+    async fn join(&self, host: &HostName, values: &[String], peer: IpAddr) -> Result<(Arc<State>, bool), Line> {
+        let mut lately = self.lately.lock().await;
+        let (now, mut tries) = (Instant::now(), TRIES);
+        loop {
+            // Not as it was when the password was compared: another may have been before us.
+            let Some(seen) = self.store.snapshot().host(host).cloned() else { return Err(Line::from(&Refused::UnknownHost(host.clone()))) };
+            let challenge = lately.with(host, &seen.challenge, values, now);
+            let (said, edits) = (Said::default(), Vec::new());
+            let rewrite =
+                Rewrite { host: host.clone(), seen: Arc::clone(&seen), serial: None, said, challenge, edits, at: Timestamp::now() };
+            let carried = self.carry(host, Change::Rewrite(rewrite), peer).await;
+            if carried.is_ok() {
+                lately.remember(host, &seen.challenge, values, now);
+            }
+            // Or in that very moment, by DNS: the values of both are to stand.
+            let overtaken = carried.is_err() && self.store.snapshot().host(host).is_some_and(|host| *host != seen);
+            if !overtaken || tries == 0 {
+                return carried;
+            }
+            tries = tries.saturating_sub(1);
         }
     }
 

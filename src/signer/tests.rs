@@ -58,25 +58,26 @@ fn clock() -> u32 {
 #[tokio::test(start_paused = true)]
 async fn signatures_are_made_anew_within_the_hour_and_each_in_its_time() {
     let (signer, store, _folder) = signed(40, clock).await;
-    assert_eq!(least(&store.snapshot(), clock()), 14 * DAY);
+    assert_eq!(least(&store.snapshot(), clock()), 28 * DAY);
     let serial = |store: &Store| store.snapshot().zone(&params().zones[0]).expect("served").serial;
     let end = CancellationToken::new();
     let running = tokio::spawn(Arc::clone(&signer).keep_fresh(store.clone(), end.clone()));
     let (mut commits, mut before) = (0, serial(&store));
-    // A month, an hour at a time.
-    for _ in 0..30 * 24 {
-        CLOCK.fetch_add(3_600, Ordering::Relaxed);
+    // Two months, some hours at a time; nobody sets the clock.
+    for _ in 0..60 * 4 {
+        CLOCK.fetch_add(6 * 3_600, Ordering::Relaxed);
+        tokio::time::sleep(ROUND * 6).await;
         // Paused time runs on while the store's own thread works.
         let began = std::time::Instant::now();
         while !signer.due(&store.snapshot(), store.snapshot().units_after(&params().zones[0], None, usize::MAX)).is_empty() {
             tokio::time::sleep(ROUND).await;
             assert!(began.elapsed() < Duration::from_secs(20), "what is due is signed");
         }
-        assert!(least(&store.snapshot(), clock()) > 7 * DAY / 2, "a quarter of their life is left at least");
+        assert!(least(&store.snapshot(), clock()) > 7 * DAY - 6 * 3_600, "a quarter of their life is left at least");
         commits += usize::from(serial(&store) != before);
         before = serial(&store);
     }
-    // 41 units, three times each in a month at most; all at once would be three commits.
+    // 41 units, some three times each; all at once would be three commits.
     assert!((20..130).contains(&commits), "{commits}: each in its time");
     end.cancel();
     running.await.expect("ends").expect("well");
@@ -124,4 +125,65 @@ async fn a_large_zone_is_signed_piece_by_piece_and_all_of_it() {
     assert_eq!(unsigned(&store.snapshot()), AT_ONCE, "all but the zone's own");
     signer.sign_all(&store, || ()).await.expect("signed");
     assert_eq!(unsigned(&store.snapshot()), 0);
+}
+
+#[tokio::test]
+async fn what_shows_nowhere_makes_no_signature_anew_under_the_same_version() {
+    static LATER: AtomicU32 = AtomicU32::new(1_800_000_000);
+    let (_signer, store, _folder) = signed(3, || LATER.load(Ordering::Relaxed)).await;
+    let before = store.snapshot();
+    // Older than it may become.
+    LATER.fetch_add(25 * DAY, Ordering::Relaxed);
+    let host = HostName::new("h1", params().zones[0].clone()).expect("name");
+    let set = |edit: &str| Change::Set { host: host.clone(), edits: vec![edit.parse().expect("an edit")] };
+    store.commit(set("deny=192.0.2.0/24")).await.expect("set");
+    let after = store.snapshot();
+    assert_eq!(before.zone(&params().zones[0]), after.zone(&params().zones[0]), "nobody sees it");
+    let unit = Unit::Host(host.clone());
+    assert_eq!(before.signatures(&unit), after.signatures(&unit));
+    store.commit(set("ttl=77")).await.expect("set");
+    assert_ne!(before.signatures(&unit), store.snapshot().signatures(&unit), "and what is seen is signed anew");
+}
+
+#[tokio::test]
+async fn what_a_clock_signed_that_was_ahead_is_signed_anew() {
+    static WRONG: AtomicU32 = AtomicU32::new(1_900_000_000);
+    let (signer, store, _folder) = signed(3, || WRONG.load(Ordering::Relaxed)).await;
+    let all = |state: &State| state.units_after(&params().zones[0], None, usize::MAX);
+    assert_eq!(signer.due(&store.snapshot(), all(&store.snapshot())), []);
+    WRONG.store(1_800_000_000, Ordering::Relaxed);
+    assert_eq!(signer.due(&store.snapshot(), all(&store.snapshot())).len(), 4);
+    signer.sign_all(&store, || ()).await.expect("signed");
+    assert_eq!(least(&store.snapshot(), 1_800_000_000), 28 * DAY);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_is_noticed() {
+    let mut clock = Clock { wall: 1_000_000, at: Instant::now() };
+    let mut after = async |seconds: u64, wall: u32| {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        clock.leaps_to(wall)
+    };
+    assert!(!after(60, 1_000_060).await);
+    assert!(!after(3_600, 1_003_700).await, "a clock may be a little off");
+    assert!(after(60, 1_010_000).await);
+    assert!(after(60, 1_000_000).await, "backwards");
+    assert!(!after(60, 1_000_060).await);
+}
+
+#[tokio::test]
+async fn a_round_of_many_small_zones_takes_an_hour() {
+    let folder = tempfile::tempdir().expect("folder");
+    let store = Store::open(folder.path(), Policy::default()).expect("store");
+    let zones: Vec<DnsName> = (0..60).map(|at| format!("z{at}.example.org").parse().expect("name")).collect();
+    for zone in &zones {
+        store.commit(Change::Serve { zone: zone.clone(), apex: Digest([1; 32]), at: Timestamp::UNIX_EPOCH }).await.expect("served");
+    }
+    let signer = Signer::new(ZoneParams { zones, ..params() });
+    let (mut cursor, mut steps) = (Cursor::default(), 0);
+    while signer.step(&store, &mut cursor, BATCH).await.expect("a step").is_some() {
+        steps += 1;
+    }
+    assert_eq!(steps, 60, "one for each, and none for nothing");
+    assert!(signer.rest(&store.snapshot()) * steps <= ROUND);
 }

@@ -1,4 +1,4 @@
-//! Signatures are good for two weeks, and are made anew long before they end.
+//! Signatures are good for four weeks, and are made anew long before they end.
 
 use crate::machines::Machines;
 use crate::validity::name;
@@ -25,20 +25,20 @@ fn a_server_that_was_away_signs_anew_before_it_answers() {
         let said = unbound.ask(&questions_ref);
         said.iter().zip(&questions).map(|(said, (_, kind))| (*kind, said.verified)).collect()
     };
-    assert_eq!(verified_at("+13d"), asked(&questions), "for two weeks");
+    assert_eq!(verified_at("+27d"), asked(&questions), "for four weeks");
     assert_eq!(
-        verified_at("+17d"),
+        verified_at("+31d"),
         questions.iter().map(|(_, kind)| (*kind, false)).collect::<Vec<_>>(),
         "and no longer (but for a day that unbound grants), if nobody signs anew"
     );
     drop(server);
 
     // With less than a quarter of their life left.
-    let server = machines.server_ahead(&config, "+11d");
-    assert_eq!(verified_at("+11d"), asked(&questions));
-    assert_eq!(verified_at("+24d"), asked(&questions), "made anew, not kept");
+    let server = machines.server_ahead(&config, "+22d");
+    assert_eq!(verified_at("+22d"), asked(&questions));
+    assert_eq!(verified_at("+45d"), asked(&questions), "made anew, not kept");
     drop(server);
     // And after they had ended.
-    let _server = machines.server_ahead(&config, "+40d");
-    assert_eq!(verified_at("+40d"), asked(&questions));
+    let _server = machines.server_ahead(&config, "+80d");
+    assert_eq!(verified_at("+80d"), asked(&questions));
 }

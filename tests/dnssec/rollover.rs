@@ -39,11 +39,11 @@ fn rolls_to(algorithm: &str) {
     server.tell(&["zone", "roll", ZONE, "--ds-seen"]).fails(FAILED, &["not before", "nothing was changed"]);
     drop(server);
 
-    let server = machines.server_ahead(&config, "+3h");
+    let server = machines.server_ahead(&config, "+7h");
     server.tell(&["zone", "roll", ZONE]).fails(FAILED, &["could not be asked", "--ds-seen"]);
     server.tell(&["zone", "roll", ZONE, "--ds-seen"]).succeeds().says(&["signed by the new key", "take the old DS out"]);
-    agrees(&machines, &old, "+3h");
-    agrees(&machines, new, "+3h");
+    agrees(&machines, &old, "+7h");
+    agrees(&machines, new, "+7h");
     server.tell(&["zone", "roll", ZONE, "--ds-seen"]).fails(FAILED, &["not before"]);
     drop(server);
 
@@ -101,8 +101,8 @@ fn the_zone_above_is_asked_before_each_step() {
         let _above = registrar(&machines, ds);
         machines.server_ahead(&config, by).tell(&["zone", "roll", ZONE])
     };
-    roll("+3h", &[&old]).fails(FAILED, &["does not have the DS of the new key", "Add it at the registrar", &digest(&new)]);
-    roll("+3h", &[&old, &new]).succeeds().says(&["signed by the new key"]);
+    roll("+7h", &[&old]).fails(FAILED, &["does not have the DS of the new key", "Add it at the registrar", &digest(&new)]);
+    roll("+7h", &[&old, &new]).succeeds().says(&["signed by the new key"]);
     roll("+3d", &[&old, &new]).fails(FAILED, &["still has the DS of the old key", "Take it out", &digest(&old)]);
     roll("+3d", &[&new]).succeeds().says(&["the rollover is complete"]);
     // Nobody goes by the keys of a zone that is not vouched for.

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::{BadKeys, KEY_TTL, Phase, ZoneKey, ZoneKeys};
 use crate::name::DnsName;
 
-/// A successor is shown for so long at least: until nobody remembers the keys without it, secondaries that come late included.
-pub const SHOWN: SignedDuration = SignedDuration::from_secs(KEY_TTL as i64 * 2);
+/// A successor is shown for so long at least: until nobody remembers the keys without it, where a secondary that missed its NOTIFY asks twice until it
+/// hears of it (`Soa::REFRESH`, `Soa::RETRY`).
+pub const SHOWN: SignedDuration = SignedDuration::from_secs(14_400 + 3_600 + KEY_TTL as i64);
 
 /// What came before is kept for so long at least: until nobody remembers a signature of it, or that the zone above vouched for it alone. Our
 /// own records live for a day at most, a DS mostly for one, rarely for two.
@@ -193,24 +194,24 @@ mod tests {
         let alone = ZoneKeys::new(vec![old.clone()]).expect("keys");
         assert_eq!((alone.step(), alone.due()), (Step::Show, None));
         let shown = ZoneKeys::new(vec![old.clone(), new.clone()]).expect("keys");
-        assert_eq!((shown.step(), shown.due()), (Step::Replace, Some(at(2))));
+        assert_eq!((shown.step(), shown.due()), (Step::Replace, Some(at(6))));
         let both = says(&[&old, &new]);
-        assert_eq!(shown.roll(&zone, &both, at(1)), Err(NotNow::Early { zone: zone.clone(), until: at(2) }));
-        assert_eq!(shown.roll(&zone, &Parent::Unknown, at(2)), Err(NotNow::Unseen(zone.clone())));
-        assert_eq!(shown.roll(&zone, &says(&[&old]), at(2)), Err(NotNow::Unvouched { zone: zone.clone(), ds: new.ds() }));
+        assert_eq!(shown.roll(&zone, &both, at(5)), Err(NotNow::Early { zone: zone.clone(), until: at(6) }));
+        assert_eq!(shown.roll(&zone, &Parent::Unknown, at(6)), Err(NotNow::Unseen(zone.clone())));
+        assert_eq!(shown.roll(&zone, &says(&[&old]), at(6)), Err(NotNow::Unvouched { zone: zone.clone(), ds: new.ds() }));
         // Either that the zone above vouches, or that nobody asks it, or that the owner says so.
         for parent in [&both, &says(&[&new]), &says(&[]), &Parent::Assumed] {
-            assert!(shown.roll(&zone, parent, at(2)).is_ok(), "{parent:?}");
+            assert!(shown.roll(&zone, parent, at(6)).is_ok(), "{parent:?}");
         }
-        let replaced = shown.roll(&zone, &both, at(2)).expect("it is time");
+        let replaced = shown.roll(&zone, &both, at(6)).expect("it is time");
         assert_eq!(replaced.active().map(ZoneKey::tag), Some(new.tag()));
         assert_eq!(replaced.for_parent().map(ZoneKey::tag).collect::<Vec<_>>(), [new.tag()], "the old one may go");
         assert_eq!(replaced.iter().count(), 2, "and is there for those who remember it");
-        assert_eq!((replaced.step(), replaced.due()), (Step::Drop, Some(at(50))));
-        assert_eq!(replaced.roll(&zone, &says(&[&new]), at(49)), Err(NotNow::Early { zone: zone.clone(), until: at(50) }));
-        assert_eq!(replaced.roll(&zone, &both, at(50)), Err(NotNow::Vouched { zone: zone.clone(), ds: old.ds() }));
-        assert!(matches!(replaced.roll(&zone, &says(&[&old]), at(50)), Err(NotNow::Unvouched { .. })), "the new one was taken out");
-        let dropped = replaced.roll(&zone, &says(&[&new]), at(50)).expect("it is time");
+        assert_eq!((replaced.step(), replaced.due()), (Step::Drop, Some(at(54))));
+        assert_eq!(replaced.roll(&zone, &says(&[&new]), at(53)), Err(NotNow::Early { zone: zone.clone(), until: at(54) }));
+        assert_eq!(replaced.roll(&zone, &both, at(54)), Err(NotNow::Vouched { zone: zone.clone(), ds: old.ds() }));
+        assert!(matches!(replaced.roll(&zone, &says(&[&old]), at(54)), Err(NotNow::Unvouched { .. })), "the new one was taken out");
+        let dropped = replaced.roll(&zone, &says(&[&new]), at(54)).expect("it is time");
         assert_eq!(dropped.iter().map(ZoneKey::tag).collect::<Vec<_>>(), [new.tag()]);
         assert_eq!(dropped.step(), Step::Show);
     }

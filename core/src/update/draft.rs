@@ -18,6 +18,9 @@ use crate::wire::{CLASS_ANY, CLASS_IN, Canonical, Type, Writer};
 /// Where ACME looks for the proof of a name.
 const CHALLENGE: &str = "_acme-challenge";
 
+/// Where authorities look for proofs that a name is its owner's (RFC 8555 §8.4; draft-ietf-acme-dns-persist): nobody's own records are there.
+const PROOFS: [&str; 2] = [CHALLENGE, "_validation-persist"];
+
 /// Several orders at once, each with a wildcard.
 const CHALLENGES: usize = 16;
 
@@ -109,7 +112,12 @@ impl<'a> Draft<'a> {
             CLASS_IN if self.records.iter().any(same) => {}
             CLASS_IN => {
                 let data = data(kind, &record.data).ok_or(No::PROHIBITED)?;
-                self.records.push((HostRecord { owner: owner.cloned(), data }, record.data.clone()));
+                let new = HostRecord { owner: owner.cloned(), data };
+                // It is kept as it is written: what would be read as something else is not written.
+                if new.to_string().parse().as_ref() != Ok(&new) {
+                    return Err(No::PROHIBITED);
+                }
+                self.records.push((new, record.data.clone()));
             }
             _ => self.records.retain(|one| !same(one)),
         }
@@ -127,7 +135,7 @@ impl<'a> Draft<'a> {
             CHALLENGE => (!at_apex).then_some(Place::Challenge),
             _ => {
                 let below: DnsName = left.parse().ok()?;
-                let challenge = below.labels().any(|label| label == CHALLENGE);
+                let challenge = below.labels().any(|label| PROOFS.contains(&label));
                 // Below the zone itself, what has no underscore is for hosts.
                 let of_host = at_apex && below.labels().next_back().is_some_and(|label| !label.starts_with('_'));
                 (!challenge && !of_host).then_some(Place::Below(below))

@@ -14,22 +14,16 @@ const LIFE: Duration = Duration::from_secs(60 * 60);
 /// Values that stand at once: a name and its wildcard, the same of an alias, and another client's order beside it.
 const VALUES: usize = 8;
 
-/// Hosts that are remembered; beyond, all that came before are older values.
+/// Hosts that are remembered; beyond, all that came before count as new.
 const HOSTS: usize = 1024;
 
 /// What came lately.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Lately {
-    since: Instant,
     hosts: HashMap<HostName, Vec<(String, Instant)>>,
 }
 
 impl Lately {
-    /// Nothing has come since `now`, when the server started: what a host has by then may belong to an order that is on its way.
-    pub(super) fn new(now: Instant) -> Self {
-        Self { since: now, hosts: HashMap::new() }
-    }
-
     /// All values that `host` is to have, which `has` these, where `said` comes at `now`: one joins the latest, several are all.
     pub(super) fn with(&self, host: &HostName, has: &BTreeSet<String>, said: &[String], now: Instant) -> BTreeSet<String> {
         self.joined(host, has, said, now).into_iter().map(|(value, _)| value).collect()
@@ -46,8 +40,10 @@ impl Lately {
     }
 
     fn joined(&self, host: &HostName, has: &BTreeSet<String>, said: &[String], now: Instant) -> Vec<(String, Instant)> {
-        let before = || has.iter().map(|value| (value.clone(), self.since)).collect();
-        let mut values = self.hosts.get(host).cloned().unwrap_or_else(before);
+        let known = self.hosts.get(host).map_or(&[][..], Vec::as_slice);
+        // What came by another way, or before the server started, may belong to an order that is on its way.
+        let others = has.iter().filter(|value| !known.iter().any(|(known, _)| known == *value)).map(|value| (value.clone(), now));
+        let mut values: Vec<_> = others.chain(known.iter().filter(|(value, _)| has.contains(value)).cloned()).collect();
         values.retain(|(value, at)| said.len() == 1 && is_fresh(*at, now) && !said.contains(value));
         values.extend(said.iter().map(|value| (value.clone(), now)));
         if said.len() == 1 {
@@ -76,14 +72,17 @@ mod tests {
     #[test]
     fn one_joins_the_latest_and_several_are_all() {
         let start = Instant::now();
-        let (mut lately, nothing) = (Lately::new(start), BTreeSet::new());
+        let mut lately = Lately::default();
+        let mut has: HashMap<String, BTreeSet<String>> = HashMap::new();
         let mut at = |label: &str, said: &str, second: u64| {
             let (said, at) = (values(said), start + Duration::from_secs(second));
-            let refused = lately.with(&host(label), &nothing, &values("refused"), at);
-            let all = lately.with(&host(label), &nothing, &said, at).into_iter().collect::<Vec<_>>().join(",");
+            let has = has.entry(label.to_owned()).or_default();
+            let refused = lately.with(&host(label), has, &values("refused"), at);
+            let all = lately.with(&host(label), has, &said, at);
             assert!(refused.contains("refused") && !all.contains("refused"), "what was not accepted is not there later");
-            lately.remember(&host(label), &nothing, &said, at);
-            all
+            lately.remember(&host(label), has, &said, at);
+            has.clone_from(&all);
+            all.into_iter().collect::<Vec<_>>().join(",")
         };
         assert_eq!(at("a", "x", 0), "x");
         assert_eq!(at("a", "y", 60), "x,y", "a name and its wildcard");
@@ -97,13 +96,18 @@ mod tests {
     }
 
     #[test]
-    fn what_a_host_had_when_the_server_started_is_joined_for_as_long() {
+    fn what_came_by_another_way_is_joined_for_as_long_and_what_went_stays_away() {
         let start = Instant::now();
-        let (mut lately, had) = (Lately::new(start), values("x,y").into_iter().collect());
-        let with = |lately: &Lately, second: u64| lately.with(&host("a"), &had, &values("z"), start + Duration::from_secs(second));
-        assert_eq!(with(&lately, 3_599), values("x,y,z").into_iter().collect());
-        assert_eq!(with(&lately, 3_600), values("z").into_iter().collect());
-        lately.remember(&host("a"), &had, &values("w"), start + Duration::from_secs(3_600));
-        assert_eq!(with(&lately, 3_601), values("w,z").into_iter().collect());
+        let mut lately = Lately::default();
+        let mut at = |has: &str, said: &str, second: u64| {
+            let (has, said, at) = (values(has).into_iter().collect(), values(said), start + Duration::from_secs(second));
+            let all = lately.with(&host("a"), &has, &said, at);
+            lately.remember(&host("a"), &has, &said, at);
+            all.into_iter().collect::<Vec<_>>().join(",")
+        };
+        assert_eq!(at("x,y", "z", 100), "x,y,z", "from before the start");
+        assert_eq!(at("x,y,z,v", "w", 1_000), "v,w,x,y,z", "by DNS, in between");
+        assert_eq!(at("v,w,z", "u", 1_001), "u,v,w,z", "x and y were taken away by DNS");
+        assert_eq!(at("u,v,w,z", "t", 3_700), "t,u,v,w");
     }
 }
