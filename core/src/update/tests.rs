@@ -366,6 +366,8 @@ fn a_key_writes_what_it_may_and_nothing_else() {
         "x._acme-challenge.cloud",
         "_acme-challenge.www.cloud",
         "cloud.cloud",
+        "_validation-persist.cloud",
+        "_validation-persist",
     ];
     let kinds = [Type::A, Type::AAAA, Type::TXT, Type::SRV, Type::MX, Type::CAA, Type::HTTPS, Type::CNAME, Type(4711)];
     let mut may = Vec::new();
@@ -389,6 +391,24 @@ fn a_key_writes_what_it_may_and_nothing_else() {
         }
     }
     assert_eq!(may, MAY);
+}
+
+#[test]
+fn a_record_that_would_be_read_as_another_one_is_not_written() {
+    let data = [&[0, 0, 0, 5, 0, 1][..], &wire(LINK)].concat();
+    let add = |owner: &str, kind, data: &[u8]| updated(&state(), "cloud", &Writable::ALL, &[(owner, IN, kind, 60, data)]);
+    for left in ["txt", "srv", "mx"] {
+        let owner = format!("{left}.{CLOUD}");
+        let kept = |kind, data: &[u8]| match add(&owner, kind, data) {
+            Ok(new) => {
+                let host = new.host(&host("cloud")).expect("there").settings.record.clone();
+                assert!(host.iter().all(|record| record.owner.as_ref().is_some_and(|owner| owner.as_str() == left)), "{left}: {host:?}");
+            }
+            Err(refused) => assert_eq!(refused, Rcode::REFUSED),
+        };
+        kept(Type::SRV, &data);
+        kept(Type::TXT, &txt("a"));
+    }
 }
 
 #[test]
