@@ -105,7 +105,7 @@ impl Writer {
             if applied.is_err() {
                 self.outlets.meter.note_refused();
             }
-            answers.push((answer, applied.map(|_| Arc::clone(&last))));
+            answers.push((answer, applied.map(drop)));
         }
         if !touched.is_empty() {
             self.complete(&first, &mut last, &mut touched, all_due)?;
@@ -115,11 +115,15 @@ impl Writer {
             let commit = Commit { before: &first, after: &last, touched: &touched, differing: &differing, journalled };
             self.db.write(&commit)?;
             self.outlets.meter.note_commit(news.len(), began.elapsed());
-            self.outlets.states.send_replace(last);
+            self.outlets.states.send_replace(Arc::clone(&last));
+            // What completes them is part of the last of them.
+            if let Some(newest) = news.last_mut() {
+                newest.state = Arc::clone(&last);
+            }
         }
         // Neither a listener that is gone nor a caller that gave up changes what happened.
         news.into_iter().for_each(|committed| drop(self.outlets.changes.send(committed)));
-        answers.into_iter().for_each(|(answer, result)| drop(answer.send(result)));
+        answers.into_iter().for_each(|(answer, result)| drop(answer.send(result.map(|()| Arc::clone(&last)))));
         Ok(())
     }
 

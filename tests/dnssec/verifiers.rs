@@ -35,8 +35,7 @@ pub(crate) fn anchors(server: &Role) -> Vec<String> {
 }
 
 fn ds_of(ds: &serde_json::Value) -> String {
-    let digest: String =
-        ds["digest"].as_array().expect("bytes").iter().map(|byte| format!("{:02x}", byte.as_u64().expect("a byte"))).collect();
+    let digest = ds["digest"].as_str().expect("hexadecimal").to_lowercase();
     format!("{ZONE}. DS {} {} {} {digest}", ds["tag"], ds["algorithm"], ds["digest_type"])
 }
 

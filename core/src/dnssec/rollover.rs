@@ -29,14 +29,39 @@ pub struct Ds {
     pub algorithm: u8,
     /// How the digest was made.
     pub digest_type: u8,
-    /// The digest.
+    /// The digest; hexadecimal in text.
+    #[serde(with = "hexadecimal")]
     pub digest: Vec<u8>,
+}
+
+mod hexadecimal {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&super::Hex(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        let pairs = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2));
+        let bytes = pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect::<Option<Vec<u8>>>();
+        bytes.ok_or_else(|| D::Error::custom("expected hexadecimal digits"))
+    }
+}
+
+/// Bytes as text, in capitals.
+struct Hex<'b>(&'b [u8]);
+
+impl std::fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
+    }
 }
 
 impl std::fmt::Display for Ds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {} ", self.tag, self.algorithm, self.digest_type)?;
-        self.digest.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
+        write!(f, "{} {} {} {}", self.tag, self.algorithm, self.digest_type, Hex(&self.digest))
     }
 }
 
@@ -218,6 +243,11 @@ mod tests {
 
     #[test]
     fn a_ds_is_written_as_registrars_read_it() {
-        assert_eq!(named(Phase::Active, 0xA1).ds().to_string(), format!("{} 15 2 {}", named(Phase::Active, 0xA1).tag(), "A1".repeat(32)));
+        let ds = named(Phase::Active, 0xA1).ds();
+        let json = serde_json::to_string(&ds).expect("JSON");
+        assert!(json.contains(&"A1".repeat(32)), "{json}");
+        assert_eq!(serde_json::from_str::<Ds>(&json).expect("read again"), ds);
+        assert!(serde_json::from_str::<Ds>(&json.replacen("A1A1A1", "A1A1A", 1)).is_err());
+        assert_eq!(ds.to_string(), format!("{} 15 2 {}", named(Phase::Active, 0xA1).tag(), "A1".repeat(32)));
     }
 }
