@@ -94,14 +94,15 @@ impl Teller {
                     self.heard(secondary, meter, serial);
                 }
                 Err(error) => {
+                    let tried = newest.zone(&self.zone).map(|zone| zone.serial);
                     drop(newest);
                     failures = failures.saturating_add(1);
                     self.unheard(secondary, meter, failures, &error);
                     let rest = ANSWER.saturating_mul(1 << failures.min(12).saturating_sub(1)).min(LONGEST);
                     tokio::select! {
                         () = sleep(rest) => {}
-                        // What is new is told soon, though not at every change to one who is silent.
-                        changed = states.changed() => {
+                        // What is new in this zone is told soon, though not at every change to one who is silent.
+                        changed = async { states.wait_for(|state| state.zone(&self.zone).map(|zone| zone.serial) != tried).await.map(drop) } => {
                             if changed.is_err() {
                                 return std::future::pending().await;
                             }
