@@ -45,6 +45,14 @@ pub fn random<const N: usize>() -> Result<[u8; N], KeyError> {
     Ok(bytes)
 }
 
+/// `N` random bytes as text, hexadecimal.
+///
+/// # Errors
+/// The system gives none.
+pub fn random_text<const N: usize>() -> Result<String, KeyError> {
+    Ok(random::<N>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// A new Ed25519 key (PKCS #8), for either end of a link.
 ///
 /// # Errors

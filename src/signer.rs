@@ -233,7 +233,9 @@ impl Signer {
     /// The store does not take them.
     pub async fn keep_fresh(self: Arc<Self>, store: Store, end: CancellationToken) -> Result<(), CommitError> {
         let (mut cursor, mut hurry, mut all) = (Cursor::default(), false, 0_usize);
-        let (mut clock, mut next) = (Clock { wall: (self.now)(), at: Instant::now() }, Instant::now());
+        let mut clock = Clock { wall: (self.now)(), at: Instant::now() };
+        // All was looked at before the start.
+        let mut next = Instant::now() + self.rest(&store.snapshot());
         loop {
             tokio::select! {
                 () = end.cancelled() => return Ok(()),
@@ -291,8 +293,7 @@ struct Cursor {
 
 impl Finish for Signer {
     fn finish(&self, before: &State, after: &State, touched: &BTreeSet<Key>, due: BTreeSet<Unit>) -> Result<Vec<Change>, Unfinished> {
-        let touched: Vec<Key> = touched.iter().cloned().collect();
-        let scope = signing::scope(before, after, &self.params, &touched);
+        let scope = signing::scope(before, after, &self.params, touched);
         let mut units = scope.units;
         units.extend(due);
         for zone in &scope.whole {

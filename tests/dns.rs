@@ -122,7 +122,8 @@ impl Server {
     }
 
     fn challenge(&self, values: impl IntoIterator<Item = String>) {
-        self.apply(&Change::Challenge { host: host("cloud"), values: values.into_iter().collect::<BTreeSet<_>>() });
+        let before = self.states.borrow().host(&host("cloud")).expect("there").challenge.clone();
+        self.apply(&Change::Challenge { host: host("cloud"), before, values: values.into_iter().collect() });
     }
 
     /// What `tool` prints about a question to this server.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail by a panic")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
@@ -180,7 +181,7 @@ fn state() -> State {
     }
     let edits = ["follows=nas", "suffix=::22"].map(|edit| edit.parse().expect("an edit")).to_vec();
     apply(Change::Add { host: host("box"), edits, join, update: Digest([2; 32]), reuse: false });
-    apply(Change::Challenge { host: host("cloud"), values: ["token".to_owned()].into() });
+    apply(Change::Challenge { host: host("cloud"), before: BTreeSet::new(), values: ["token".to_owned()].into() });
     state
 }
 

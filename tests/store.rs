@@ -1,6 +1,7 @@
 //! The store on real files: what was acknowledged survives a kill, and what is not understood is refused and left alone.
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking, its helpers too
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::Ipv6Addr;
@@ -454,7 +455,11 @@ fn arbitrary_change() -> impl Strategy<Value = Change> {
         (name(), digest(), digest(), time()).prop_map(|(host, secret, key, at)| Change::Register { host, secret, key, at }),
         (name(), address(), time()).prop_map(|(host, address, at)| Change::Move { host, address, at }),
         (name(), address()).prop_map(|(host, address)| Change::Withdraw { host, address }),
-        (name(), values).prop_map(|(host, values)| Change::Challenge { host, values }),
+        (name(), prop_oneof![Just(BTreeSet::new()), values.clone()], values).prop_map(|(host, before, values)| Change::Challenge {
+            host,
+            before,
+            values
+        }),
         Just(identify()),
     ]
 }

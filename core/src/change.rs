@@ -236,11 +236,13 @@ pub enum Change {
     },
     /// What an update by a key (RFC 2136) leaves of a host: all of it or nothing, and only if nothing came between.
     Rewrite(Rewrite),
-    /// Replace the values of `_acme-challenge` TXT. On behalf of a host's credential never at the apex: it would speak for `*.Z`, and so for
-    /// every host.
+    /// Replace the values of `_acme-challenge` TXT, if they are what the requester believes. On behalf of a host's credential never at the apex:
+    /// it would speak for `*.Z`, and so for every host.
     Challenge {
         /// The host.
         host: HostName,
+        /// All values until now.
+        before: BTreeSet<String>,
         /// All values from now on.
         values: BTreeSet<String>,
     },

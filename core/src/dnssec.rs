@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::Digest;
 use crate::name::{DnsName, HostName};
+use crate::wire::Canonical;
 
+pub(crate) use rollover::Hex;
 pub use rollover::{Ds, KEPT, NotNow, Parent, SHOWN, Step};
 pub use signatures::{Entry, SIGNATURE, Signatures, Spot};
 
@@ -134,8 +136,7 @@ impl ZoneKey {
 
     /// What a DS has the digest of: the name and the key (RFC 4034 §5.1.4).
     pub fn ds_input(&self, zone: &DnsName) -> Vec<u8> {
-        let name = zone.labels().flat_map(|label| std::iter::once(label.len() as u8).chain(label.bytes()));
-        name.chain([0]).chain(self.head()).chain(self.public.iter().copied()).collect()
+        [Canonical::of(zone).as_bytes(), &self.head(), &self.public].concat()
     }
 }
 

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use crate::change::{Key, Serial};
 use crate::dnssec::Unit;
 use crate::name::DnsName;
-use crate::signing::scope;
 use crate::state::State;
 use crate::transfer::{of_name, record_at, soa};
 use crate::wire::{Suffix, Writer};
@@ -41,7 +40,7 @@ pub enum Step {
 }
 
 /// What becomes of the journals of the zones that a commit from `before` to `after` gave a new version; it touched `keys`.
-pub fn steps(before: &State, after: &State, params: &ZoneParams, keys: &[Key]) -> Vec<(DnsName, Step)> {
+pub fn steps(before: &State, after: &State, params: &ZoneParams, keys: &BTreeSet<Key>) -> Vec<(DnsName, Step)> {
     let versions = keys.iter().filter_map(|key| match key {
         Key::Zone(zone) if before.zone(zone) != after.zone(zone) => Some(zone),
         _ => None,
@@ -50,7 +49,7 @@ pub fn steps(before: &State, after: &State, params: &ZoneParams, keys: &[Key]) -
     zones.into_iter().map(|zone| (zone.clone(), entry(before, after, params, zone, keys).map_or(Step::Cut, Step::Entry))).collect()
 }
 
-fn entry(before: &State, after: &State, params: &ZoneParams, zone: &DnsName, keys: &[Key]) -> Option<Entry> {
+fn entry(before: &State, after: &State, params: &ZoneParams, zone: &DnsName, keys: &BTreeSet<Key>) -> Option<Entry> {
     let (old, new) = (before.zone(zone)?, after.zone(zone)?);
     // What the configuration said before is not known any more; and of a zone that is signed from now on, every name has changed.
     let is_same = old.apex == new.apex && before.zone_keys(zone).is_some() == after.zone_keys(zone).is_some();
@@ -58,7 +57,7 @@ fn entry(before: &State, after: &State, params: &ZoneParams, zone: &DnsName, key
     let (was, is) = (ZoneView::new(zone, before, params)?, ZoneView::new(zone, after, params)?);
     let (mut went, mut came) = (soa(&was), soa(&is));
     let mut scratch = vec![0; RECORD_LIMIT];
-    for unit in units(before, after, params, zone, keys) {
+    for unit in units(zone, keys) {
         let (old, new) = (records(&was, &unit, &mut scratch), records(&is, &unit, &mut scratch));
         old.difference(&new).for_each(|record| went.extend_from_slice(record));
         new.difference(&old).for_each(|record| came.extend_from_slice(record));
@@ -68,8 +67,8 @@ fn entry(before: &State, after: &State, params: &ZoneParams, zone: &DnsName, key
     Some(Entry { from: old.serial, to: new.serial, records: went })
 }
 
-/// The units of `zone` where something may be otherwise.
-fn units(before: &State, after: &State, params: &ZoneParams, zone: &DnsName, keys: &[Key]) -> BTreeSet<Unit> {
+/// The units of `zone` where something may be otherwise. A name whose proof alone changed, since a neighbour came or went, was signed anew.
+fn units(zone: &DnsName, keys: &BTreeSet<Key>) -> BTreeSet<Unit> {
     let of_key = |key: &Key| match key {
         Key::Host(host) => Some(Unit::Host(host.clone())),
         Key::Signatures(unit) => Some(unit.clone()),
@@ -77,8 +76,7 @@ fn units(before: &State, after: &State, params: &ZoneParams, zone: &DnsName, key
         Key::Challenge(_) => Some(Unit::Zone(zone.clone())),
         _ => None,
     };
-    let touched = keys.iter().filter_map(of_key).chain(scope(before, after, params, keys).units);
-    touched.filter(|unit| unit.zone() == zone).collect()
+    keys.iter().filter_map(of_key).filter(|unit| unit.zone() == zone).collect()
 }
 
 /// The records of `unit`, each with whole names.

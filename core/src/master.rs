@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 
-use crate::dnssec::SIGNATURE;
+use crate::dnssec::{Hex, SIGNATURE};
 use crate::order::{Left, OrderKey};
 use crate::reader::Reader;
 use crate::transfer::{of_name, record_at, start};
@@ -83,7 +83,7 @@ fn text(owner: &str, record_bytes: &[u8]) -> Option<String> {
 
 /// As every server understands it, also of a type that it does not know (RFC 3597 §5).
 fn generic(data: &[u8]) -> String {
-    format!("\\# {} {}", data.len(), hex(data))
+    format!("\\# {} {}", data.len(), Hex(data))
 }
 
 /// What a record of that type says; `None` where it cannot be read as such.
@@ -108,7 +108,7 @@ fn data(kind: Type, rest: &mut Reader<'_>) -> Option<String> {
         }
         Type::CAA => format!("{} {} {}", rest.u8()?, std::str::from_utf8(rest.vec8()?.0).ok()?, quoted(rest.0)),
         Type::DNSKEY | Type::CDNSKEY => format!("{} {} {} {}", rest.u16()?, rest.u8()?, rest.u8()?, STANDARD.encode(rest.0)),
-        Type::CDS => format!("{} {} {} {}", rest.u16()?, rest.u8()?, rest.u8()?, hex(rest.0)),
+        Type::CDS => format!("{} {} {} {}", rest.u16()?, rest.u8()?, rest.u8()?, Hex(rest.0)),
         Type::NSEC => format!("{} {}", name(rest)?, types(rest)?.join(" ")),
         Type::RRSIG => signature(rest)?,
         Type::HTTPS => service(rest)?,
@@ -184,10 +184,6 @@ fn word(kind: Type) -> String {
         Type(other) => return format!("TYPE{other}"),
     };
     word.into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02X}")).collect()
 }
 
 /// A string in quotes (RFC 1035 §5.1).

@@ -70,7 +70,7 @@ struct Slot<'a> {
 const BLANK: &[u8; SIGNATURE] = &[0; SIGNATURE];
 
 /// Where signatures may be wrong after a change from `before` to `after` that touched `keys`.
-pub fn scope(before: &State, after: &State, params: &ZoneParams, keys: &[Key]) -> Scope {
+pub fn scope(before: &State, after: &State, params: &ZoneParams, keys: &BTreeSet<Key>) -> Scope {
     let mut scope = Scope::default();
     for zone in params.zones.iter().filter(|_| params.dnssec) {
         if before.zone_keys(zone).is_none() && after.zone_keys(zone).is_none() {

@@ -203,7 +203,8 @@ impl State {
             }
             Change::Rewrite(rewrite) => self.rewrite(rewrite, policy),
             Change::Challenge { host, .. } if host.label() == APEX => Err(Refused::ApexChallenge(host.zone().clone())),
-            Change::Challenge { host, values } => self.with_host(host, policy, |new| new.challenge.clone_from(values)),
+            Change::Challenge { host, before, .. } if self.known(host)?.challenge != *before => Err(Refused::Overtaken(host.clone())),
+            Change::Challenge { host, values, .. } => self.with_host(host, policy, |new| new.challenge.clone_from(values)),
             Change::OwnChallenge { name, values } => Ok(self.own_challenge(name, values)),
             Change::Account { directory, account } => Ok(self.keep_account(directory, account)),
             Change::Certificate { name, certificate } => Ok(self.keep_certificate(name, certificate)),

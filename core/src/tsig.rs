@@ -275,8 +275,12 @@ impl Signature {
 
     /// One of ours with the same key, of `message` as it is so far.
     fn blank(&self, message: &[u8], now: u64) -> Self {
+        Self::unmade((self.key.clone(), self.algorithm.clone()), message, now)
+    }
+
+    /// A signature of `message` as it is so far, yet without its MAC, with this key and algorithm.
+    fn unmade((key, algorithm): (Canonical, Canonical), message: &[u8], now: u64) -> Self {
         let original_id = message.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
-        let (key, algorithm) = (self.key.clone(), self.algorithm.clone());
         let (mac, other) = (Vec::new(), Vec::new());
         Self { key, algorithm, time: now, fudge: FUDGE, mac, original_id, error: 0, other, at: message.len() }
     }

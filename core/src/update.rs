@@ -7,7 +7,7 @@
 mod draft;
 mod message;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -128,7 +128,7 @@ struct Zone<'a> {
 impl Zone<'_> {
     /// Whether all is so that must be (RFC 2136 §3.2).
     fn require(&self, prerequisites: &[Record]) -> Result<(), No> {
-        let mut wanted: Vec<(&Canonical, Type)> = Vec::new();
+        let mut wanted: BTreeMap<(&Canonical, u16), BTreeSet<&[u8]>> = BTreeMap::new();
         for record in prerequisites {
             if record.ttl != 0 {
                 return Err(Rcode::FORMERR.into());
@@ -145,16 +145,13 @@ impl Zone<'_> {
                 (CLASS_ANY | CLASS_NONE, _) => {}
                 (CLASS_IN, Type::ANY) => return Err(Rcode::FORMERR.into()),
                 (CLASS_IN, _) if !there => return Err(Rcode::NXRRSET.into()),
-                (CLASS_IN, kind) => wanted.push((&record.owner, kind)),
+                (CLASS_IN, kind) => _ = wanted.entry((&record.owner, kind.0)).or_default().insert(&record.data),
                 _ => return Err(Rcode::FORMERR.into()),
             }
         }
-        wanted.sort_unstable_by_key(|(owner, kind)| (*owner, kind.0));
-        wanted.dedup();
-        for (owner, kind) in wanted {
-            let of_set = |record: &&Record| record.class == CLASS_IN && record.owner == *owner && record.kind == kind;
-            let said: BTreeSet<&[u8]> = prerequisites.iter().filter(of_set).map(|record| record.data.as_slice()).collect();
-            let there = self.served(owner, kind);
+        let mut room = Vec::new();
+        for ((owner, kind), said) in wanted {
+            let there = self.served(owner, Type(kind), &mut room);
             if there.iter().map(Vec::as_slice).collect::<BTreeSet<_>>() != said {
                 return Err(Rcode::NXRRSET.into());
             }
@@ -162,16 +159,16 @@ impl Zone<'_> {
         Ok(())
     }
 
-    /// What is answered to whoever asks for this: the data of the records, in canonical form.
-    fn served(&self, owner: &Canonical, kind: Type) -> Vec<Vec<u8>> {
+    /// What is answered, in `room`, to whoever asks for this: the data of the records, in canonical form.
+    fn served(&self, owner: &Canonical, kind: Type, room: &mut Vec<u8>) -> Vec<Vec<u8>> {
         let mut query = vec![0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
         query.extend(owner.as_bytes());
         query.extend(kind.0.to_be_bytes());
         query.extend(CLASS_IN.to_be_bytes());
         let asker = Asker { transport: Transport::Tcp, address: [127, 0, 0, 1].into(), now: 0, secrets: None };
-        let mut out = vec![0; TCP_LIMIT];
-        let length = answer(&query, &asker, self.state, self.params, &mut out).map_or(0, |answer| answer.length);
-        message::answers(out.get(..length).unwrap_or_default(), kind)
+        room.resize(TCP_LIMIT, 0);
+        let length = answer(&query, &asker, self.state, self.params, room).map_or(0, |answer| answer.length);
+        message::answers(room.get(..length).unwrap_or_default(), kind)
     }
 
     /// Whether the updates are such (RFC 2136 §3.4.1), before any of them is looked at for what it says.

@@ -1,5 +1,6 @@
 //! A message to the name server: at most one reply, to its sender's ID, never to a reply, and no longer than it may be.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use fourward_core::answer::{Asker, TCP_LIMIT, Transport, UDP_LIMIT, answer};
@@ -93,7 +94,7 @@ pub fn state() -> State {
     for (text, address) in [("cloud", "2001:db8:1::11"), ("home.test", "2001:db8:2::11")] {
         apply(Change::Move { host: host(text), address: address.parse().expect("v6"), at: START });
     }
-    apply(Change::Challenge { host: host("cloud"), values: (0..30).map(|at| format!("{at:043}")).collect() });
-    apply(Change::Challenge { host: host("away"), values: [String::new(), "x".repeat(300)].into() });
+    apply(Change::Challenge { host: host("cloud"), before: BTreeSet::new(), values: (0..30).map(|at| format!("{at:043}")).collect() });
+    apply(Change::Challenge { host: host("away"), before: BTreeSet::new(), values: [String::new(), "x".repeat(300)].into() });
     state
 }

@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use fourward_core::change::{Change, Refused, Rewrite, Said, Word};
+use fourward_core::change::{Change, Refused, Said, Word};
 use fourward_core::dyndns::{self, Credentials, Dialect, Line, Update};
 use fourward_core::host::{AddressFrom, Host};
 use fourward_core::name::{APEX, DnsName, HostName};
@@ -290,15 +290,13 @@ impl Updates {
             // Not as it was when the password was compared: another may have been before us.
             let Some(seen) = self.store.snapshot().host(host).cloned() else { return Err(Line::from(&Refused::UnknownHost(host.clone()))) };
             let challenge = lately.with(host, &seen.challenge, values, now);
-            let (said, edits) = (Said::default(), Vec::new());
-            let rewrite =
-                Rewrite { host: host.clone(), seen: Arc::clone(&seen), serial: None, said, challenge, edits, at: Timestamp::now() };
-            let carried = self.carry(host, Change::Rewrite(rewrite), peer).await;
+            let change = Change::Challenge { host: host.clone(), before: seen.challenge.clone(), values: challenge };
+            let carried = self.carry(host, change, peer).await;
             if carried.is_ok() {
                 lately.remember(host, &seen.challenge, values, now);
             }
             // Or in that very moment, by DNS: the values of both are to stand.
-            let overtaken = carried.is_err() && self.store.snapshot().host(host).is_some_and(|host| *host != seen);
+            let overtaken = carried.is_err() && self.store.snapshot().host(host).is_some_and(|host| host.challenge != seen.challenge);
             if !overtaken || tries == 0 {
                 return carried;
             }

@@ -190,7 +190,7 @@ impl Control {
     /// Makes new secrets for `host` and commits them.
     async fn secrets(&self, host: HostName, change: impl FnOnce(HostName, JoinSecret, Digest) -> Change) -> Result<Reply, Failure> {
         let join = crypto::random()?;
-        let password = password::<16>()?;
+        let password = crypto::random_text::<16>()?;
         let secret = JoinSecret { secret: crypto::sha256(&join), expires: Timestamp::now() + JOIN_LIFE, spent_by: None };
         let state = self.store.commit(change(host.clone(), secret, crypto::sha256(password.as_bytes()))).await?;
         let join = JoinString { gateways: vec![self.peer()], host: host.dual(), secret: Secret::new(join) };
@@ -204,7 +204,7 @@ impl Control {
     /// Makes a new account for the TXT record of `host` alone.
     async fn account(&self, host: HostName) -> Result<Reply, Failure> {
         // As long as acme-dns makes them.
-        let key = password::<20>()?;
+        let key = crypto::random_text::<20>()?;
         let state = self.store.commit(Change::ProofKey { host: host.clone(), key: crypto::sha256(key.as_bytes()) }).await?;
         let user = self.short(&host);
         let account = AcmeDnsAccount {
@@ -316,11 +316,6 @@ impl Control {
             link: link_status(&self.leases, &voucher, by),
         }
     }
-}
-
-/// A new password of so many bytes.
-fn password<const BYTES: usize>() -> Result<String, KeyError> {
-    Ok(crypto::random::<BYTES>()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn names(host: &HostName) -> Names {

@@ -21,7 +21,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use fourward_core::answer::{Answer, Asker, Transport, limit};
 use fourward_core::state::State;
@@ -278,8 +277,7 @@ fn by_thread(sockets: Vec<udp::Socket>) -> Vec<Vec<udp::Socket>> {
 
 /// Seconds since 1970, which fit until 2106 and are compared so that they may wrap.
 fn now() -> u32 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_secs() as u32
+    signed::now() as u32
 }
 
 /// As many as there are processors.

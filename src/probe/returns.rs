@@ -45,8 +45,7 @@ impl Returns {
     /// # Errors
     /// The system gives no randomness.
     pub fn watch(self: &Arc<Self>, host: &DnsName) -> Result<Watch, KeyError> {
-        let random: [u8; 12] = crypto::random()?;
-        let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = crypto::random_text::<12>()?;
         let met = Met { host: host.clone(), itself: false, arrivals: HashMap::new() };
         let mut under_way = self.lock();
         under_way.insert(token.clone(), met);

@@ -90,9 +90,8 @@ impl Journal {
             }
             return Ok(());
         };
-        let keys: Vec<Key> = keys.iter().cloned().collect();
         let mut news = Writing { txn, heads: &mut heads };
-        for (zone, step) in steps(before, after, params, &keys) {
+        for (zone, step) in steps(before, after, params, keys) {
             match step {
                 Step::Cut => news.cut(zone.as_str())?,
                 Step::Entry(entry) => news.add(zone.as_str(), &entry)?,

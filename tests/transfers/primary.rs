@@ -113,7 +113,8 @@ impl Primary {
     }
 
     pub(crate) async fn challenge(&self, label: &str, values: &[String]) {
-        self.commit(Change::Challenge { host: host(label), values: values.iter().cloned().collect() }).await;
+        let before = self.store.snapshot().host(&host(label)).expect("there").challenge.clone();
+        self.commit(Change::Challenge { host: host(label), before, values: values.iter().cloned().collect() }).await;
     }
 
     pub(crate) async fn moved(&self, label: &str, at: u32) {

@@ -203,7 +203,7 @@ fn state_with(challenge: BTreeSet<String>) -> State {
         add("away"),
         Change::Set { host: host("away"), edits: mine },
         Change::Move { host: host("cloud"), address: "2001:db8:1::11".parse().expect("v6"), at: Timestamp::UNIX_EPOCH },
-        Change::Challenge { host: host("cloud"), values: challenge },
+        Change::Challenge { host: host("cloud"), before: BTreeSet::new(), values: challenge },
     ];
     for change in changes {
         state.apply(&change, &Policy::default()).expect("a good change");

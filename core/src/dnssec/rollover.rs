@@ -51,7 +51,7 @@ mod hexadecimal {
 }
 
 /// Bytes as text, in capitals.
-struct Hex<'b>(&'b [u8]);
+pub(crate) struct Hex<'b>(pub(crate) &'b [u8]);
 
 impl std::fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -31,7 +31,7 @@ proptest! {
         let mut rest = rest.iter().filter(|change| !matches!(change, Change::Sign { .. })).peekable();
         for size in sizes {
             let before = state.clone();
-            let touched: Vec<Key> = rest.by_ref().take(size).flat_map(|change| commit(&mut state, &params, change)).collect();
+            let touched: BTreeSet<Key> = rest.by_ref().take(size).flat_map(|change| commit(&mut state, &params, change)).collect();
             let steps = steps(&before, &state, &params, &touched);
             for (zone, copy) in params.zones.iter().zip(&mut copies) {
                 let is = whole(&state, &params, zone);

@@ -144,7 +144,7 @@ fn a_key_speaks_for_one_host_and_a_new_one_ends_it() {
 fn no_hosts_credential_proves_the_apex() {
     let mut state = with_cloud();
     state.apply(&add("@", &["address-from=update"]), &policy()).expect("added");
-    let prove = |label: &str| Change::Challenge { host: host(label), values: ["proof".to_owned()].into() };
+    let prove = |label: &str| Change::Challenge { host: host(label), before: BTreeSet::new(), values: ["proof".to_owned()].into() };
     assert_eq!(refused(&state, &prove("@")), Refused::ApexChallenge(zone()));
     assert_eq!(
         refused(&state, &Change::ProofKey { host: host("@"), key: digest(9) }),
@@ -152,6 +152,7 @@ fn no_hosts_credential_proves_the_apex() {
         "nor has it an account"
     );
     assert_eq!(state.apply(&prove("cloud"), &policy()).expect("proven").len(), 2);
+    assert_eq!(refused(&state, &prove("cloud")), Refused::Overtaken(host("cloud")), "it has a value by now, which would be lost");
     let own = Change::OwnChallenge { name: zone(), values: ["proof".to_owned()].into() };
     assert_eq!(state.apply(&own, &policy()).expect("proven").len(), 2, "the server itself does, for a name of its own");
 }

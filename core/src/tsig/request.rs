@@ -1,16 +1,13 @@
 //! Messages of ours that are signed, and their answers (RFC 8945 §5.1, §5.3).
 
-use super::{Algorithm, FUDGE, Fault, Signature, counted};
+use super::{Algorithm, Fault, Signature, counted};
 use crate::name::DnsName;
 use crate::wire::Canonical;
 
 impl Signature {
     /// Signs `message`, a request of ours, at `now` with the key that both sides call `key`. `make` gives the MAC of what it is given.
     pub fn request(key: &DnsName, algorithm: Algorithm, message: &mut Vec<u8>, now: u64, make: impl FnOnce(&[u8]) -> Vec<u8>) -> Self {
-        let key = Canonical::of(key);
-        let (algorithm, mac, other) = (algorithm.on_the_wire(), Vec::new(), Vec::new());
-        let original_id = message.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
-        let mut own = Self { key, algorithm, time: now, fudge: FUDGE, mac, original_id, error: 0, other, at: message.len() };
+        let mut own = Self::unmade((Canonical::of(key), algorithm.on_the_wire()), message, now);
         let mut covered = message.clone();
         own.variables(&mut covered);
         own.mac = make(&covered);

@@ -124,15 +124,17 @@ fn what_is_between_the_zone_and_the_own_name_exists() {
 
 #[test]
 fn a_challenge_is_there_as_long_as_it_has_values() {
-    let set = |label: &str, values: &[&str]| Change::Challenge { host: host(label), values: values.iter().map(|v| (*v).into()).collect() };
+    let all = |values: &[&str]| values.iter().map(|v| (*v).into()).collect();
+    let set =
+        |label: &str, before: &[&str], values: &[&str]| Change::Challenge { host: host(label), before: all(before), values: all(values) };
     let params = params();
-    let with = state(&[add("cloud"), add("@"), set("cloud", &["one", "two"])]);
+    let with = state(&[add("cloud"), add("@"), set("cloud", &[], &["one", "two"])]);
     assert_eq!(types(&with, &params, "_acme-challenge.cloud"), Some(vec![TXT]));
     let view = ZoneView::new(&params.zones[0], &with, &params).expect("served");
     let ttl = view.node("_acme-challenge.cloud").and_then(|node| Some(node.rrset(Type::TXT)?.ttl));
     assert_eq!(ttl, Some(1), "an authority that remembers it would miss the next order's");
     assert_eq!(types(&with, &params, "_acme-challenge"), None);
-    let without = state(&[add("cloud"), set("cloud", &["one"]), set("cloud", &[])]);
+    let without = state(&[add("cloud"), set("cloud", &[], &["one"]), set("cloud", &["one"], &[])]);
     assert_eq!(types(&without, &params, "_acme-challenge.cloud"), None);
 }
 
@@ -219,7 +221,7 @@ fn answered(state: &State, params: &ZoneParams, left: &str) -> Option<Vec<u16>> 
 #[test]
 fn a_wildcard_stands_for_every_name_below_that_does_not_exist() {
     let params = ZoneParams { own_name: name("deep.a.cloud.dyn.example.org"), ..params() };
-    let challenge = Change::Challenge { host: host("cloud"), values: ["token".to_owned()].into() };
+    let challenge = Change::Challenge { host: host("cloud"), before: BTreeSet::new(), values: ["token".to_owned()].into() };
     let state = state(&[with("cloud", &["wildcard=on"]), at("cloud", home()), challenge, add("nas"), at("nas", home())]);
     for left in ["*.cloud", "www.cloud", "a.b.cloud", "x._acme.cloud", "?.cloud", "ip6only.cloud", "*x.cloud", "x.*y.cloud"] {
         assert_eq!(answered(&state, &params, left), Some(vec![A, AAAA]), "{left}");

@@ -137,10 +137,9 @@ async fn session(base: Vec<u8>, batches: Vec<Vec<Change>>) -> Session {
 /// Hosts that come, move and go, alone and many at once, and records that make the file grow.
 fn workload() -> Vec<Vec<Change>> {
     let served = Change::Serve { zone: zone(), apex: Digest([0; 32]), at: Timestamp::UNIX_EPOCH };
-    let long = |label: &str, fill: &str| Change::Challenge {
-        host: host(label),
-        values: (0..40).map(|n| fill.repeat(800) + &n.to_string()).collect(),
-    };
+    let values = |fill: &str| (0..40).filter(|_| !fill.is_empty()).map(|n| fill.repeat(800) + &n.to_string()).collect();
+    let long =
+        |label: &str, before: &str, fill: &str| Change::Challenge { host: host(label), before: values(before), values: values(fill) };
     let gone = Change::Remove { host: host("cloud"), at: Timestamp::UNIX_EPOCH };
     let many = |name: &str| (0..30).map(|n| add(&format!("{name}{n}"))).collect::<Vec<_>>();
     vec![
@@ -148,11 +147,11 @@ fn workload() -> Vec<Vec<Change>> {
         vec![add("cloud")],
         vec![home("cloud")],
         many("a"),
-        vec![long("a0", "x")],
+        vec![long("a0", "", "x")],
         vec![gone],
         (0..30).map(|n| home(&format!("a{n}"))).collect(),
-        vec![long("a1", "y"), long("a2", "z")],
-        vec![long("a0", "w")],
+        vec![long("a1", "", "y"), long("a2", "", "z")],
+        vec![long("a0", "x", "w")],
         vec![add("last")],
     ]
 }

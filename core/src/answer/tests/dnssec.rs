@@ -108,7 +108,7 @@ fn zone() -> State {
         moved("cloud"),
         add("away", &all),
         add("@", &["record=_dmarc TXT x"]),
-        Change::Challenge { host: host("cloud"), values: values.clone() },
+        Change::Challenge { host: host("cloud"), before: BTreeSet::new(), values: values.clone() },
         Change::OwnChallenge { name: params().own_name, values },
     ])
 }

@@ -52,7 +52,7 @@ fn sign(state: &mut State, params: &ZoneParams, unit: &Unit, now: u32) -> usize 
 pub(crate) fn commit(state: &mut State, params: &ZoneParams, change: &Change) -> Vec<Key> {
     let before = state.clone();
     let Ok(mut touched) = state.apply(change, &crate::state::tests::policy()) else { return Vec::new() };
-    let scope = scope(&before, state, params, &touched);
+    let scope = scope(&before, state, params, &touched.iter().cloned().collect());
     for unit in &scope.units {
         sign(state, params, unit, NOW);
         touched.push(Key::Signatures(unit.clone()));
@@ -139,7 +139,7 @@ fn a_change_makes_no_more_signatures_than_it_must() {
     let moved = |to: &str| Change::Move { host: host("b"), address: to.parse().expect("v6"), at: Timestamp::UNIX_EPOCH };
     let mut made = |change: &Change| {
         let before = state.clone();
-        let touched = state.apply(change, &Policy::default()).expect("a good change");
+        let touched = state.apply(change, &Policy::default()).expect("a good change").into_iter().collect();
         let scope = scope(&before, &state, &params(), &touched);
         assert!(scope.whole.is_empty());
         scope.units.iter().map(|unit| sign(&mut state, &params(), unit, NOW)).sum::<usize>()

@@ -43,6 +43,11 @@ fn challenge() -> impl Strategy<Value = BTreeSet<String>> {
     prop::collection::btree_set("[a-z]{0,3}", 0..3)
 }
 
+/// What a requester takes to be there: most know of nothing.
+fn believed() -> impl Strategy<Value = BTreeSet<String>> {
+    prop_oneof![3 => Just(BTreeSet::new()), 1 => challenge()]
+}
+
 /// Addresses that are good, the gateway's, and local.
 fn address() -> impl Strategy<Value = Ipv6Addr> {
     let texts = ["2001:db8:1::1", "2001:db8:1::2", "2001:db8:a::11", "fe80::1"];
@@ -170,7 +175,8 @@ kinds_of_change! {
         let said = Said::default();
         Change::Rewrite(Rewrite { host, seen: seen.into(), serial: None, said, challenge: BTreeSet::new(), edits, at })
     });
-    Change::Challenge { .. }, 2 => (host_name(), challenge()).prop_map(|(host, values)| Change::Challenge { host, values });
+    Change::Challenge { .. }, 2 => (host_name(), believed(), challenge())
+        .prop_map(|(host, before, values)| Change::Challenge { host, before, values });
     Change::OwnChallenge { .. }, 2 => (own_name(), challenge()).prop_map(|(name, values)| Change::OwnChallenge { name, values });
     Change::Account { .. }, 1 => ("[ab]", 0_u8..3)
         .prop_map(|(directory, byte)| Change::Account { directory, account: Account(vec![byte]) });

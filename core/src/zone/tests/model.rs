@@ -124,7 +124,7 @@ proptest! {
         let values = BTreeSet::from(["token".to_owned()]);
         let mut changes: Vec<_> = wishes.iter().flat_map(changes).collect();
         let has = |label: &str| wishes.iter().any(|wish| wish.label == label);
-        changes.extend((challenges[0] && has("a")).then(|| Change::Challenge { host: host("a"), values: values.clone() }));
+        changes.extend((challenges[0] && has("a")).then(|| Change::Challenge { host: host("a"), before: BTreeSet::new(), values: values.clone() }));
         changes.extend(challenges[1].then(|| Change::OwnChallenge { name: own_name, values: values.clone() }));
         let state = state(&changes);
         let view = ZoneView::new(&params.zones[0], &state, &params).expect("served");
