@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -33,6 +34,10 @@ const STAGGER: Duration = Duration::from_millis(700);
 
 /// So many rounds through all addresses: a hello that was lost is sent again by QUIC after a second only, then two.
 const ROUNDS: usize = 3;
+
+/// IPv6 gets so long once the gateway has answered over IPv4, which proves nothing: a gateway that was away for a moment answers whichever
+/// was tried first after that. Less than it takes until IPv6 is tried again.
+const HEAD_START: Duration = Duration::from_millis(500);
 
 /// How long one attempt may take: several round trips of the slowest lines.
 const ATTEMPT: Duration = Duration::from_secs(4);
@@ -90,24 +95,34 @@ pub(crate) struct Dialled {
     pub(crate) source: Option<Ipv6Addr>,
 }
 
+impl Dialled {
+    /// Whether packets of it can prove where this home is.
+    fn over_ipv6(&self) -> bool {
+        self.connection.remote_address().is_ipv6()
+    }
+}
+
 /// Connects to one of `gateways` as the holder of `key` (PKCS #8), over IPv6 from `source` if there is such an address.
 pub(crate) async fn dial(gateways: &[Peer], key: &[u8], source: Option<Ipv6Addr>) -> Result<Dialled, DialError> {
     let key = crypto::raw_key(key)?;
+    let begin = |peer: &Peer, address| -> Result<_, DialError> {
+        let (peer, pinned) = (peer.clone(), Arc::new(Pinned { pins: peer.pins.clone(), other: AtomicBool::new(false) }));
+        let config = client_config(Arc::clone(&pinned), &key)?;
+        Ok(async move {
+            let outcome = attempt(&peer, address, source, config).await;
+            outcome.map_err(|error| (error, pinned.other.load(Ordering::Relaxed).then(|| (peer.name.to_string(), address))))
+        })
+    };
     let mut attempts = FuturesUnordered::new();
-    let targets = targets(gateways);
-    let mut targets = std::iter::repeat_n(targets, ROUNDS).flatten();
+    let all = targets(gateways);
+    let mut targets = std::iter::repeat_n(&all, ROUNDS).flatten();
     let mut last = String::from("no address of that kind on this machine");
     let mut impostor = None;
     loop {
         let next = targets.next();
         let done = next.is_none();
         if let Some((peer, address)) = next {
-            let pinned = Arc::new(Pinned { pins: peer.pins.clone(), other: AtomicBool::new(false) });
-            let config = client_config(Arc::clone(&pinned), &key)?;
-            attempts.push(async move {
-                let outcome = attempt(peer, address, source, config).await;
-                outcome.map_err(|error| (error, pinned.other.load(Ordering::Relaxed).then(|| (peer.name.to_string(), address))))
-            });
+            attempts.push(begin(peer, *address)?);
         }
         if done && attempts.is_empty() {
             if let Some((gateway, address)) = impostor {
@@ -118,7 +133,14 @@ pub(crate) async fn dial(gateways: &[Peer], key: &[u8], source: Option<Ipv6Addr>
         }
         tokio::select! {
             Some(outcome) = attempts.next() => match outcome {
-                Ok(dialled) => return Ok(dialled),
+                Ok(dialled) if source.is_none() || dialled.over_ipv6() => return Ok(dialled),
+                Ok(dialled) => {
+                    for (peer, address) in all.iter().filter(|(_, address)| address.is_ipv6()) {
+                        attempts.push(begin(peer, *address)?);
+                    }
+                    let over_ipv6 = attempts.filter_map(async |outcome| outcome.ok().filter(Dialled::over_ipv6));
+                    return Ok(timeout(HEAD_START, pin!(over_ipv6).next()).await.ok().flatten().unwrap_or(dialled));
+                }
                 Err((error, other)) => {
                     last = error;
                     impostor = impostor.or(other);

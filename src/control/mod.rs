@@ -159,18 +159,15 @@ impl Control {
     async fn check(&self, text: &str) -> Result<Reply, Failure> {
         let name = self.called(text)?;
         let unknown = || Failure::UnknownHost(name.clone());
-        let facts = examination::host_facts(&self.store, &self.leases, &name).ok_or_else(unknown)?;
-        let presence = self.leases.presence(&name);
-        let asked = match &presence {
-            Some(presence) => examination::ask(presence).await,
+        let asked = match self.leases.presence(&name) {
+            Some(presence) => examination::ask(&presence).await,
             None => None,
         };
+        // Only then: a home that has just come back is proven meanwhile, and perhaps by another link.
+        let facts = examination::host_facts(&self.store, &self.leases, &name).ok_or_else(unknown)?;
         let (host, home) = match asked {
-            Some(examined) => {
-                let fresh = examination::host_facts(&self.store, &self.leases, &name).unwrap_or(facts);
-                (HostFacts { dials: examined.dials, ..fresh }, Some(examined.home))
-            }
-            None => (examination::dial(facts, &self.leases, presence.as_deref()).await, None),
+            Some(examined) => (HostFacts { dials: examined.dials, ..facts }, Some(examined.home)),
+            None => (examination::dial(facts, &self.leases, self.leases.presence(&name).as_deref()).await, None),
         };
         Ok(Reply::Checked(Box::new(Checked { host: Some(host), home, certificate: self.certificate.as_ref().map(|shown| shown.status()) })))
     }

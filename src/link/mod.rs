@@ -13,7 +13,7 @@ mod tls;
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fourward_core::change::{Change, Identity, Key};
 use fourward_core::lease::LEASE;
@@ -22,6 +22,7 @@ use futures_util::StreamExt;
 use quinn::{Endpoint, Incoming, Runtime, TokioRuntime, VarInt};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -36,6 +37,10 @@ use strangers::Strangers;
 
 /// Addresses withdrawn at once: commits that go to disk together.
 const WITHDRAWALS: usize = 64;
+
+/// Goodbyes are sent at once and need no more time than this to leave. Who forgot about its connection in the middle of the handshake
+/// would be waited for much longer.
+const FAREWELL: Duration = Duration::from_millis(300);
 
 /// How requests to join ended.
 pub type Joins = Tally<2>;
@@ -124,7 +129,7 @@ impl Links {
         }
         self.sessions.wait().await;
         endpoint.close(VarInt::from_u32(0), b"restart");
-        endpoint.wait_idle().await;
+        let _ = timeout(FAREWELL, endpoint.wait_idle()).await;
     }
 
     fn greet(self: &Arc<Self>, incoming: Incoming, strangers: &Strangers) {

@@ -1,5 +1,6 @@
 //! Who may take a link over, and how its end is noticed: by goodbye at once, by silence in time, by a restart within a moment.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use fourward::agent::register;
@@ -135,7 +136,7 @@ fn a_gateway_that_was_killed_has_its_homes_back_within_two_seconds() {
         let mut times = Vec::new();
         for killed in [true, true, true, false, false] {
             let epoch = server.epoch("cloud").expect("epoch");
-            server = if killed { server.killed_and_restarted(Duration::ZERO).await } else { server.restarted() };
+            server = if killed { server.killed_and_restarted(Duration::ZERO).await } else { server.restarted(Duration::ZERO).await };
             assert_eq!(server.published("cloud"), Some(OLD), "kept for one lease");
             let echoed = || server.link("cloud").is_some_and(|link| link.echo.borrow().is_some());
             times.push(within(Duration::from_secs(4), "back", echoed).await);
@@ -165,13 +166,30 @@ fn a_gateway_that_was_away_for_a_while_is_found_soon_after() {
 }
 
 #[test]
+fn a_home_with_both_families_is_back_over_ipv6_however_long_the_gateway_was_away() {
+    in_namespace(|| async {
+        let mut server = Server::start().await;
+        server.also_over_ipv4(server.address.port()).await;
+        let mut home = server.joined("cloud").await;
+        home.peer.addresses.push(Ipv4Addr::LOCALHOST.into());
+        let _agent = home.start(&[OLD]);
+        until("published", || server.published("cloud") == Some(OLD)).await;
+        for away in [0, 200, 400, 600, 800, 1_000, 1_500].map(Duration::from_millis) {
+            server = server.restarted(away).await;
+            until("linked", || server.link("cloud").is_some()).await;
+            assert_eq!(server.link("cloud").expect("link").remote(), IpAddr::V6(OLD), "after {away:?}: over IPv4 nothing is proven");
+        }
+    });
+}
+
+#[test]
 fn a_home_that_does_not_come_back_after_a_restart_is_withdrawn_a_lease_later() {
     in_namespace(|| async {
         let server = Server::start().await;
         let agent = server.joined("cloud").await.start(&[OLD]);
         until("published", || server.published("cloud") == Some(OLD)).await;
         let server = {
-            let server = server.restarted();
+            let server = server.restarted(Duration::ZERO).await;
             agent.process.kill();
             server
         };

@@ -76,25 +76,7 @@ fn a_home_without_an_address_is_linked_and_not_published() {
 fn over_ipv4_a_home_is_linked_and_nothing_is_proven() {
     in_namespace(|| async {
         let server = Server::start().await;
-        // What stands before the gateway and takes IPv4: to the gateway everything comes from the relay.
-        let relay = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("relay");
-        let inner = tokio::net::UdpSocket::bind((OTHER, 0)).await.expect("relay");
-        inner.connect(server.address).await.expect("gateway");
-        let port = relay.local_addr().expect("bound").port();
-        tokio::spawn(async move {
-            let (mut up, mut down, mut client) = ([0; 2048], [0; 2048], None);
-            loop {
-                tokio::select! {
-                    Ok((length, from)) = relay.recv_from(&mut up) => {
-                        client = Some(from);
-                        let _ = inner.send(&up[..length]).await;
-                    }
-                    Ok(length) = inner.recv(&mut down) => if let Some(client) = client {
-                        let _ = relay.send_to(&down[..length], client).await;
-                    },
-                }
-            }
-        });
+        let port = server.also_over_ipv4(0).await;
         let _agent = server.joined("cloud").await.over(Ipv4Addr::LOCALHOST.into(), port).start(&[OLD]);
         until("heard", || server.link("cloud").is_some_and(|link| link.heard.borrow().is_some())).await;
         assert_eq!(server.link("cloud").expect("link").remote(), IpAddr::V6(OTHER));

@@ -1,7 +1,7 @@
 //! A gateway's links and homes, each on a thread and runtime of its own that can be stopped, or killed without a word.
 
 use std::future::Future;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -176,13 +176,40 @@ impl Server {
         Self::on(state, store, UdpSocket::bind(address).expect("port"))
     }
 
-    /// Stops it and starts it again.
-    pub(crate) fn restarted(self) -> Self {
+    /// Stops it and starts it again after `away`.
+    pub(crate) async fn restarted(self, away: Duration) -> Self {
         let Self { store, address, process, state, .. } = self;
-        process.stop();
+        let begun = Instant::now();
+        tokio::task::spawn_blocking(move || process.stop()).await.expect("stopped");
+        assert!(begun.elapsed() < Duration::from_secs(5), "nobody is waited for, for {:?}", begun.elapsed());
         drop(store);
+        tokio::time::sleep(away).await;
         let store = open(&state);
         Self::on(state, store, UdpSocket::bind(address).expect("port"))
+    }
+
+    /// Puts before it what takes IPv4 at `port` of loopback: to the gateway everything comes from the relay, [`OTHER`]. Returns the port.
+    pub(crate) async fn also_over_ipv4(&self, port: u16) -> u16 {
+        let relay = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).await.expect("relay");
+        let inner = tokio::net::UdpSocket::bind((OTHER, 0)).await.expect("relay");
+        inner.connect(self.address).await.expect("gateway");
+        let port = relay.local_addr().expect("bound").port();
+        tokio::spawn(async move {
+            let (mut up, mut down, mut client) = ([0; 2048], [0; 2048], None);
+            loop {
+                tokio::select! {
+                    Ok((length, from)) = relay.recv_from(&mut up) => {
+                        client = Some(from);
+                        let _ = inner.send(&up[..length]).await;
+                    }
+                    Ok(length) = inner.recv(&mut down) => if let Some(client) = client {
+                        let _ = relay.send_to(&down[..length], client).await;
+                    },
+                    else => {}
+                }
+            }
+        });
+        port
     }
 
     /// Adds a host, with a join string that ends `after` from now.
