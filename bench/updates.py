@@ -9,7 +9,6 @@ another and has all messages ready before. The rounds are interleaved; medians a
 Wants (Debian): knot, knot-dnsutils. Two processors. Nothing leaves loopback.
 """
 
-import argparse
 import base64
 import hashlib
 import hmac
@@ -18,14 +17,10 @@ import os
 import socket
 import statistics
 import struct
-import sys
-import tempfile
 import time
-from pathlib import Path
+from contextlib import ExitStack
 
-from dns import FOURWARD, GATEWAY4, GATEWAY6, ZONE, Server, home, write_zone
-
-import subprocess
+from servers import ZONE, fourward_with_hosts, home, knotd, scratch, wishes, write_zone
 
 SECRET = b"a secret that is not one at all."
 ALGORITHM = "hmac-sha256"
@@ -51,23 +46,12 @@ def update(key, name, address, identity):
     return message[:10] + struct.pack("!H", 1) + message[12:] + wire(key) + struct.pack("!HHIH", 250, 255, 0, len(data)) + data
 
 
-def start_knot(folder, names, signed):
-    (folder / "knot").mkdir()
-    (folder / "knot.conf").write_text(f"""server:
-    rundir: "{folder}/knot"
-    listen: 127.0.0.1@5302
-    udp-workers: 1
-    tcp-workers: 1
-    background-workers: 1
-log:
-  - target: stderr
-    any: warning
-database:
-    storage: "{folder}/knot"
-key:
+def start_knotd(folder, signed):
+    secret = base64.b64encode(SECRET).decode()
+    return knotd(folder, f"""key:
   - id: k
     algorithm: {ALGORITHM}
-    secret: {base64.b64encode(SECRET).decode()}
+    secret: {secret}
 acl:
   - id: k
     key: k
@@ -76,51 +60,17 @@ policy:
   - id: p
     algorithm: ecdsap256sha256
     single-type-signing: on
-zone:
-  - domain: {ZONE}
-    storage: "{folder}"
-    file: zone
-    zonefile-sync: -1
-    acl: k
-    {'dnssec-signing: on' if signed else ''}
-    {'dnssec-policy: p' if signed else ''}
-""")
-    return Server("knotd", 5302, ["knotd", "-c", folder / "knot.conf"], folder, lambda it: it.wait_until_it_answers(f"h0.{ZONE}", 600))
+""", "acl: k" + ("\n    dnssec-signing: on\n    dnssec-policy: p" if signed else ""))
 
 
 def start_fourward(folder, names, signed):
     (folder / "secret").write_text(base64.b64encode(SECRET).decode())
     (folder / "secret").chmod(0o600)
-    keys = ",\n".join(f'  {{ name = "k{at}", secret-file = "{folder}/secret", host = "h{at}", types = ["AAAA"] }}' for at in range(CHANGED))
-    (folder / "fourward.toml").write_text(f"""state = "{folder}/state"
-[public]
-ipv4 = ["{GATEWAY4}"]
-ipv6 = ["{GATEWAY6}"]
-name = "gw.{ZONE}"
-[dns]
-zones = ["{ZONE}"]
-listen = ["127.0.0.1:5303"]
-rate-limit = 0
-dnssec = {str(signed).lower()}
-keys = [
-{keys}
-]
-""")
-    (folder / "state").mkdir(mode=0o700)
     with open(folder / "hosts", "w") as hosts:
         for at in range(names):
             hosts.write(f'{{"zone":"{ZONE}","host":"h{at}","settings":["address-from=update"],"updated":{{"address":"{home(at)}","since":"2026-01-01T00:00:00Z"}}}}\n')
-
-    def ready(server):
-        end = time.monotonic() + 60
-        while not (folder / "state/control.sock").exists() and time.monotonic() < end:
-            time.sleep(0.05)
-        done = subprocess.run([FOURWARD, "host", "import", folder / "hosts", "--config", folder / "fourward.toml"], capture_output=True, text=True)
-        if done.returncode != 0:
-            sys.exit(done.stderr)
-        server.wait_until_it_answers(f"h{names - 1}.{ZONE}")
-
-    return Server("fourward", 5303, [FOURWARD, "run", "--config", folder / "fourward.toml"], folder, ready)
+    keys = ",\n".join(f'  {{ name = "k{at}", secret-file = "{folder}/secret", host = "h{at}", types = ["AAAA"] }}' for at in range(CHANGED))
+    return fourward_with_hosts(folder, names, signed, keys)
 
 
 def measure(server, turn, count):
@@ -139,40 +89,32 @@ def measure(server, turn, count):
         asker.send(message)
         answer = asker.recv(4096)
         if answer[:2] != message[:2] or answer[3] & 0xF:
-            sys.exit(f"{server.name} refuses an update: rcode {answer[3] & 0xF}; see {server.log.name}")
+            server.fail(f"it refuses an update: rcode {answer[3] & 0xF}")
     took = time.monotonic() - began
     return (server.cpu() - before) / 1000 / count, count / took
 
 
 def main():
-    wishes = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    wishes.add_argument("--names", type=int, nargs="+", default=[1_000, 100_000])
-    wishes.add_argument("--rounds", type=int, default=7)
-    wishes.add_argument("--updates", type=int, default=1_000)
-    wishes.add_argument("--signed", action="store_true")
-    wishes = wishes.parse_args()
-    if not FOURWARD.exists():
-        sys.exit(f"{FOURWARD} is not there: cargo build --release")
+    parser = wishes(__doc__, [1_000, 100_000])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--updates", type=int, default=1_000)
+    wished = parser.parse_args()
     os.sched_setaffinity(0, {1})
-    for names in wishes.names:
-        with tempfile.TemporaryDirectory() as folder:
-            folder = Path(folder)
+    for names in wished.names:
+        with scratch() as folder, ExitStack() as running:
             write_zone(folder / "zone", names)
-            servers = [start(folder, names, wishes.signed) for start in (start_knot, start_fourward)]
-            try:
-                rows = {server.name: [] for server in servers}
-                for turn in range(wishes.rounds):
-                    for server in servers:
-                        rows[server.name].append(measure(server, turn, wishes.updates))
-                medians = {name: [statistics.median(column) for column in zip(*row)] for name, row in rows.items()}
-                print(f"{names:,} names, {wishes.rounds} rounds of {wishes.updates:,} updates{', signed' if wishes.signed else ''}")
-                for name, (cpu, rate) in medians.items():
-                    first_cpu, first_rate = medians["knotd"]
-                    print(f"  {name:<9} {cpu:7.0f} µs CPU an update  {cpu / first_cpu:5.3f} × knotd  {rate:7,.0f} a second  {rate / first_rate:6.1f} × knotd",
-                          flush=True)
-            finally:
+            starts = [start_knotd(folder, wished.signed), start_fourward(folder, names, wished.signed)]
+            servers = [running.enter_context(start) for start in starts]
+            print(f"{names:,} names, {wished.rounds} rounds of {wished.updates:,} updates{', signed' if wished.signed else ''}", flush=True)
+            rows = {server.name: [] for server in servers}
+            for turn in range(wished.rounds):
                 for server in servers:
-                    server.stop()
+                    rows[server.name].append(measure(server, turn, wished.updates))
+            medians = {name: [statistics.median(column) for column in zip(*row)] for name, row in rows.items()}
+            for name, (cpu, rate) in medians.items():
+                first_cpu, first_rate = medians["knotd"]
+                print(f"  {name:<9} {cpu:7.0f} µs CPU an update  {cpu / first_cpu:5.3f} × knotd  {rate:7,.0f} a second  {rate / first_rate:6.1f} × knotd",
+                      flush=True)
 
 
 if __name__ == "__main__":

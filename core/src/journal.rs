@@ -8,16 +8,14 @@ use std::collections::BTreeSet;
 use crate::change::{Key, Serial};
 use crate::dnssec::Unit;
 use crate::name::DnsName;
+use crate::rdata;
 use crate::state::State;
 use crate::transfer::{of_name, record_at, soa};
-use crate::wire::{Suffix, Writer};
+use crate::wire::Suffix;
 use crate::zone::{ZoneParams, ZoneView};
 
 /// The most that is kept of one commit: a whole zone is sent sooner than more than this is taken apart.
 pub const ENTRY_LIMIT: usize = 8 << 20;
-
-/// More than the longest record of ours takes.
-const RECORD_LIMIT: usize = 65_535;
 
 /// From one version of a zone to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +54,7 @@ fn entry(before: &State, after: &State, params: &ZoneParams, zone: &DnsName, key
     (is_same && new.serial.is_after(old.serial)).then_some(())?;
     let (was, is) = (ZoneView::new(zone, before, params)?, ZoneView::new(zone, after, params)?);
     let (mut went, mut came) = (soa(&was), soa(&is));
-    let mut scratch = vec![0; RECORD_LIMIT];
+    let mut scratch = Vec::new();
     for unit in units(zone, keys) {
         let (old, new) = (records(&was, &unit, &mut scratch), records(&is, &unit, &mut scratch));
         old.difference(&new).for_each(|record| went.extend_from_slice(record));
@@ -80,17 +78,13 @@ fn units(zone: &DnsName, keys: &BTreeSet<Key>) -> BTreeSet<Unit> {
 }
 
 /// The records of `unit`, each with whole names.
-fn records(view: &ZoneView<'_>, unit: &Unit, out: &mut [u8]) -> BTreeSet<Vec<u8>> {
+fn records(view: &ZoneView<'_>, unit: &Unit, scratch: &mut Vec<u8>) -> BTreeSet<Vec<u8>> {
     let (chain, zone) = (view.chain(), Suffix { name: view.name, at: None });
     let mut records = BTreeSet::new();
     for (left, node) in view.records_of(unit) {
         let written = of_name(view, &chain, &left, &node, zone, &mut |left, kind, fill| {
-            let mut writer = Writer::new(out, RECORD_LIMIT);
             // What no message can hold is not transferred either.
-            if record_at(&mut writer, left, kind, zone, fill).is_ok() {
-                let length = writer.len();
-                records.extend(out.get(..length).map(<[u8]>::to_vec));
-            }
+            records.extend(rdata::written(scratch, &|writer| record_at(writer, left, kind, zone, fill)));
             Ok(())
         });
         debug_assert!(written.is_ok());

@@ -10,13 +10,11 @@ use jiff::Timestamp;
 
 use crate::dnssec::{Hex, SIGNATURE};
 use crate::order::{Left, OrderKey};
+use crate::rdata;
 use crate::reader::Reader;
 use crate::transfer::{of_name, record_at, start};
-use crate::wire::{Suffix, Type, Writer, record};
+use crate::wire::{Suffix, Type, record};
 use crate::zone::ZoneView;
-
-/// More than the longest record of ours takes.
-const RECORD_LIMIT: usize = 65_535;
 
 /// The parameter of an HTTPS record that says the protocols (RFC 9460 §14.3.2).
 const ALPN: u16 = 1;
@@ -33,13 +31,11 @@ pub struct Page {
 /// The lines from the name with `from` left of the zone, about as many as `lines` and `bytes` say: all of a name, and one at least.
 pub fn page(view: &ZoneView<'_>, from: &str, lines: usize, bytes: usize) -> Page {
     let (chain, zone) = (view.chain(), Suffix { name: view.name, at: None });
-    let (mut page, mut size, mut out) = (Page { lines: Vec::new(), next: None }, 0_usize, vec![0; RECORD_LIMIT]);
-    let mut line = |left: &Left, kind: (Type, u32), fill: &crate::rdata::Fill<'_>| {
-        let mut writer = Writer::new(&mut out, RECORD_LIMIT);
+    let (mut page, mut size, mut scratch) = (Page { lines: Vec::new(), next: None }, 0_usize, Vec::new());
+    let mut line = |left: &Left, kind: (Type, u32), fill: &rdata::Fill<'_>| {
         // What no message can hold is nowhere to be had.
-        if record_at(&mut writer, left, kind, zone, fill).is_ok() {
-            let length = writer.len();
-            let text = out.get(..length).and_then(|record| text(&owner(left, view), record)).unwrap_or_default();
+        if let Ok(record) = rdata::written(&mut scratch, &|writer| record_at(writer, left, kind, zone, fill)) {
+            let text = text(&owner(left, view), &record).unwrap_or_default();
             size = size.saturating_add(text.len());
             page.lines.push(text);
         }

@@ -20,8 +20,33 @@ const SERVICE_PRIORITY: u16 = 1;
 /// The parameter of an HTTPS record that says the protocols (RFC 9460 §14.3.2).
 const PARAMETER_ALPN: u16 = 1;
 
+/// What the longest record takes…
+const RECORD_LIMIT: usize = 65_535;
+
+/// …and most of them do.
+const RECORD_USUAL: usize = 512;
+
 /// Writes the data of one record.
 pub(crate) type Fill<'a> = dyn Fn(&mut Writer<'_>) -> Result<(), Full> + 'a;
+
+/// What `fill` writes, by way of `scratch`, which grows as it must.
+///
+/// # Errors
+/// No message can hold it.
+pub(crate) fn written(scratch: &mut Vec<u8>, fill: &Fill<'_>) -> Result<Vec<u8>, Full> {
+    loop {
+        let limit = scratch.len();
+        let mut writer = Writer::new(scratch, limit);
+        if fill(&mut writer).is_ok() {
+            let length = writer.len();
+            return scratch.get(..length).map(<[u8]>::to_vec).ok_or(Full);
+        }
+        if limit >= RECORD_LIMIT {
+            return Err(Full);
+        }
+        scratch.resize(limit.saturating_mul(8).clamp(RECORD_USUAL, RECORD_LIMIT), 0);
+    }
+}
 
 /// Writes a record, whose name `name` writes.
 ///

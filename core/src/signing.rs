@@ -16,7 +16,7 @@ use crate::name::{DnsName, HostName};
 use crate::order::OrderKey;
 use crate::rdata;
 use crate::state::{State, host_names};
-use crate::wire::{CLASS_IN, Full, Suffix, Type, Writer};
+use crate::wire::{CLASS_IN, Full, Suffix, Type};
 use crate::zone::{Rrset, ZoneParams, ZoneView};
 
 /// Seconds for which a signature is good: what is left when it is made anew is as long as secondaries serve the zone of a primary that is away
@@ -34,12 +34,6 @@ const SPREAD: u32 = LIFE / 8;
 
 /// A signature is good from so long ago, for those whose clock is behind.
 const EARLIER: u32 = 3_600;
-
-/// What the longest record takes…
-const RECORD_LIMIT: usize = 65_535;
-
-/// …and most of them do.
-const RECORD_USUAL: usize = 512;
 
 /// Where signatures may be wrong after a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -213,12 +207,12 @@ impl Owner<'_> {
         let suffix = Suffix { name: self.zone, at: None };
         let mut data: Vec<Vec<u8>> = Vec::new();
         rdata::each(&set.data, suffix, &mut |fill| {
-            data.push(written(scratch, fill)?);
+            data.push(rdata::written(scratch, fill)?);
             Ok(())
         })?;
         data.sort();
         data.dedup();
-        let head = written(scratch, &|writer| {
+        let head = rdata::written(scratch, &|writer| {
             writer.left_of(self.left, suffix)?;
             [set.data.kind().0, CLASS_IN].into_iter().try_for_each(|number| writer.u16(number))?;
             writer.u32(set.ttl)
@@ -246,7 +240,7 @@ impl Owner<'_> {
 
     /// What is signed (RFC 4034 §3.1.8.1).
     fn message(self, entry: &Entry<'_>, records: &[u8], scratch: &mut Vec<u8>) -> Result<Vec<u8>, Full> {
-        let mut message = written(scratch, &|writer| rdata::signature_head(writer, entry, self.zone))?;
+        let mut message = rdata::written(scratch, &|writer| rdata::signature_head(writer, entry, self.zone))?;
         message.extend_from_slice(records);
         Ok(message)
     }
@@ -257,22 +251,6 @@ impl Entry<'_> {
     fn is_like(&self, other: &Entry<'_>) -> bool {
         (self.hash, self.key_tag, self.algorithm, self.labels, self.ttl)
             == (other.hash, other.key_tag, other.algorithm, other.labels, other.ttl)
-    }
-}
-
-/// What `fill` writes, by way of `scratch`, which grows as it must.
-fn written(scratch: &mut Vec<u8>, fill: &rdata::Fill<'_>) -> Result<Vec<u8>, Full> {
-    loop {
-        let limit = scratch.len();
-        let mut writer = Writer::new(scratch, limit);
-        if fill(&mut writer).is_ok() {
-            let length = writer.len();
-            return scratch.get(..length).map(<[u8]>::to_vec).ok_or(Full);
-        }
-        if limit >= RECORD_LIMIT {
-            return Err(Full);
-        }
-        scratch.resize(limit.saturating_mul(8).clamp(RECORD_USUAL, RECORD_LIMIT), 0);
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::Instant;
 use fourward_core::api::{Cursor, Imported, PAGE_BYTES, PAGE_LINES, Reply};
 use fourward_core::change::{Change, Entry, Refused};
 use fourward_core::export::{page, parse};
-use fourward_core::state::State;
 
 use super::{Control, Failure};
 use crate::store::CommitError;
@@ -32,7 +31,7 @@ impl Control {
         let proven = entries.iter().any(Entry::is_proven);
         let change = Change::Import { entries, replace, reuse };
         // Before they are seen: from then on an agent has a lease's time to come. Not for a page that is refused: that changes nothing.
-        if proven && State::clone(&self.store.snapshot()).apply(&change, &self.store.policy()).is_ok() {
+        if proven && self.store.tried(&self.store.snapshot(), &change).is_ok() {
             self.leases.honour(Instant::now());
         }
         match self.store.commit(change).await {

@@ -311,8 +311,8 @@ impl Updates {
             Line::from(reason)
         };
         let state = self.store.snapshot();
-        // On a copy, which is a pointer: what changes nothing costs neither a write nor a place in the measure.
-        let judged = State::clone(&state).apply(&change, &self.store.policy());
+        // What changes nothing costs no place in the measure either.
+        let judged = self.store.tried(&state, &change);
         if judged.as_ref().is_ok_and(Vec::is_empty) {
             return Ok((state, false));
         }

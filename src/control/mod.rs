@@ -28,7 +28,7 @@ use fourward_core::state::State;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::certificate::Shown;
-use crate::config::Server;
+use crate::config::{Dns, Server};
 use crate::crypto::{self, KeyError};
 use crate::examination::{self, link_status};
 use crate::gateway::Traffic;
@@ -140,12 +140,16 @@ impl Control {
 
     /// The zone, and how a new key of it signs.
     fn signed(&self, zone: DnsName) -> Result<(DnsName, Algorithm), Failure> {
-        let dns = self.server.dns.as_ref().filter(|dns| dns.zones.contains(&zone));
-        match dns.map(|dns| dns.dnssec) {
-            None => Err(Failure::UnknownZone(zone)),
-            Some(None) => Err(Failure::Unsigned(zone)),
-            Some(Some(algorithm)) => Ok((zone, algorithm)),
+        match self.serving(&zone)?.dnssec {
+            None => Err(Failure::Unsigned(zone)),
+            Some(algorithm) => Ok((zone, algorithm)),
         }
+    }
+
+    /// What is configured of the name server, if it serves `zone`.
+    fn serving(&self, zone: &DnsName) -> Result<&Dns, Failure> {
+        let dns = self.server.dns.as_ref().filter(|dns| dns.zones.contains(zone));
+        dns.ok_or_else(|| Failure::UnknownZone(zone.clone()))
     }
 
     /// The host that `text` names. One whose zone is served no longer goes by its whole name.

@@ -57,9 +57,7 @@ impl Exports {
 
 impl Control {
     pub(super) fn zone_page(&self, zone: DnsName, after: Option<ZoneCursor>) -> Result<Reply, Failure> {
-        let served = self.server.dns.as_ref().filter(|dns| dns.zones.contains(&zone));
-        let Some(dns) = served else { return Err(Failure::UnknownZone(zone)) };
-        let (params, now) = (dns::params(dns, &self.server.public), Instant::now());
+        let (params, now) = (dns::params(self.serving(&zone)?, &self.server.public), Instant::now());
         let known = after.map(|cursor| (self.exports.go_on(cursor.export, now), cursor));
         let (state, from, id) = match known {
             None => (self.store.snapshot(), String::new(), None),

@@ -13,7 +13,6 @@ use fourward_core::answer::{Asker, Transport};
 use fourward_core::change::{Change, Refused};
 use fourward_core::cookie::{ClientCookie, ServerCookie};
 use fourward_core::name::DnsName;
-use fourward_core::state::State;
 use fourward_core::tsig::{Fault, Replays, Seen, Signature};
 use fourward_core::update::{No, Reply, judge};
 use fourward_core::wire::{Query, Rcode};
@@ -161,8 +160,8 @@ impl Updates {
         }
         let (grant, state) = (self.keys.grant(&signed.key).ok_or(No::PROHIBITED)?, self.store.snapshot());
         let Some(change) = judge(&signed.asked.message, grant, &state, params, Timestamp::now())? else { return Ok(None) };
-        // On a copy, which is a pointer: what changes nothing costs neither a write nor a place in the measure, and what is refused no wait.
-        match State::clone(&state).apply(&change, &self.store.policy()) {
+        // What changes nothing costs no place in the measure either.
+        match self.store.tried(&state, &change) {
             Ok(touched) if touched.is_empty() => Ok(None),
             Ok(_) => Ok(Some(change)),
             Err(reason) => Err(signed.refused(&reason)),

@@ -237,6 +237,15 @@ impl Store {
         Err(CommitError::Stopped { cause: self.stopped().await })
     }
 
+    /// What `change` would touch in `state`, a snapshot. On a copy, which is a pointer: who asks first spares what changes nothing a write, and
+    /// what is refused a wait.
+    ///
+    /// # Errors
+    /// The reason why it would be refused.
+    pub fn tried(&self, state: &State, change: &Change) -> Result<Vec<Key>, Refused> {
+        state.clone().apply(change, &self.policy())
+    }
+
     /// The state as it is on disk.
     pub fn snapshot(&self) -> Arc<State> {
         Arc::clone(&self.0.outlets.states.borrow())

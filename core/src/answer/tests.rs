@@ -1,12 +1,13 @@
 mod conformance;
 mod dnssec;
+mod edns;
+mod hostile;
 mod validator;
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
-use proptest::prelude::*;
 
 use super::*;
 use crate::change::Change;
@@ -334,17 +335,6 @@ fn a_broken_message_is_said_to_be_broken() {
 }
 
 #[test]
-fn silence_answers_responses_and_what_has_no_header() {
-    let good = Message::asking(CLOUD, Type::A).bytes();
-    for length in 0..HEADER {
-        assert_eq!(send(&good[..length], Transport::Udp, &state()), None, "{length} bytes");
-    }
-    let response = Message::asking(CLOUD, Type::A).flags(0x8100).bytes();
-    assert_eq!(send(&response, Transport::Udp, &state()), None);
-    assert_eq!(send(&response, Transport::Tcp, &state()), None);
-}
-
-#[test]
 fn of_the_flags_only_rd_comes_back() {
     // AA, TC, RA, Z, AD, CD in a query mean nothing here.
     let reply = ask(&Message::asking(CLOUD, Type::A).flags(0x07F0));
@@ -377,51 +367,6 @@ fn name_servers_in_the_zone_come_with_their_addresses() {
     assert_eq!(reply.of(3), [(gw, 1), (gw, 1), (gw, 28)], "the name server outside has none");
 }
 
-#[test]
-fn edns_is_answered_by_edns_and_only_then() {
-    assert!(ask(&Message::asking(CLOUD, Type::A)).opt().is_none());
-    for (flags, expected) in [(0, 0), (0x8000, 0x8000), (0xFFFF, 0x8000)] {
-        let reply = ask(&Message::asking(CLOUD, Type::A).record(3, &opt(4096, 0, flags)));
-        let opt = reply.opt().expect("an OPT");
-        assert_eq!((opt.class, opt.ttl, opt.data.len()), (1232, expected, 0));
-    }
-    for fault in [Message::asking(OFF_ZONE, Type::A).edns(512), Message::asking(APEX, Type::SOA).opcode(4).edns(512)] {
-        assert!(ask(&fault).opt().is_some(), "errors too");
-    }
-    let unknown_option = [opt(1232, 0, 0)[..9].to_vec(), vec![0, 6, 0xFD, 0xE9, 0, 2, 1, 2]].concat();
-    assert_eq!(ask(&Message::asking(CLOUD, Type::A).record(3, &unknown_option)).rcode, 0);
-}
-
-/// An OPT record with one option.
-fn with_option(code: u16, data: &[u8]) -> Vec<u8> {
-    let length = |bytes: usize| u16::try_from(bytes).expect("short").to_be_bytes();
-    [&opt(1232, 0, 0)[..9], &length(4 + data.len()), &code.to_be_bytes(), &length(data.len()), data].concat()
-}
-
-/// The answer to a message of somebody who may have cookies, and whether it is known.
-fn ask_with_cookies(message: &Message, address: [u8; 4]) -> (Reply, bool) {
-    let secrets = Secrets::at(1_559_731_985, |_| [7; 16]);
-    let asker = Asker { address: Ipv4Addr::from(address).into(), secrets: Some(&secrets), ..asker(Transport::Udp) };
-    let mut out = [0; UDP_LIMIT];
-    let answer = answer(&message.bytes(), &asker, &state(), &params(), &mut out).expect("an answer");
-    (Reply::read(&out[..answer.length]), answer.known)
-}
-
-#[test]
-fn whoever_brings_a_cookie_gets_one_and_is_known_by_it() {
-    const CLIENT: &[u8] = &[1, 2, 3, 4, 5, 6, 7, 8];
-    let question = || Message::asking(CLOUD, Type::A);
-    let (reply, known) = ask_with_cookies(&question().record(3, &with_option(10, CLIENT)), [198, 51, 100, 1]);
-    let option = &reply.opt().expect("an OPT").data;
-    assert_eq!((known, &option[..12]), (false, &[&[0, 10, 0, 24], CLIENT].concat()[..]));
-    let both = question().record(3, &with_option(10, &option[4..]));
-    let (reply, known) = ask_with_cookies(&both, [198, 51, 100, 1]);
-    assert!(known && reply.of(1).len() == 2);
-    assert!(!ask_with_cookies(&both, [198, 51, 100, 2]).1, "somebody else's");
-    let (reply, known) = ask_with_cookies(&question().edns(1232), [198, 51, 100, 1]);
-    assert!(!known && reply.opt().is_some_and(|opt| opt.data.is_empty()), "who brings none gets none");
-}
-
 /// What is counted together when a network is told too much: one name, one wildcard, what a zone has not, what is wrong.
 #[test]
 fn an_answer_says_what_it_is_about() {
@@ -445,54 +390,6 @@ fn an_answer_says_what_it_is_about() {
     assert_eq!(about(&[&[&b"x"[..], b"y"], CLOUD].concat(), Type::A), (Kind::OfWildcard, wire(CLOUD)));
     assert_eq!(about(ABSENT, Type::A), (Kind::Absent, wire(APEX)));
     assert_eq!(about(OFF_ZONE, Type::A), (Kind::Fault, vec![]));
-}
-
-#[test]
-fn a_version_that_is_not_there_is_said_so_before_anything_else() {
-    let of_version_1 = |code: u16, data: &[u8]| {
-        let mut record = with_option(code, data);
-        record[6] = 1;
-        record
-    };
-    for message in [
-        Message::empty().record(3, &of_version_1(10, &[1; 8])),
-        Message::asking(CLOUD, Type::A).record(3, &of_version_1(10, &[1; 3])),
-        Message::empty().record(3, &opt(1232, 1, 0)),
-    ] {
-        assert_eq!(ask(&message).rcode, Rcode::BADVERS.0);
-    }
-}
-
-#[test]
-fn a_cookie_may_be_all_that_is_asked_for() {
-    let (reply, _) = ask_with_cookies(&Message::empty().record(3, &with_option(10, &[1; 8])), [198, 51, 100, 1]);
-    assert_eq!((reply.rcode, reply.questions, reply.opt().map(|opt| opt.data.len())), (0, 0, Some(28)));
-    assert_eq!(ask(&Message::empty().edns(1232)).rcode, Rcode::FORMERR.0, "nothing is no question");
-}
-
-#[test]
-fn a_cookie_of_no_length_that_there_is_is_malformed() {
-    for length in [0, 7, 9, 15, 41] {
-        let message = Message::asking(CLOUD, Type::A).record(3, &with_option(10, &vec![1; length]));
-        assert_eq!(ask_with_cookies(&message, [198, 51, 100, 1]).0.rcode, Rcode::FORMERR.0, "{length}");
-    }
-    for length in [8, 16, 40] {
-        let message = Message::asking(CLOUD, Type::A).record(3, &with_option(10, &vec![1; length]));
-        assert_eq!(ask_with_cookies(&message, [198, 51, 100, 1]).0.rcode, 0, "{length}");
-    }
-}
-
-#[test]
-fn a_declined_query_is_told_why_if_it_can_hear_it() {
-    for (message, why) in [
-        (Message::asking(OFF_ZONE, Type::A), 20),
-        (Message::asking(APEX, Type::AXFR), 18),
-        (Message::asking(APEX, Type::SOA).opcode(4), 21),
-        (Message::asking(&[b"other", b"test"], Type::SOA), 14),
-    ] {
-        assert_eq!(ask(&message.clone().edns(1232)).opt().map(|opt| opt.data.clone()), Some(vec![0, 15, 0, 2, 0, why]), "{why}");
-        assert!(ask(&message).opt().is_none());
-    }
 }
 
 #[test]
@@ -547,74 +444,4 @@ fn a_changed_state_is_the_next_answer() {
     let reply = send(&Message::asking(CLOUD, Type::AAAA).bytes(), Transport::Udp, &state).expect("an answer");
     assert_eq!(Reply::read(&reply).records[0].data[..6], [0x20, 1, 0x0D, 0xB8, 0, 2]);
     assert_ne!(serial(&state), before);
-}
-
-/// Messages that are nearly good: the interesting ones are near the edge.
-fn nearly_good() -> impl Strategy<Value = Vec<u8>> {
-    let names = prop::sample::select(vec![CLOUD, APEX, ABSENT, CHALLENGE, AWAY, SERVICE, AWAY_TWIN, OFF_ZONE, &[]]);
-    let edits = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
-    (names, any::<u16>(), any::<Option<u16>>(), edits, any::<prop::sample::Index>(), any::<bool>()).prop_map(
-        |(labels, kind, edns, edits, end, cut)| {
-            let message = Message::asking(labels, Type(kind % 300));
-            let mut bytes = edns.map_or(message.clone(), |size| message.edns(size)).bytes();
-            for (place, value) in edits {
-                let place = place.index(bytes.len());
-                bytes[place] = value;
-            }
-            if cut {
-                bytes.truncate(end.index(bytes.len()));
-            }
-            bytes
-        },
-    )
-}
-
-/// More questions and records than there are bytes for; a message with one of each may have been cut.
-fn promises_too_much(message: &[u8]) -> bool {
-    let count = |at: usize| usize::from(u16::from_be_bytes([message[at], message[at + 1]]));
-    let (questions, records) = (count(4), [count(6), count(8), count(10)]);
-    let least = HEADER + 5 * questions + 11 * records.iter().sum::<usize>();
-    (questions > 1 || records.iter().any(|count| *count > 1)) && least > message.len()
-}
-
-#[test]
-fn what_another_protocol_said_is_not_answered() {
-    let chargen = b" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefg\r\n";
-    let tftp = b"\x00\x05\x00\x04Illegal TFTP operation\x00";
-    for said in [&chargen[..], tftp, b"220 ftp.example.org FTP server ready.\r\n", b"Mon Nov 23 11:32:13 2026\r\n"] {
-        assert_eq!(send(said, Transport::Udp, &state()), None, "{}", String::from_utf8_lossy(said));
-    }
-    assert!(send(&Message::asking(CLOUD, Type::A).bytes()[..14], Transport::Udp, &state()).is_some(), "a query that was cut");
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
-
-    #[test]
-    fn whatever_comes_gets_one_whole_answer_or_none(
-        message in prop_oneof![prop::collection::vec(any::<u8>(), 0..600), nearly_good()],
-        tcp in any::<bool>(),
-    ) {
-        let transport = if tcp { Transport::Tcp } else { Transport::Udp };
-        let silent = message.len() < HEADER || message[2] & 0x80 != 0 || promises_too_much(&message);
-        let reply = send(&message, transport, &state());
-        prop_assert_eq!(reply.is_none(), silent);
-        if let Some(reply) = reply {
-            prop_assert_eq!(&reply[..2], &message[..2]);
-            prop_assert!(reply[2] & 0x80 != 0);
-            prop_assert!(reply.len() <= UDP_LIMIT);
-            let read = Reply::read(&reply);
-            prop_assert!(read.opt().is_some() || reply.len() <= PLAIN_LIMIT || tcp);
-        }
-    }
-
-    #[test]
-    fn a_short_buffer_is_no_harm(length in 0_usize..300) {
-        let mut out = vec![0; length];
-        let message = Message::asking(CLOUD, Type::A).edns(1232).bytes();
-        if let Some(Answer { length: written, .. }) = answer(&message, &asker(Transport::Udp), &state(), &params(), &mut out) {
-            prop_assert!(written <= length);
-            Reply::read(&out[..written]);
-        }
-    }
 }

@@ -102,7 +102,7 @@ fn arbitrary_signed() -> impl Strategy<Value = (Key, Record)> {
     let rest = || (prop::collection::vec(any::<u8>(), 0..100), any::<[u8; 32]>(), 0i64..4_000_000_000);
     let keys = (zone(), any::<u8>(), rest(), rest(), rest()).prop_map(|(zone, seed, one, two, three)| {
         let phases =
-            [(seed, Phase::Retired, one), (seed.wrapping_add(1), Phase::Active, two), (seed.wrapping_add(40), Phase::Published, three)];
+            [(seed, Phase::Retired, one), (seed.wrapping_add(1), Phase::Active, two), (seed.wrapping_add(20), Phase::Published, three)];
         let keys = ZoneKeys::new(phases.map(|(seed, phase, rest)| zone_key(seed, phase, rest)).into()).expect("one is active");
         (Key::ZoneKeys(zone.clone()), Record::ZoneKeys(zone, Arc::new(keys)))
     });
