@@ -110,13 +110,15 @@ impl Embedded {
         // A second fsync is the price for this: damage to the last commit is then told from a commit that was cut short, so
         // that redb never falls back to the one before it and what was acknowledged is never silently undone.
         txn.set_two_phase_commit(true);
+        let places: Vec<_> = keys.iter().map(|key| (key, stored::place(key))).collect();
         for table in Table::ALL {
+            let mut rows = places.iter().filter(|(_, (of, _))| *of == table).peekable();
+            // Opening one costs as much as changing it.
+            if rows.peek().is_none() {
+                continue;
+            }
             let mut open = txn.open_table(definition(table))?;
-            for key in *keys {
-                let (_, name) = match stored::place(key) {
-                    (other, _) if other != table => continue,
-                    place => place,
-                };
+            for (key, (_, name)) in rows {
                 match state.record(key) {
                     Some(record) => drop(open.insert(name.as_str(), encoded(&record)?.as_slice())?),
                     None => drop(open.remove(name.as_str())?),
