@@ -63,13 +63,13 @@ policy:
 """, "acl: k" + ("\n    dnssec-signing: on\n    dnssec-policy: p" if signed else ""))
 
 
-def start_fourward(folder, names, signed):
+def start_fourward(folder, names, signed, changed=CHANGED):
     (folder / "secret").write_text(base64.b64encode(SECRET).decode())
     (folder / "secret").chmod(0o600)
     with open(folder / "hosts", "w") as hosts:
         for at in range(names):
             hosts.write(f'{{"zone":"{ZONE}","host":"h{at}","settings":["address-from=update"],"updated":{{"address":"{home(at)}","since":"2026-01-01T00:00:00Z"}}}}\n')
-    keys = ",\n".join(f'  {{ name = "k{at}", secret-file = "{folder}/secret", host = "h{at}", types = ["AAAA"] }}' for at in range(CHANGED))
+    keys = ",\n".join(f'  {{ name = "k{at}", secret-file = "{folder}/secret", host = "h{at}", types = ["AAAA"] }}' for at in range(min(changed, names)))
     return fourward_with_hosts(folder, names, signed, keys)
 
 
