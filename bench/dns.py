@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Queries to the name server, side by side with Debian's nsd and knotd: CPU of the server a query, and queries a second.
 
-All three serve the same names from memory, each on one processor, with dnsperf on another. The rounds are interleaved, so that what
-else the machine does falls on all alike; medians are shown, and the ratio to nsd. dnsperf is full before a server is: the CPU a query is
+All three serve the same names from memory, each on one processor, with dnsperf on another. With --threads 2 each has two, which it shares with
+dnsperf. The rounds are interleaved, so that what else the machine does falls on all alike; medians are shown, and the ratio to nsd. dnsperf is full before a server is: the CPU a query is
 the figure, the rate is what came of it.
 
-    cargo build --release && bench/dns.py [--signed] [--names 1000 100000] [--rounds 7] [--seconds 3]
+    cargo build --release && bench/dns.py [--signed] [--names 1000 100000] [--rounds 7] [--seconds 3] [--threads 2]
 
 With --signed all three serve the zone signed (ECDSA P-256, NSEC; nsd and knotd from one file that dnssec-signzone made), and every query asks
 for signatures. Wants (Debian): bind9-dnsutils, bind9-utils (with --signed), dnsperf, knot, knot-dnsutils, nsd. Two processors. Nothing leaves loopback.
@@ -39,9 +39,10 @@ def write_queries(path, names, missing):
                 queries.write(dice.choice([f"h{at}.{ZONE} A\n", f"h{at}.{ZONE} AAAA\n", f"h{at}-ip6only.{ZONE} AAAA\n"]))
 
 
-def measure(server, queries, seconds, clients, signed):
+def measure(server, queries, seconds, clients, signed, threads=1):
     before = server.cpu()
-    out = subprocess.run(["taskset", "-c", "1", "dnsperf", "-s", "127.0.0.1", "-p", str(server.port), "-d", queries, "-l", str(seconds),
+    asking = ["taskset", "-c", "1" if threads == 1 else f"0-{threads - 1}", "dnsperf", "-T", str(threads)]
+    out = subprocess.run([*asking, "-s", "127.0.0.1", "-p", str(server.port), "-d", queries, "-l", str(seconds),
                           "-c", str(clients), "-q", "400", "-e", *(["-D"] if signed else [])], capture_output=True, text=True, check=True).stdout
     spent = server.cpu() - before
     completed = int(re.search(r"Queries completed:\s+(\d+)", out)[1])
@@ -55,6 +56,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=3)
     parser.add_argument("--missing", type=float, default=0.1, help="the share of names that do not exist")
     parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=1, help="of each server")
     wished = parser.parse_args()
     for names in wished.names:
         with scratch() as folder, ExitStack() as running:
@@ -63,13 +65,14 @@ def main():
                 sign_zone(folder)
             write_hosts(folder / "hosts", names)
             write_queries(folder / "queries", names, wished.missing)
-            starts = [nsd(folder), knotd(folder), fourward_with_hosts(folder, names, wished.signed)]
+            threads = wished.threads
+            starts = [nsd(folder, threads), knotd(folder, threads=threads), fourward_with_hosts(folder, names, wished.signed, threads=threads)]
             servers = [running.enter_context(start) for start in starts]
             print(f"{names:,} names, {wished.missing:.0%} of the queries for others, {wished.rounds} rounds{', signed' if wished.signed else ''}", flush=True)
             rows = {server.name: [] for server in servers}
             for _ in range(wished.rounds):
                 for server in servers:
-                    rows[server.name].append(measure(server, folder / "queries", wished.seconds, wished.clients, wished.signed))
+                    rows[server.name].append(measure(server, folder / "queries", wished.seconds, wished.clients, wished.signed, threads))
             first = statistics.median(cpu for cpu, _, _ in rows["nsd"])
             for server in servers:
                 cpu = statistics.median(cpu for cpu, _, _ in rows[server.name])

@@ -35,7 +35,8 @@ def scratch():
 
 
 def home(at):
-    return f"2001:db8:{1 + at // 65536:x}:{at % 65536:x}::11"
+    # Far from the gateway's, which no home may have.
+    return f"2001:db8:{0x100 + at // 65536:x}:{at % 65536:x}::11"
 
 
 def write_zone(path, names):
@@ -52,14 +53,15 @@ def write_hosts(path, names):
 
 
 class Server:
-    """One that runs, pinned, until it is left (`with`), or the bench ends in whatever way; one that does not start ends the bench."""
+    """One that runs, pinned to as many processors as it may have threads, until it is left (`with`), or the bench ends in whatever way. One that
+    does not start ends the bench."""
 
-    def __init__(self, name, port, command, folder):
+    def __init__(self, name, port, command, folder, threads=1):
         self.name, self.port, self.log = name, port, folder / f"{name}.log"
         if not self.port_is_free():
             sys.exit(f"{name} cannot start: another server has port {port}, see `ss -lunp`; stop that one first")
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", "taskset", "-c", "0", *command], stdout=log, stderr=log)
+            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", "taskset", "-c", f"0-{threads - 1}", *command], stdout=log, stderr=log)
 
     def __enter__(self):
         return self
@@ -133,14 +135,14 @@ class Server:
 
 
 @contextmanager
-def nsd(folder):
+def nsd(folder, threads=1):
     """nsd, which serves the file `zone`."""
     (folder / "nsd.conf").write_text(f"""server:
     ip-address: 127.0.0.1
     port: 5301
     username: ""
     chroot: ""
-    server-count: 1
+    server-count: {threads}
     reuseport: yes
     zonesdir: "{folder}"
     database: ""
@@ -155,19 +157,19 @@ zone:
     name: {ZONE}
     zonefile: zone
 """)
-    with Server("nsd", 5301, ["nsd", "-d", "-c", folder / "nsd.conf"], folder) as server:
+    with Server("nsd", 5301, ["nsd", "-d", "-c", folder / "nsd.conf"], folder, threads) as server:
         server.wait_until_it_answers(f"h0.{ZONE}")
         yield server
 
 
 @contextmanager
-def knotd(folder, sections="", of_zone="journal-content: none"):
+def knotd(folder, sections="", of_zone="journal-content: none", threads=1):
     """knotd, which serves the file `zone`, with more `sections` in its configuration, and this `of_zone`."""
     (folder / "knot").mkdir()
     (folder / "knot.conf").write_text(f"""server:
     rundir: "{folder}/knot"
     listen: 127.0.0.1@5302
-    udp-workers: 1
+    udp-workers: {threads}
     tcp-workers: 1
     background-workers: 1
 log:
@@ -183,7 +185,7 @@ zone:
     zonefile-sync: -1
     {of_zone}
 """)
-    with Server("knotd", 5302, ["knotd", "-c", folder / "knot.conf"], folder) as server:
+    with Server("knotd", 5302, ["knotd", "-c", folder / "knot.conf"], folder, threads) as server:
         server.wait_until_it_answers(f"h0.{ZONE}")
         yield server
 
@@ -204,9 +206,9 @@ keys = [{keys}]
 """)
 
 
-def fourward(folder):
+def fourward(folder, threads=1):
     """fourward, as it is configured in the folder."""
-    return Server("fourward", 5303, [FOURWARD, "run", "--config", folder / "fourward.toml"], folder)
+    return Server("fourward", 5303, [FOURWARD, "run", "--config", folder / "fourward.toml"], folder, threads)
 
 
 def import_hosts(server, folder):
@@ -221,10 +223,10 @@ def wait_for_control(server, folder):
 
 
 @contextmanager
-def fourward_with_hosts(folder, names, signed, keys=""):
+def fourward_with_hosts(folder, names, signed, keys="", threads=1):
     """fourward, which serves the file `hosts`."""
     configure_fourward(folder, signed, keys)
-    with fourward(folder) as server:
+    with fourward(folder, threads) as server:
         wait_for_control(server, folder)
         import_hosts(server, folder)
         server.wait_until_it_answers(f"h{names - 1}.{ZONE}")

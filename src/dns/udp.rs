@@ -18,6 +18,7 @@ use fourward_core::state::State;
 use fourward_core::update::is_update;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
+use rustix::net::sockopt;
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
@@ -35,6 +36,10 @@ const QUIET: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Batches from one socket before the others are looked at: a flood on one address does not silence another.
 const TURNS: usize = 16;
+
+/// A thousand questions that come at once wait here, while a thread has others in hand or the processor is somebody else's. What it
+/// holds beyond that would be answered too late.
+const RECEIVE_BUFFER: usize = 1 << 20;
 
 /// Ports of services that answer whatever comes, and of none that asks: the sender is forged, and an answer there could go round for
 /// ever (CVE-2024-2169). Nobody listens on port 0 at all.
@@ -69,6 +74,10 @@ impl Socket {
         let address = socket.local_addr()?.ip();
         if address.is_unspecified() {
             mmsg::tell_destination(socket.as_fd(), address)?;
+        }
+        // More than net.core.rmem_max is root's to have; others get as much as that.
+        if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
+            sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
         }
         Ok(Self { socket: Arc::new(socket), counter })
     }

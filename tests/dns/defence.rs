@@ -1,4 +1,5 @@
-//! What keeps a forged source from getting much: cookies, and a limit for those who have none; and who is told no more than once.
+//! What keeps a forged source from getting much: cookies, and a limit for those who have none; and who is told no more than once. A burst of
+//! good questions is none of it.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -9,6 +10,9 @@ const RATE_LIMIT: u32 = 8;
 
 /// Questions sent in one go; a second's change among them can only add a few answers.
 const FLOOD: u16 = 400;
+
+/// A resolver that was cut off, and is back with all that its clients want.
+const BURST: u16 = 1_000;
 
 /// A question like [`question`], with an OPT record that brings `cookie`.
 fn with_cookie(id: u16, cookie: &[u8]) -> Vec<u8> {
@@ -103,4 +107,21 @@ async fn no_service_that_echoes_is_answered() {
     assert!(chargen.recv(&mut [0; 512]).is_err(), "nor is a query from there");
     client.send(&question(2)).expect("sent");
     assert!(client.recv(&mut [0; 512]).is_ok(), "others are served");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_questions_is_answered_whole() {
+    let server = Server::on_loopback();
+    let client = server.udp();
+    client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let asking = client.try_clone().expect("a handle");
+    // In one go, much faster than they are answered.
+    let burst = std::thread::spawn(move || (0..BURST).for_each(|id| _ = asking.send(&question(id)).expect("sent")));
+    let mut ids = BTreeSet::new();
+    while ids.len() < usize::from(BURST) {
+        let mut reply = [0; 512];
+        client.recv(&mut reply).unwrap_or_else(|error| panic!("{} of {BURST} answers: {error}", ids.len()));
+        ids.insert([reply[0], reply[1]]);
+    }
+    burst.join().expect("sent");
 }
