@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use crate::machines::daemon::Daemon;
-use crate::machines::{Machines, ZONE};
+use crate::machines::{Machines, Role, ZONE};
 use crate::outcome::{FAILED, end_of};
 use crate::validity::name;
 use crate::verifiers::{Unbound, anchors};
@@ -119,4 +119,22 @@ fn what_is_not_signed_has_no_keys_to_show() {
     let server = machines.server_by(&config);
     server.tell(&["zone", "ds", ZONE]).fails(FAILED, &[ZONE, "dnssec = false"]);
     server.tell(&["zone", "roll", "other.test"]).fails(FAILED, &["other.test", "dns.zones"]);
+}
+
+#[test]
+fn a_zone_that_is_signed_no_longer_has_no_signatures_of_former_days() {
+    let machines = Machines::new();
+    let config = machines.init();
+    let server = machines.server_by(&config);
+    server.add_host("cloud", &["record=TXT x"]);
+    let exported = |server: &Role| server.tell(&["zone", "export", ZONE]).succeeds().out;
+    assert!(exported(&server).contains("\tRRSIG\tTXT "));
+    drop(server);
+    let text = fs::read_to_string(&config).expect("a config");
+    fs::write(&config, text.replace("[dns]\n", "[dns]\ndnssec = false\n")).expect("written");
+    let server = machines.server_by(&config);
+    server.tell(&["host", "set", "cloud", "record+=TXT y"]).succeeds();
+    let exported = exported(&server);
+    assert!(exported.contains("\tTXT\t\"y\""), "{exported}");
+    assert!(!["RRSIG", "NSEC", "DNSKEY"].into_iter().any(|kind| exported.contains(kind)), "{exported}");
 }

@@ -5,16 +5,15 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::machines::{VPS4, VPS6};
 use crate::rig::{OWN, Rig};
 
 /// A server that does not answer fails the test.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What came back.
 #[derive(Debug)]
@@ -24,14 +23,15 @@ pub(crate) struct Reply {
     pub(crate) body: String,
 }
 
-/// Who knows the server by its certificate alone, as one who was given a copy.
+/// Who trusts the authority that `host add` told them to fetch.
 pub(crate) struct Raw(Arc<ClientConfig>);
 
 impl Raw {
     pub(crate) fn new(rig: &Rig) -> Self {
-        let leaf = CertificateDer::from_pem_file(&rig.ca).expect("the server's certificate");
-        let config = ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(Known(leaf)));
-        Self(Arc::new(config.with_no_client_auth()))
+        let chain = CertificateDer::pem_file_iter(&rig.ca).expect("what was fetched");
+        let mut roots = RootCertStore::empty();
+        roots.add(chain.last().expect("an authority").expect("good PEM")).expect("an authority");
+        Self(Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()))
     }
 
     /// Sends `request` from the home's machine in the clear, and reads the reply.
@@ -49,23 +49,28 @@ impl Raw {
 
     /// Sends `request` from the home's machine over IPv4, or over IPv6, and reads the reply.
     pub(crate) fn ask(&self, rig: &Rig, six: bool, request: &str) -> Reply {
-        let config = Arc::clone(&self.0);
+        let raw = Self(Arc::clone(&self.0));
         let request = request.to_owned();
         let address: SocketAddr = format!("{}:443", if six { format!("[{VPS6}]") } else { VPS4.into() }).parse().expect("an address");
         let asked = rig.machines.home.thread(move || {
             let stream = TcpStream::connect(address).expect("a connection");
-            stream.set_read_timeout(Some(PATIENCE)).expect("patience");
-            let name = ServerName::try_from(OWN).expect("a name");
-            let mut stream = StreamOwned::new(ClientConnection::new(config, name).expect("a client"), stream);
+            let mut stream = raw.over(stream);
             stream.write_all(request.as_bytes()).expect("sent");
             reply(&mut stream)
         });
         asked.join().expect("a reply")
     }
+
+    /// TLS over `stream`, for any number of requests.
+    pub(crate) fn over(&self, stream: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
+        stream.set_read_timeout(Some(PATIENCE)).expect("patience");
+        let name = ServerName::try_from(OWN).expect("a name");
+        StreamOwned::new(ClientConnection::new(Arc::clone(&self.0), name).expect("a client"), stream)
+    }
 }
 
 /// Reads head and body, and not to the end: the server may wait for another request.
-fn reply(stream: &mut impl Read) -> Reply {
+pub(crate) fn reply(stream: &mut impl Read) -> Reply {
     let mut bytes = Vec::new();
     let head = loop {
         if let Some(end) = bytes.windows(4).position(|part| part == b"\r\n\r\n") {
@@ -87,42 +92,4 @@ fn more(stream: &mut impl Read, bytes: &mut Vec<u8>) {
     let read = stream.read(&mut piece).expect("a reply in time");
     assert!(read > 0, "it ended early: {:?}", String::from_utf8_lossy(bytes));
     bytes.extend_from_slice(&piece[..read]);
-}
-
-#[derive(Debug)]
-struct Known(CertificateDer<'static>);
-
-impl ServerCertVerifier for Known {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if *leaf == self.0 { Ok(ServerCertVerified::assertion()) } else { Err(Error::General("another certificate".into())) }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        m: &[u8],
-        c: &CertificateDer<'_>,
-        s: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(m, c, s, &rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        m: &[u8],
-        c: &CertificateDer<'_>,
-        s: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(m, c, s, &rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
-    }
 }

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use crate::clock::wait_for;
 use crate::machines::{DUAL, Machines, Role, VPS4, VPS6, ZONE};
@@ -127,7 +130,13 @@ impl Rig {
 
     /// Ends the server without a word, and starts it again.
     pub(crate) fn restart(&mut self) {
+        self.restart_after(|| ());
+    }
+
+    /// The same; `work` is done while it is down.
+    pub(crate) fn restart_after(&mut self, work: impl FnOnce()) {
         self.server.daemon.kill();
+        work();
         self.server.daemon.start_again();
         wait_for("the server is back", Duration::from_secs(20), || self.server.tell(&["status"]).code == Some(0));
     }
@@ -173,6 +182,5 @@ impl Rig {
 
 /// `text` in base64, as the Basic scheme has it.
 pub(crate) fn base64(text: &str) -> String {
-    let output = Command::new("sh").args(["-c", "printf %s \"$0\" | base64 -w0", text]).output().expect("base64");
-    String::from_utf8(output.stdout).expect("ASCII")
+    STANDARD.encode(text)
 }

@@ -5,18 +5,15 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv6Addr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::server::{ADDRESS, PATIENCE};
+use crate::signed;
 
 /// That of all keys.
 const SECRET: [u8; 32] = *b"a secret that is not one at all.";
-
-const ALGORITHM: &str = "hmac-sha256";
 
 /// Lets the server by `config` be told by keys where `hosts` are.
 pub(crate) fn add(config: &Path, hosts: impl Iterator<Item = String>) {
@@ -36,7 +33,7 @@ pub(crate) fn update(host: &str, address: Ipv6Addr) -> io::Result<u8> {
     let mut stream = TcpStream::connect((ADDRESS, 53))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let message = signed(host, address);
-    stream.write_all(&[&length(&message), &message[..]].concat())?;
+    stream.write_all(&[&signed::length(&message), &message[..]].concat())?;
     let mut head = [0; 6];
     stream.read_exact(&mut head)?;
     assert_eq!(head[2..4], message[..2], "another answer");
@@ -44,24 +41,6 @@ pub(crate) fn update(host: &str, address: Ipv6Addr) -> io::Result<u8> {
 }
 
 fn signed(host: &str, address: Ipv6Addr) -> Vec<u8> {
-    let (key, algorithm) = (name(&[host]), name(&[ALGORITHM]));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    let timers = [&now.to_be_bytes()[2..], &[1, 44]].concat();
-    let zone = [&name(&["dyn", "example", "org"])[..], &[0, 6, 0, 1]].concat();
-    let record = [&name(&[host, "dyn", "example", "org"])[..], &[0, 28, 0, 1, 0, 0, 0, 60, 0, 16], &address.octets()].concat();
-    let mut message = [&[0, 7, 0x28, 0, 0, 1, 0, 0, 0, 1, 0, 0][..], &zone, &record].concat();
-    let covered = [&message[..], &key, &[0, 255, 0, 0, 0, 0], &algorithm, &timers, &[0; 4]].concat();
-    let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &SECRET), &covered);
-    let data = [&algorithm[..], &timers, &[0, 32], mac.as_ref(), &[0, 7], &[0; 4]].concat();
-    message[11] = 1;
-    [&message[..], &key, &[0, 250, 0, 255, 0, 0, 0, 0], &length(&data), &data].concat()
-}
-
-fn name(labels: &[&str]) -> Vec<u8> {
-    let label = |label: &&str| [&[u8::try_from(label.len()).expect("short")], label.as_bytes()].concat();
-    labels.iter().flat_map(label).chain([0]).collect()
-}
-
-fn length(bytes: &[u8]) -> [u8; 2] {
-    u16::try_from(bytes.len()).expect("short").to_be_bytes()
+    let record = signed::record(&format!("{host}.dyn.example.org"), signed::AAAA, signed::IN, 60, &address.octets());
+    signed::update("dyn.example.org", &record, Some((host, &SECRET)))
 }

@@ -18,3 +18,5 @@ mod joining;
 mod keys;
 mod kills;
 mod server;
+#[path = "../dyndns/signed.rs"]
+mod signed;

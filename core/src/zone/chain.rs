@@ -40,12 +40,13 @@ impl<'a> ZoneView<'a> {
         self.state.signatures(unit).map(AsRef::as_ref)
     }
 
-    /// What is kept of the signatures of a name.
+    /// What is kept of the signatures of a name; none where the zone is signed no longer, since nobody makes them anew.
     pub fn signatures(&self, place: Place<'a>) -> Option<&'a Signatures> {
-        match place.host {
+        let kept = match place.host {
             Some(_) => place.signatures,
             None => self.state.zone_signatures(self.name).map(AsRef::as_ref),
-        }
+        };
+        kept.filter(|_| self.params.dnssec)
     }
 
     /// The names of `unit`, and what is there.
