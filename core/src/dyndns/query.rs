@@ -122,6 +122,9 @@ pub enum Malformed {
     /// No text of a record.
     #[error("txt has at most {TXT_LIMIT} values of at most {TXT_LENGTH} printable characters")]
     Txt,
+    /// What takes addresses away is told of a TXT record.
+    #[error("/nic/delete takes addresses away, and no TXT record: an empty txt at /nic/update takes its values away")]
+    NoAddress,
     /// What an account of acme-dns posted is none of its requests.
     #[error(transparent)]
     Posted(#[from] BadPost),
@@ -159,6 +162,9 @@ impl Query {
     pub fn update(&self) -> Result<Update, Malformed> {
         let dialect = self.dialect();
         let txt = self.txt()?;
+        if txt.is_some() && dialect == Dialect::Delete {
+            return Err(Malformed::NoAddress);
+        }
         let claim = if txt.is_some() { Claim::default() } else { self.claim("")? };
         let mut hosts = self.names();
         let mut apart = Vec::new();
