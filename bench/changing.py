@@ -75,6 +75,10 @@ def run(server, messages, rate):
     return len(messages) / (time.monotonic() - began), [wait * 1e3 for wait in waits], [wait * 1e3 for wait in seen]
 
 
+def quantile(values, share):
+    return sorted(values)[int(len(values) * share)]
+
+
 def main():
     parser = wishes(__doc__, [1_000_000])
     parser.add_argument("--seconds", type=int, default=10)
@@ -104,7 +108,8 @@ def main():
             asked, lost = (int(re.search(rf"Queries {word}:\s+(\d+)", said)[1]) for word in ("sent", "lost"))
             print(f"{names:,} names{', signed' if wished.signed else ''}: {asked / (wished.seconds + 2):,.0f} q/s, {lost} of {asked:,} lost; "
                   f"{rate:,.0f} updates a second on disk, after {statistics.median(waits):.1f} ms in the median, {max(waits):.1f} ms at worst; "
-                  f"in the answers then after {statistics.median(seen):.2f} ms, {max(seen):.2f} ms at worst of {len(seen)}; "
+                  f"in the answers then after {statistics.median(seen):.2f} ms, {quantile(seen, 0.99):.2f} ms of 99 %, {max(seen):.2f} ms at worst of "
+                  f"{len(seen)}; "
                   f"{spent:.1f} s CPU of the server", flush=True)
 
 
