@@ -233,9 +233,8 @@ impl Signer {
     /// The store does not take them.
     pub async fn keep_fresh(self: Arc<Self>, store: Store, end: CancellationToken) -> Result<(), CommitError> {
         let (mut cursor, mut hurry, mut all) = (Cursor::default(), false, 0_usize);
-        let mut clock = Clock { wall: (self.now)(), at: Instant::now() };
-        // All was looked at before the start.
-        let mut next = Instant::now() + self.rest(&store.snapshot());
+        // At once: the clock may have been set since all was looked at before the start, which takes a while where there is much.
+        let (mut clock, mut next) = (Clock { wall: (self.now)(), at: Instant::now() }, Instant::now());
         loop {
             tokio::select! {
                 () = end.cancelled() => return Ok(()),

@@ -22,7 +22,7 @@ use node::{Apex, Owned};
 pub use node::{Data, Node, Nsec, Place, Records, Rrset, Soa};
 
 /// The version of the rules in this file: a change of what follows from the same state is a new version of every zone.
-const RULES: u32 = 3;
+const RULES: u32 = 4;
 
 /// Seconds for which a challenge may be remembered: the next order's is another one.
 const CHALLENGE_TTL: u32 = 1;

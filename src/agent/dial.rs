@@ -135,10 +135,10 @@ pub(crate) async fn dial(gateways: &[Peer], key: &[u8], source: Option<Ipv6Addr>
             Some(outcome) = attempts.next() => match outcome {
                 Ok(dialled) if source.is_none() || dialled.over_ipv6() => return Ok(dialled),
                 Ok(dialled) => {
-                    for (peer, address) in all.iter().filter(|(_, address)| address.is_ipv6()) {
-                        attempts.push(begin(peer, *address)?);
-                    }
-                    let over_ipv6 = attempts.filter_map(async |outcome| outcome.ok().filter(Dialled::over_ipv6));
+                    drop(attempts);
+                    let over_ipv6 = all.iter().filter(|(_, address)| address.is_ipv6()).map(|(peer, address)| begin(peer, *address));
+                    let over_ipv6: FuturesUnordered<_> = over_ipv6.collect::<Result<_, _>>()?;
+                    let over_ipv6 = over_ipv6.filter_map(async |outcome| outcome.ok());
                     return Ok(timeout(HEAD_START, pin!(over_ipv6).next()).await.ok().flatten().unwrap_or(dialled));
                 }
                 Err((error, other)) => {

@@ -75,7 +75,7 @@ impl Socket {
         if address.is_unspecified() {
             mmsg::tell_destination(socket.as_fd(), address)?;
         }
-        // More than net.core.rmem_max is root's to have; others get as much as that.
+        // More than net.core.rmem_max wants CAP_NET_ADMIN; others get as much as that.
         if sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
             sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
         }

@@ -4,6 +4,8 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use rustix::net::sockopt;
+
 use super::*;
 
 const RATE_LIMIT: u32 = 8;
@@ -114,6 +116,8 @@ async fn a_burst_of_questions_is_answered_whole() {
     let server = Server::on_loopback();
     let client = server.udp();
     client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    // The answers are not to be lost, where they are read late.
+    sockopt::set_socket_recv_buffer_size_force(&client, 4 << 20).expect("CAP_NET_ADMIN; these tests want root");
     let asking = client.try_clone().expect("a handle");
     // In one go, much faster than they are answered.
     let burst = std::thread::spawn(move || (0..BURST).for_each(|id| _ = asking.send(&question(id)).expect("sent")));

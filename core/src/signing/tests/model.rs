@@ -37,15 +37,15 @@ fn seal(key: &ZoneKey, message: &[u8]) -> [u8; SIGNATURE] {
 }
 
 /// Signs what `unit` needs. How many signatures that were.
-fn sign(state: &mut State, params: &ZoneParams, unit: &Unit, now: u32) -> usize {
-    let Some(zone) = params.zones.iter().find(|zone| *zone == unit.zone()) else { return 0 };
+fn sign(state: &mut State, params: &ZoneParams, unit: &Unit, now: u32) -> (usize, Vec<Key>) {
+    let Some(zone) = params.zones.iter().find(|zone| *zone == unit.zone()) else { return Default::default() };
     let snapshot = state.clone();
-    let Some(view) = ZoneView::new(zone, &snapshot, params) else { return 0 };
-    let Some(plan) = plan(&view, unit, now) else { return 0 };
+    let Some(view) = ZoneView::new(zone, &snapshot, params) else { return Default::default() };
+    let Some(plan) = plan(&view, unit, now) else { return Default::default() };
     let change = plan.sign(|key, message| Ok::<_, ()>(seal(key, message))).expect("sealed");
     // Of a host that went nothing is left to sign.
-    let _ = state.apply(&change, &crate::state::tests::policy());
-    plan.count()
+    let touched = state.apply(&change, &crate::state::tests::policy()).unwrap_or_default();
+    (plan.count(), touched)
 }
 
 /// Carries `change` out with all that is to be signed then. What all that touched.
@@ -54,14 +54,12 @@ pub(crate) fn commit(state: &mut State, params: &ZoneParams, change: &Change) ->
     let Ok(mut touched) = state.apply(change, &crate::state::tests::policy()) else { return Vec::new() };
     let scope = scope(&before, state, params, &touched.iter().cloned().collect());
     for unit in &scope.units {
-        sign(state, params, unit, NOW);
-        touched.push(Key::Signatures(unit.clone()));
+        touched.extend(sign(state, params, unit, NOW).1);
     }
     for zone in &scope.whole {
         let mut last = None;
         while let Some(unit) = state.units_after(zone, last.as_ref(), 2).first().cloned() {
-            sign(state, params, &unit, NOW);
-            touched.push(Key::Signatures(unit.clone()));
+            touched.extend(sign(state, params, &unit, NOW).1);
             last = Some(unit);
         }
     }
@@ -142,7 +140,7 @@ fn a_change_makes_no_more_signatures_than_it_must() {
         let touched = state.apply(change, &Policy::default()).expect("a good change").into_iter().collect();
         let scope = scope(&before, &state, &params(), &touched);
         assert!(scope.whole.is_empty());
-        scope.units.iter().map(|unit| sign(&mut state, &params(), unit, NOW)).sum::<usize>()
+        scope.units.iter().map(|unit| sign(&mut state, &params(), unit, NOW).0).sum::<usize>()
     };
     assert_eq!(made(&moved("2001:db8:1::1")), 5, "AAAA and NSEC at both names, and the SOA");
     assert_eq!(made(&moved("2001:db8:2::1")), 3, "AAAA at both names, and the SOA");
