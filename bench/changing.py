@@ -109,8 +109,7 @@ def main():
             print(f"{names:,} names{', signed' if wished.signed else ''}: {asked / (wished.seconds + 2):,.0f} q/s, {lost} of {asked:,} lost; "
                   f"{rate:,.0f} updates a second on disk, after {statistics.median(waits):.1f} ms in the median, {max(waits):.1f} ms at worst; "
                   f"in the answers then after {statistics.median(seen):.2f} ms, {quantile(seen, 0.99):.2f} ms of 99 %, {max(seen):.2f} ms at worst of "
-                  f"{len(seen)}; "
-                  f"{spent:.1f} s CPU of the server", flush=True)
+                  f"{len(seen)}; {spent:.1f} s CPU of the server", flush=True)
 
 
 if __name__ == "__main__":

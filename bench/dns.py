@@ -2,8 +2,8 @@
 """Queries to the name server, side by side with Debian's nsd and knotd: CPU of the server a query, and queries a second.
 
 All three serve the same names from memory, each on one processor, with dnsperf on another. With --threads 2 each has two, which it shares with
-dnsperf. The rounds are interleaved, so that what else the machine does falls on all alike; medians are shown, and the ratio to nsd. dnsperf is full before a server is: the CPU a query is
-the figure, the rate is what came of it.
+dnsperf. The rounds are interleaved, so that what else the machine does falls on all alike; medians are shown, and the ratio to nsd. dnsperf is
+full before a server is: the CPU a query is the figure, the rate is what came of it.
 
     cargo build --release && bench/dns.py [--signed] [--names 1000 100000] [--rounds 7] [--seconds 3] [--threads 2]
 

@@ -311,12 +311,11 @@ impl Finish for Signer {
 /// What `make` makes of each of `units`, in their order.
 fn in_parallel<T: Send, E: Send>(units: &[Unit], make: impl Fn(&Unit) -> Result<Option<T>, E> + Sync) -> Result<Vec<T>, E> {
     let some = |units: &[Unit]| units.iter().filter_map(|unit| make(unit).transpose()).collect::<Result<Vec<_>, _>>();
-    let parts = units.len().div_ceil(PER_THREAD);
     // How many processors there are takes longer to find out than to sign one.
-    let threads = if parts > 1 { thread::available_parallelism().map_or(1, NonZero::get).min(parts) } else { 1 };
-    if threads <= 1 {
+    if units.len() <= PER_THREAD {
         return some(units);
     }
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(units.len().div_ceil(PER_THREAD));
     let parts = units.chunks(units.len().div_ceil(threads));
     let made: Vec<Result<Vec<T>, E>> = thread::scope(|scope| {
         let started: Vec<_> = parts.map(|part| scope.spawn(|| some(part))).collect();

@@ -184,8 +184,7 @@ fn initialise(disk: impl StorageBackend) -> Result<(), redb::Error> {
     Ok(db.close()?)
 }
 
-/// Makes the directory `state` where there is none, so that a power cut cannot take it away again.
-/// Makes the state directory, for its owner and its group, if it is not there.
+/// Makes the directory `state`, for its owner and its group, where there is none, so that a power cut cannot take it away again.
 pub(crate) fn make_directory(state: &Path) -> io::Result<()> {
     if state.is_dir() {
         return Ok(());

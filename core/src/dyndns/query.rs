@@ -124,7 +124,7 @@ pub enum Malformed {
     Txt,
     /// What takes addresses away is told of a TXT record.
     #[error("/nic/delete takes addresses away, and no TXT record: an empty txt at /nic/update takes its values away")]
-    NoAddress,
+    DeletedTxt,
     /// What an account of acme-dns posted is none of its requests.
     #[error(transparent)]
     Posted(#[from] BadPost),
@@ -163,7 +163,7 @@ impl Query {
         let dialect = self.dialect();
         let txt = self.txt()?;
         if txt.is_some() && dialect == Dialect::Delete {
-            return Err(Malformed::NoAddress);
+            return Err(Malformed::DeletedTxt);
         }
         let claim = if txt.is_some() { Claim::default() } else { self.claim("")? };
         let mut hosts = self.names();

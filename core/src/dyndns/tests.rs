@@ -194,7 +194,7 @@ fn every_value_of_a_txt_record_is_read_and_nothing_else_then() {
     assert_eq!(txt("txt=a_-b&myip=100.64.0.7&txt=c"), values(&["a_-b", "c"]));
     assert_eq!(txt("txt="), values(&[]));
     let deleted = Update::parse("/nic/delete?hostname=_acme-challenge.h.a&txt=abc");
-    assert_eq!(deleted, Err(Malformed::NoAddress), "it would stand there, and was to go");
+    assert_eq!(deleted, Err(Malformed::DeletedTxt), "it would stand there, and was to go");
     for bad in ["txt=%00", "txt=%0a", "txt=ü", &format!("txt={}", "x".repeat(256)), &"txt=x&".repeat(9)] {
         assert_eq!(txt(bad), Err(Malformed::Txt), "{bad}");
     }
@@ -331,7 +331,7 @@ fn no_refusal_says_what_clients_take_for_success() {
         Malformed::Guess("praefix"),
         Malformed::NoPrefix("praefix"),
         Malformed::Txt,
-        Malformed::NoAddress,
+        Malformed::DeletedTxt,
     ];
     let places = [NoPlace::Other, NoPlace::Length, NoPlace::RunTogether].into_iter();
     let places = places.flat_map(|why| ["x", "Good", "unchanged.example.org"].map(|value| (why, value.to_owned())));
