@@ -8,6 +8,8 @@ mod certificates;
 mod conformance;
 #[path = "dns/defence.rs"]
 mod defence;
+#[path = "lab/faketime.rs"]
+mod faketime;
 #[path = "dns/overheard.rs"]
 mod overheard;
 #[path = "dns/records.rs"]

@@ -94,7 +94,8 @@ impl Updating {
     /// By a client whose clock is so far off. Not by nsupdate, which waits for ever where its timers are faked, too.
     pub(super) fn told_at(&self, clock: &str, key: &str, address: &str) -> String {
         let lines = format!("del {CLOUD}. AAAA\nadd {CLOUD}. 60 AAAA {address}");
-        self.told(&["faketime", "-f", clock], Tool::KnsUpdate, key, &lines)
+        let [library, clock, cache, monotonic] = faketime::by(&format!("FAKETIME={clock}"));
+        self.told(&["env", &library, &clock, &cache, &monotonic], Tool::KnsUpdate, key, &lines)
     }
 
     /// By nsupdate, which says nothing where all went well.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::try_until;
 use crate::machines::daemon::Daemon;
 use crate::machines::outcome::end_of;
-use crate::machines::{Machines, Role, VPS4, ZONE, ahead};
+use crate::machines::{Machines, Role, VPS4, ZONE, faketime};
 
 const START: Duration = Duration::from_secs(10);
 
@@ -58,7 +58,7 @@ impl<'m> Unbound<'m> {
         );
         fs::write(&config, text).expect("written");
         let file = config.display().to_string();
-        let environment = ahead(by);
+        let environment = faketime::by(&format!("FAKETIME={by}"));
         let arguments = [&environment.each_ref().map(String::as_str)[..], &["unbound", "-d", "-c", &file]].concat();
         let mut daemon = Daemon::start(&machines.home, machines.path("unbound.log"), "env", &arguments);
         daemon.ready("unbound", START, || dig(machines, AT, &[(ZONE, "NSEC")]).iter().any(|answered| answered.status != "none"));

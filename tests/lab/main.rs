@@ -22,6 +22,7 @@ mod bystander;
 mod clock;
 mod daemon;
 mod examine;
+mod faketime;
 mod lab;
 mod machine;
 mod many;

@@ -26,6 +26,8 @@ use tempfile::TempDir;
 pub(crate) mod clock;
 #[path = "../lab/daemon.rs"]
 pub(crate) mod daemon;
+#[path = "../lab/faketime.rs"]
+pub(crate) mod faketime;
 #[path = "../lab/netns.rs"]
 pub(crate) mod netns;
 pub(crate) mod outcome;
@@ -138,7 +140,7 @@ impl Machines {
 
     /// A server whose clock is so far ahead.
     pub(crate) fn server_ahead(&self, config: &Path, by: &str) -> Role {
-        let environment = ahead(by);
+        let environment = faketime::by(&format!("FAKETIME={by}"));
         let arguments = [&environment.each_ref().map(String::as_str)[..], &[fourward(), "run"]].concat();
         let mut role = self.role(&self.vps, config, "env", &arguments);
         role.wait_until_it_answers();
@@ -252,16 +254,6 @@ impl Role {
         let (ns, config) = (self.ns.clone(), self.config.clone());
         self.daemon.ready("the server", START, || end_of(ns.command(fourward()).args(["status", "--config"]).arg(&config)).code == Some(0));
     }
-}
-
-/// The environment of a program whose clock is so far ahead (`+9d`).
-pub(crate) fn ahead(by: &str) -> [String; 3] {
-    let library = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib"]
-        .map(|dir| format!("{dir}/faketime/libfaketimeMT.so.1"))
-        .into_iter()
-        .find(|path| Path::new(path).exists())
-        .expect("Debian's package faketime");
-    [format!("LD_PRELOAD={library}"), format!("FAKETIME={by}"), "FAKETIME_DONT_FAKE_MONOTONIC=1".into()]
 }
 
 fn echo(mut stream: TcpStream) {

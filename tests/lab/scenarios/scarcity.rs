@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::clock::{figure, throughout, wait_for};
+use crate::faketime;
 use crate::lab::Lab;
 use crate::many::{connect_from, gateway};
 use crate::netns::succeed;
@@ -84,18 +85,7 @@ impl Wall {
 
     /// Starts `role` again under this clock.
     fn rule(&self, lab: &Lab, role: Role, name: &str) -> Role {
-        let library = fs::read_dir("/usr/lib").expect("libraries").flatten().map(|dir| dir.path().join("faketime/libfaketimeMT.so.1"));
-        let library = library.into_iter().find(|path| path.exists()).expect("Debian's package faketime").display().to_string();
-        role.under(
-            lab,
-            name,
-            &[
-                format!("LD_PRELOAD={library}"),
-                format!("FAKETIME_TIMESTAMP_FILE={}", self.file),
-                "FAKETIME_NO_CACHE=1".into(),
-                "FAKETIME_DONT_FAKE_MONOTONIC=1".into(),
-            ],
-        )
+        role.under(lab, name, &faketime::by(&format!("FAKETIME_TIMESTAMP_FILE={}", self.file)))
     }
 }
 
