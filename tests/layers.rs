@@ -19,6 +19,7 @@ const ROOT: &[(&[&str], bool)] = &[
             "crypto",
             "listener",
             "netlink",
+            "options",
             "pace",
             "probe",
             "quic",

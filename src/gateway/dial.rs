@@ -179,7 +179,12 @@ impl Dialer<'_> {
     /// Connects and hears the link's word on who that is.
     async fn connect(&self, host: &HostName, aim: &Whereabouts, address: SocketAddrV6, deadline: Instant) -> Result<Found, DialError> {
         let began = Instant::now();
-        let connecting = async { TcpSocket::new_v6()?.connect(address.into()).await };
+        let connecting = async {
+            let socket = TcpSocket::new_v6()?;
+            // What is sent is what a client waits for.
+            socket.set_nodelay(true)?;
+            socket.connect(address.into()).await
+        };
         let left = AtomicBool::new(false);
         let stream = tokio::select! {
             // In this order: the SYN leaves before the nonce. On one path it then comes to the home first, so that an echo from

@@ -14,6 +14,7 @@ mod refuse;
 mod relays;
 mod rules;
 mod splice;
+mod tails;
 mod tcp;
 mod traffic;
 
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fourward_core::name::DnsName;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -35,6 +37,7 @@ use crate::config;
 use crate::crowd::{Crowd, Limits, Place};
 use crate::leases::Leases;
 use crate::listener::{self, BindError};
+use crate::options;
 use crate::resolver::Resolvers;
 use crate::store::Store;
 
@@ -113,7 +116,7 @@ struct Shared {
     own: mpsc::Sender<OwnConnection>,
     traffic: Arc<Traffic>,
     relays: Arc<relays::Relays>,
-    pipes: pipes::Pool,
+    means: splice::Means,
     aliases: aliases::Aliases,
     crowd: Crowd,
     /// Those whose beginning is longer than the kernel holds.
@@ -130,10 +133,21 @@ pub fn bind(config: &config::Gateway, public: &config::Public) -> Result<Sockets
     let mut sockets = Vec::new();
     for (protocol, key, port) in [(Protocol::Tls, "gateway.tls", config.tls), (Protocol::Http, "gateway.http", config.http)] {
         for address in listener::addresses(addresses.iter().copied(), port) {
-            sockets.push((protocol, listener::bind_tcp(key, address)?));
+            let listener = listener::bind_tcp(key, address)?;
+            prepare(&listener, config.timeouts.hello);
+            sockets.push((protocol, listener));
         }
     }
     Ok(Sockets(sockets))
+}
+
+/// What connections have from their listener: answers are short, and relays want them at once too; and whatever ends without one is reset, so that no
+/// close waits for its client, and there is no doubt what happened. Who says nothing within `hello` is not heard of before.
+fn prepare(listener: &std::net::TcpListener, hello: Duration) {
+    let socket = SockRef::from(listener);
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_linger(Some(Duration::ZERO));
+    options::defer_accept(listener, i32::try_from(hello.as_secs()).unwrap_or(i32::MAX).max(1));
 }
 
 impl Sockets {
@@ -154,10 +168,10 @@ impl Gateway {
         let fits = |limit: usize| if budget.connections < config.connections { limit.min(budget.connections / 2).max(1) } else { limit };
         let limits = Limits { undecided: fits(config.half_open), of_one: fits(config.per_network) };
         let config = config::Gateway { connections: budget.connections, ..config };
-        let (pipes, crowd) = (pipes::Pool::new(budget.pipes), Crowd::new(limits));
+        let (means, crowd) = (splice::Means::new(budget.pipes), Crowd::new(limits));
         let aliases = aliases::Aliases::new(resolvers, store.clone());
         let Own { names: own_names, connections: own, .. } = own;
-        Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), pipes, aliases, crowd, long: first::room() })
+        Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), means, aliases, crowd, long: first::room() })
     }
 
     /// Serves until `cancel`; then takes no more connections, and gives those there are `timeouts.drain` to end.
@@ -173,6 +187,7 @@ impl Gateway {
         let _abort = abort.clone().drop_guard();
         let relays = Arc::clone(&shared.relays);
         let mut follower = AbortOnDropHandle::new(tokio::spawn(relays.follow(shared.store.changes(), shared.store.clone())));
+        let mut tails = AbortOnDropHandle::new(tokio::spawn(shared.means.tails().watch()));
         let permits = Arc::new(Semaphore::new(shared.config.connections));
         let mut acceptors = JoinSet::new();
         for (protocol, socket) in sockets.0 {
@@ -190,6 +205,7 @@ impl Gateway {
             () = cancel.cancelled() => Ok(()),
             _ = acceptors.join_next() => Err(GatewayError::Stopped),
             _ = &mut follower => Err(GatewayError::Stopped),
+            _ = &mut tails => Err(GatewayError::Stopped),
         };
         acceptors.shutdown().await;
         tracker.close();
@@ -221,8 +237,6 @@ impl Acceptor {
     async fn run(self) {
         loop {
             let (stream, peer) = listener::accept(&self.listener).await;
-            // Whatever ends without an answer is reset: no close that waits for its client, and no doubt what happened.
-            let _ = stream.set_zero_linger();
             // Before it is asked who gives way: nobody does for one that may not come.
             if self.shared.crowd.is_full(peer.ip()) {
                 self.shared.traffic.refuse(Reason::Crowded);

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::io;
 use std::net::Shutdown;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use super::Traffic;
 use super::first::First;
 use super::pipes::{Lent, Pool};
 use super::refuse::{self, FAREWELL};
+use super::tails::{MEASURE, Raised, Tails};
 use crate::config::Timeouts;
 
 /// A read of this size means that more is coming. Below, a pipe costs more than the copy.
@@ -31,6 +33,12 @@ const BULK: usize = 16 * 1024;
 /// its rest is kept for as long as it is not taken.
 const COPY: usize = 64 * 1024;
 
+/// Milliseconds over which it is seen how fast a direction is.
+const WINDOW: u64 = 8;
+
+/// Bytes in a window that make it fast, a gigabit a second: then a measure is full within a millisecond.
+const FAST: usize = WINDOW as usize * MEASURE;
+
 /// After so many bytes without a wait, other connections have their turn.
 const TURN: usize = 1024 * 1024;
 
@@ -38,6 +46,9 @@ const TURN: usize = 1024 * 1024;
 /// something is sent to is given up by the kernel after about fifteen: a bound of ours (TCP_USER_TIMEOUT) would also cut clients that only
 /// pause, with a full window.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
+
+/// A connection that lives so long may live for hours.
+const SETTLED: Duration = Duration::from_secs(10);
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; COPY]);
@@ -65,6 +76,45 @@ struct Side {
     reset: AtomicBool,
 }
 
+/// How fast a direction was lately.
+#[derive(Default)]
+struct Flow {
+    /// When its window began.
+    since: u64,
+    bytes: usize,
+    is_fast: bool,
+}
+
+impl Flow {
+    /// Counts what came until `now`, in milliseconds.
+    fn add(&mut self, bytes: usize, now: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let passed = now.saturating_sub(self.since);
+        if passed >= WINDOW {
+            self.is_fast = passed < 2 * WINDOW && self.bytes >= FAST;
+            (self.since, self.bytes) = (now, 0);
+        }
+    }
+}
+
+/// What relays have in common.
+pub(super) struct Means {
+    pipes: Pool,
+    tails: Arc<Tails>,
+}
+
+impl Means {
+    /// With so many pipes at most.
+    pub(super) fn new(pipes: usize) -> Self {
+        Self { pipes: Pool::new(pipes), tails: Arc::default() }
+    }
+
+    /// Who sees to it that nothing waits in bulk for what does not come.
+    pub(super) fn tails(&self) -> Arc<Tails> {
+        Arc::clone(&self.tails)
+    }
+}
+
 /// Which way bytes go.
 struct Way<'a> {
     from: &'a Side,
@@ -75,10 +125,10 @@ struct Way<'a> {
 impl Relay {
     /// Both sockets, set up for relaying.
     pub(super) fn new(client: TcpStream, home: TcpStream, timeouts: &Timeouts) -> Self {
-        let side = |stream: TcpStream| {
-            prepare(&stream);
-            Side { stream, told: AtomicBool::new(false), cut: AtomicBool::new(false), reset: AtomicBool::new(true) }
-        };
+        // As its listener gave it, whatever ends is reset; from now on a side says so itself.
+        let _ = SockRef::from(&client).set_linger(None);
+        let side =
+            |stream: TcpStream| Side { stream, told: AtomicBool::new(false), cut: AtomicBool::new(false), reset: AtomicBool::new(true) };
         Self {
             client: side(client),
             home: side(home),
@@ -94,7 +144,7 @@ impl Relay {
     /// Counts the bytes. A caller that stops waiting resets both.
     ///
     /// What is rare is boxed, here and below: thousands of relays idle, each with room for all that is not.
-    pub(super) async fn run(&self, first: First, pipes: &Pool, traffic: &Traffic) -> io::Result<()> {
+    pub(super) async fn run(&self, first: First, means: &Means, traffic: &Traffic) -> io::Result<()> {
         let up = Way { from: &self.client, to: &self.home, bytes: traffic.to_homes() };
         let down = Way { from: &self.home, to: &self.client, bytes: traffic.to_clients() };
         let upwards = async {
@@ -102,10 +152,10 @@ impl Relay {
                 Box::pin(self.send(&up, first.bytes())).await?;
             }
             drop(first);
-            self.carry(&up, pipes).await
+            self.carry(&up, means).await
         };
         let both = async {
-            let (mut upwards, mut downwards) = (pin!(upwards), pin!(self.carry(&down, pipes)));
+            let (mut upwards, mut downwards) = (pin!(upwards), pin!(self.carry(&down, means)));
             tokio::select! {
                 ended = &mut downwards => match ended {
                     Ok(()) => upwards.await,
@@ -149,10 +199,11 @@ impl Relay {
         }
     }
 
-    async fn carry(&self, way: &Way<'_>, pipes: &Pool) -> io::Result<()> {
+    async fn carry(&self, way: &Way<'_>, means: &Means) -> io::Result<()> {
         let (mut bulk, mut turn) = (false, 0_usize);
+        let (mut flow, mut raised) = (Flow::default(), None::<Raised>);
         loop {
-            let pipe = if bulk { pipes.lend() } else { None };
+            let pipe = if bulk { means.pipes.lend() } else { None };
             let burst = match pipe {
                 Some(pipe) => Box::pin(self.splice(way, pipe)).await?,
                 None if bulk => Box::pin(self.pass(way)).await?,
@@ -164,6 +215,11 @@ impl Relay {
             bulk = burst.bytes >= BULK || (bulk && burst.bytes == 0);
             turn = turn.saturating_add(burst.bytes.max(BULK));
             if burst.dry {
+                flow.add(burst.bytes, self.last.load(Ordering::Relaxed));
+                raised = match raised.filter(|raised| burst.bytes >= BULK && raised.moves()) {
+                    None if bulk && flow.is_fast => means.tails.raise(&way.from.stream),
+                    raised => raised,
+                };
                 way.from.stream.readable().await?;
             }
             if turn >= TURN {
@@ -177,7 +233,10 @@ impl Relay {
         if way.from.cut.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
-        SockRef::from(&way.to.stream).shutdown(Shutdown::Write)?;
+        // The second end is told by the close that follows at once.
+        if !way.from.told.load(Ordering::Relaxed) {
+            SockRef::from(&way.to.stream).shutdown(Shutdown::Write)?;
+        }
         way.to.told.store(true, Ordering::Relaxed);
         self.one_done.notify_one();
         Ok(())
@@ -258,6 +317,11 @@ impl Relay {
 
     /// Returns when no byte has flowed in either direction for as long as it may.
     async fn fell_silent(&self) {
+        // Most connections end before it would matter.
+        sleep_until(self.began + SETTLED).await;
+        for side in [&self.client, &self.home] {
+            keep_alive(&side.stream);
+        }
         loop {
             let one_done = [&self.client, &self.home].iter().any(|side| side.told.load(Ordering::Relaxed));
             let limit = if one_done { self.half_closed } else { self.idle };
@@ -318,15 +382,11 @@ fn pass_once(from: &TcpStream, to: &TcpStream, buffer: &mut [u8]) -> io::Result<
     if gone == went { Ok((there, went)) } else { Err(io::Error::other("what was looked at is not there")) }
 }
 
-fn prepare(stream: &TcpStream) {
+/// Has the kernel look whether the other end is there. Refused only on a socket that is dead already, which the next read will tell.
+fn keep_alive(stream: &TcpStream) {
     let (idle, interval, tries) = KEEPALIVE;
     let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(tries);
-    // Refused only on a socket that is dead already, which the first read will tell.
-    let socket = SockRef::from(stream);
-    let _ = stream.set_nodelay(true);
-    let _ = socket.set_tcp_keepalive(&keepalive);
-    // A side says itself whether it is to be reset.
-    let _ = socket.set_linger(None);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }
 
 impl Drop for Side {

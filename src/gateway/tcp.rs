@@ -60,8 +60,6 @@ pub(super) struct Carried {
 
 /// Serves one connection to its end, or until it is a home's.
 pub(super) async fn serve(shared: &Shared, visitor: Box<Visitor>) -> Option<Carried> {
-    // Answers are short, and relays want it too.
-    let _ = visitor.stream.set_nodelay(true);
     match visitor.protocol {
         Protocol::Tls => tls(shared, visitor).await,
         Protocol::Http => http(shared, visitor).await,
@@ -81,7 +79,7 @@ async fn tls(shared: &Shared, visitor: Box<Visitor>) -> Option<Carried> {
     };
     let target = match &name {
         Asked::Name(name) if shared.leases.returns.meets(name.as_str()) => Target::Unknown,
-        Asked::Name(name) => shared.target(&stream, peer, name, until).await,
+        Asked::Name(name) => shared.target(peer, name, until).await,
         Asked::Nothing | Asked::Refused(_) => Target::Unknown,
     };
     match target {
@@ -125,7 +123,7 @@ async fn http(shared: &Shared, visitor: Box<Visitor>) -> Option<Carried> {
             refuse::bad_request(&head, &reason)
         }
         Ok(name) if shared.leases.returns.meets(&head.path) => refuse::not_found(&head, name),
-        Ok(name) => match shared.target(&stream, peer, name, until).await {
+        Ok(name) => match shared.target(peer, name, until).await {
             Target::Host(host) => match shared.lead(&host, peer.ip(), Protocol::Http, Some(&head.path), &mut undecided).await {
                 Ok(led) => return Some(shared.carried(host, stream, led, first, held)),
                 Err(refusal) => {
@@ -173,10 +171,10 @@ impl Shared {
         Instant::now() + self.config.timeouts.hello
     }
 
-    /// Where a client of `stream` goes that asks for `name`. Over IPv6 only to ourselves: a home's AAAA is the home's, unless its owner
+    /// Where a client at `peer` goes that asks for `name`. Over IPv6 only to ourselves: a home's AAAA is the home's, unless its owner
     /// wants it otherwise.
-    async fn target(&self, stream: &TcpStream, peer: SocketAddr, name: &DnsName, until: Instant) -> Target {
-        let over_v6 = stream.local_addr().is_ok_and(|local| local.is_ipv6());
+    async fn target(&self, peer: SocketAddr, name: &DnsName, until: Instant) -> Target {
+        let over_v6 = peer.ip().to_canonical().is_ipv6();
         let mut found = route::route(&self.store.snapshot(), &self.own_names, name);
         if found == route::Target::Elsewhere
             && let Some(end) = self.aliases.end_of(name, peer.ip(), until).await
@@ -230,7 +228,7 @@ impl Carried {
                 shared.traffic.refuse(Reason::Crowded);
                 return;
             }
-            ended = self.relay.run(first, &shared.pipes, &shared.traffic) => ended,
+            ended = self.relay.run(first, &shared.means, &shared.traffic) => ended,
         };
         if let Err(error) = ended {
             debug!(host = %self.host, %error, "relay broke");

@@ -111,7 +111,7 @@ async fn a_network_has_so_many_connections_and_is_reset_beyond() {
     for _ in 0..4 {
         relayed.push(rig.relayed("still").await);
     }
-    let mut fifth = tokio::net::TcpStream::connect(rig.address(Protocol::Tls, false)).await.expect("the kernel takes it");
+    let mut fifth = rig.client(Protocol::Tls, &[22]).await;
     assert_reset(&mut fifth).await;
     assert_eq!(rig.traffic.counts().crowded, 1);
     // Over IPv6 it is another network.
@@ -140,6 +140,7 @@ async fn a_network_that_is_full_drives_nobody_out() {
     undecided.write_all(&hello[..100]).await.expect("sent");
     until("all are there", || rig.traffic.counts().open == 8).await;
     let mut fifth = rig.client_from(1).await;
+    fifth.write_all(&hello).await.expect("the kernel takes it");
     assert_reset(&mut fifth).await;
     assert_eq!(rig.traffic.counts().crowded, 1);
     undecided.write_all(&hello[100..]).await.expect("still there");
