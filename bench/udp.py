@@ -9,7 +9,9 @@ the machine does falls on all alike; medians are shown, and the median of the ro
 Wants (Debian): gcc, libnginx-mod-stream, nginx, socat. Two processors. Nothing leaves loopback.
 """
 
+import os
 import random
+import signal
 import statistics
 import subprocess
 from contextlib import ExitStack, contextmanager
@@ -54,10 +56,15 @@ stream {{
 
 @contextmanager
 def socat(folder):
-    both = " & ".join(f"socat -T 5 UDP4-LISTEN:{SOCAT[gso]},bind=127.0.0.1,fork,reuseaddr UDP6:[::1]:{HOMES[gso]}" for gso in (0, 1))
+    both = " & ".join(f"socat UDP4-LISTEN:{SOCAT[gso]},bind=127.0.0.1,fork,reuseaddr UDP6:[::1]:{HOMES[gso]}" for gso in (0, 1))
     with Relay("socat", SOCAT[0], ["sh", "-c", f"{both} & wait"], folder) as server:
         server.wait("its port was taken", lambda: not server.port_is_free())
-        yield server
+        try:
+            yield server
+        finally:
+            # One for each client there was, which would stay.
+            for pid in server.family()[1:]:
+                os.kill(pid, signal.SIGTERM)
 
 
 @contextmanager

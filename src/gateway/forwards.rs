@@ -120,16 +120,20 @@ impl Forwards {
         if wanted.is_empty() && there.is_empty() {
             return;
         }
-        for spot in there.iter().filter(|spot| !wanted.contains(spot)) {
-            self.close(spot);
-        }
+        let gone: Vec<_> = there.iter().filter(|spot| !wanted.contains(spot)).collect();
+        gone.iter().for_each(|spot| self.close(spot));
+        let (mut new, mut deaf) = (0_usize, 0_usize);
         for spot in wanted.into_iter().filter(|spot| !there.contains(spot)) {
             let listening = self.open(&spot);
-            match &listening {
-                Listening::Not(reason) => warn!(%host, %reason, "a forward does not listen; it is tried again"),
-                _ => info!(%host, protocol = spot.protocol.word(), address = %spot.address, home = spot.home, "forwarding"),
+            if let Listening::Not(reason) = &listening {
+                warn!(%host, %reason, "a forward does not listen; it is tried again");
+                deaf += 1;
             }
+            new += 1;
             self.spots.insert(spot, listening);
+        }
+        if new > 0 || !gone.is_empty() {
+            info!(%host, new, deaf, gone = gone.len(), "forwards changed");
         }
         self.note(host);
         self.engine.changed(host.clone());
@@ -153,11 +157,10 @@ impl Forwards {
         // Whose AAAA is its own is reached there.
         let both = known.settings.via == Via::Gateway;
         let addresses = listener::addresses(self.public.iter().copied().filter(|address| both || address.is_ipv4()), 0);
-        let of_family = |address: &SocketAddr| both || address.is_ipv4();
         let mut wanted = Vec::new();
         for forward in &known.settings.forward {
             for (port, home) in forward.ports() {
-                for address in addresses.iter().filter(|address| of_family(address)) {
+                for address in &addresses {
                     let address = SocketAddr::new(address.ip(), port);
                     wanted.push(Spot { host: host.clone(), protocol: forward.protocol(), address, home });
                 }
@@ -207,9 +210,8 @@ impl Forwards {
                 cut.cancel();
             }
             Some(Listening::Udp { number, .. }) => self.engine.close(number),
-            Some(Listening::Not(_)) | None => return,
+            Some(Listening::Not(_)) | None => {}
         }
-        info!(host = %spot.host, protocol = spot.protocol.word(), address = %spot.address, "no longer forwarding");
     }
 
     fn try_again(&mut self) {

@@ -82,8 +82,8 @@ impl Inbox {
         let (sender, header, vector) = unsafe { (zeroed::<sockaddr_storage>(), zeroed::<mmsghdr>(), zeroed::<iovec>()) };
         let slot = || Slot { sender, control: Control([0; CONTROL]), length: 0, segment: 0, ends: None };
         Self {
-            // Zeroed pages are the kernel's until something is received into them.
-            bytes: vec![0; SIZE.saturating_mul(RUN_LIMIT)].into(),
+            // Made by the first who receives: many a gateway never does.
+            bytes: Box::default(),
             slots: (0..SIZE).map(|_| slot()).collect(),
             headers: vec![header; SIZE].into(),
             vectors: vec![vector; SIZE].into(),
@@ -125,6 +125,9 @@ impl Inbox {
     /// # Errors
     /// What the kernel says; `WouldBlock` if nothing has come.
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, most: usize) -> io::Result<(usize, bool)> {
+        if self.bytes.is_empty() {
+            self.bytes = vec![0; SIZE.saturating_mul(RUN_LIMIT)].into();
+        }
         let room = SIZE.saturating_sub(self.filled).min(most);
         let parts = self.headers.iter_mut().zip(self.vectors.iter_mut());
         let memory = self.slots.iter_mut().zip(self.bytes.chunks_exact_mut(RUN_LIMIT)).skip(self.filled).take(room);

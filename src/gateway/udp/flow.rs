@@ -82,16 +82,18 @@ impl Carrier {
     /// Sends runs of the inbox, all of one flow, to its home, or keeps them until it is found.
     pub(super) fn carry_home(&mut self, runs: &[(Id, usize)]) {
         let Some((id, _)) = runs.first().copied() else { return };
-        let Some(flow) = self.flows.get_mut(id) else { return };
+        if self.flows.get(id).is_some_and(|flow| flow.stand == Stand::Idle) {
+            self.want(id);
+        }
         let runs = runs.iter().filter_map(|(_, at)| self.inbox.run(*at));
-        match (&flow.upstream, flow.stand) {
-            (Some(upstream), Stand::At(_)) => {
+        match self.flows.get_mut(id) {
+            Some(Flow { upstream: Some(upstream), stand: Stand::At(_), .. }) => {
                 let bytes: usize = runs.clone().map(|run| run.bytes.len()).sum();
                 let dropped = self.outbox.send(upstream.as_fd(), &gather(runs, None));
                 self.crew.shared.traffic.to_homes().fetch_add(bytes as u64, Ordering::Relaxed);
                 self.crew.shared.traffic.lose(dropped);
             }
-            _ => {
+            Some(flow) if flow.stand == Stand::Asked => {
                 let mut lost = 0;
                 for datagram in runs.flat_map(|run| run.datagrams()) {
                     let fits = flow.queue.len() < WAITING
@@ -106,8 +108,9 @@ impl Carrier {
                     flow.queue.push_back(datagram.into());
                 }
                 self.crew.shared.traffic.lose(lost);
-                self.want(id);
             }
+            // Nobody vouches for the home now.
+            _ => self.crew.shared.traffic.lose(runs.map(|run| run.datagrams().count() as u64).sum()),
         }
     }
 

@@ -29,6 +29,12 @@ const FORGED: usize = 60_000;
 /// A flow that is not answered ends, and the machine is busy.
 const FORGOTTEN: Duration = Duration::from_secs(45);
 
+/// An answer takes less, and a player sends anew before.
+const OFTEN: Duration = Duration::from_millis(20);
+
+/// What comes at all comes within this.
+const AT_LAST: Duration = Duration::from_millis(500);
+
 /// For a setting to be in force.
 const SET: Duration = Duration::from_secs(5);
 
@@ -120,11 +126,11 @@ impl Player {
         Self { socket, answers }
     }
 
-    /// Asks once; how long the answer took, if it came within half a second.
-    fn ask(&self, number: u32) -> Option<Duration> {
+    /// Asks once; how long the answer took, if it came within `patience`.
+    fn ask(&self, number: u32, patience: Duration) -> Option<Duration> {
         let began = Instant::now();
         self.socket.send_to(&number.to_be_bytes(), gateway(ECHO)).expect("sent");
-        while let Ok((said, from, at)) = self.answers.recv_timeout(Duration::from_millis(500)) {
+        while let Ok((said, from, at)) = self.answers.recv_timeout(patience) {
             assert_eq!(from, gateway(ECHO), "from where it asked");
             if said == number.to_be_bytes() {
                 return Some(at - began);
@@ -167,13 +173,13 @@ fn a_flow_goes_on_at_the_homes_new_address_by_the_same_sender() {
     let seen = echo(&lab);
     set(&vps, &[&format!("forward=udp/{ECHO}")]);
     let player = Player::start(&lab);
-    wait_for("the first answer", SET, || player.ask(0).is_some());
+    wait_for("the first answer", SET, || player.ask(0, AT_LAST).is_some());
     let mut number = 0;
     for manner in [Manner::Removed, Manner::Removed, Manner::Deprecated] {
         let moved = lab.renumber(manner);
         let cut = wait_for("an answer after the move", SET, || {
             number += 1;
-            player.ask(number).is_some()
+            player.ask(number, OFTEN).is_some()
         });
         figure("a UDP flow after a move", format_args!("{cut:.1?}, {:.1?} after it", moved.at.elapsed()));
     }
@@ -189,7 +195,7 @@ fn forged_senders_leave_others_alone_and_nothing_behind() {
     echo(&lab);
     set(&vps, &[&format!("forward=udp/{ECHO},udp/{SILENT}")]);
     let player = Player::start(&lab);
-    wait_for("the first answer", SET, || player.ask(0).is_some());
+    wait_for("the first answer", SET, || player.ask(0, AT_LAST).is_some());
     let (memory, descriptors) = (vps.daemon.memory(), vps.daemon.descriptors());
     let flood = lab.ns(Phone4).thread(|| {
         for number in 0..FORGED {
@@ -200,7 +206,7 @@ fn forged_senders_leave_others_alone_and_nothing_behind() {
     let (mut asked, mut unanswered, mut worst, mut most) = (0, 0, Duration::ZERO, (0, 0));
     while !flood.is_finished() || asked < 50 {
         asked += 1;
-        match player.ask(asked) {
+        match player.ask(asked, AT_LAST) {
             Some(took) => worst = worst.max(took),
             None => unanswered += 1,
         }
@@ -214,5 +220,5 @@ fn forged_senders_leave_others_alone_and_nothing_behind() {
     assert!(most.1 <= descriptors + 4_096 + 16 && most.0 <= memory + (24 << 10), "{cost}");
     let after = wait_for("all is given back", FORGOTTEN, || vps.daemon.descriptors() <= descriptors + 2);
     figure("… all given back", format_args!("after {after:.1?}; {} KiB", vps.daemon.memory()));
-    assert!(player.ask(asked + 1).is_some(), "the flow that was there is there");
+    assert!(player.ask(asked + 1, AT_LAST).is_some(), "the flow that was there is there");
 }
