@@ -234,7 +234,7 @@ impl Drop for Place {
 }
 
 /// The site that an IPv6 network is of.
-fn site_of(network: IpAddr) -> Option<Ipv6Addr> {
+pub(crate) fn site_of(network: IpAddr) -> Option<Ipv6Addr> {
     match network {
         IpAddr::V6(network) => Some((network.to_bits() >> 80 << 80).into()),
         IpAddr::V4(_) => None,

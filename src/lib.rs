@@ -1,6 +1,6 @@
 //! fourward as a library: the roles, and here how they are wired.
 //!
-//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `netlink`, `options`, `crypto`, `certificate`, `probe`, `quic`, `redact`,
+//! Layers, each of which names only what stands above it: `supervisor`, `listener`, `mmsg`, `netlink`, `crypto`, `certificate`, `probe`, `quic`, `redact`,
 //! `resolver`, `tally`, `telemetry`; `config`; `store` and `leases`; `examination`; the roles `dns`, `gateway`, `link`, `acme`, `agent`, which never name
 //! each other; `control`; `check`, `demo` and `cli`.
 
@@ -21,8 +21,8 @@ pub mod gateway;
 pub mod leases;
 pub mod link;
 pub mod listener;
+mod mmsg;
 pub mod netlink;
-mod options;
 pub mod pace;
 pub mod probe;
 pub mod quic;

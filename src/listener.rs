@@ -23,6 +23,10 @@ use crate::telemetry::Seldom;
 /// Connections that may wait between two accepts; the kernel caps it by net.core.somaxconn.
 const BACKLOG: i32 = 1024;
 
+/// Ports of services that answer whatever comes, and of none that asks: the sender is forged, and an answer there could go round for
+/// ever (CVE-2024-2169). Nobody listens on port 0 at all.
+const ECHOES: [u16; 7] = [0, 7, 13, 17, 19, 37, 69];
+
 /// Out of descriptors or memory: long enough not to spin, short enough that nobody notices.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -125,6 +129,11 @@ pub fn network_of(sender: IpAddr) -> IpAddr {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 72 << 72).into()),
         v4 @ IpAddr::V4(_) => v4,
     }
+}
+
+/// Whether a datagram from such a port is from nobody who wants an answer.
+pub(crate) fn is_echo(port: u16) -> bool {
+    ECHOES.contains(&port)
 }
 
 /// A TCP listener on `address`, ready for tokio.

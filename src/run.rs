@@ -302,15 +302,15 @@ async fn identity(store: &Store) -> Result<Arc<Identity>, RunError> {
 
 /// What changes are judged by, and whether this machine can reach homes at all.
 async fn policy(server: &Server, loopback: bool) -> (Policy, Ipv6) {
-    let own_names = vec![server.public.name.clone()];
+    let (own_names, own_ports) = (vec![server.public.name.clone()], server.own_ports());
     if loopback {
-        return (Policy { addresses: AddressPolicy::on_loopback(), own_names }, Ipv6::There);
+        return (Policy { addresses: AddressPolicy::on_loopback(), own_names, own_ports }, Ipv6::There);
     }
     match netlink::own().await {
         Ok(read) => policy_of(server, read),
         Err(error) => {
             warn!(%error, "this machine's own addresses cannot be read; only the public ones are refused as homes");
-            (Policy { addresses: AddressPolicy::new(server.addresses().collect(), Vec::new()), own_names }, Ipv6::There)
+            (Policy { addresses: AddressPolicy::new(server.addresses().collect(), Vec::new()), own_names, own_ports }, Ipv6::There)
         }
     }
 }
@@ -319,7 +319,8 @@ async fn policy(server: &Server, loopback: bool) -> (Policy, Ipv6) {
 fn policy_of(server: &Server, (mut own, networks): (Vec<IpAddr>, Vec<Ipv6Net>)) -> (Policy, Ipv6) {
     let ipv6 = if own.iter().any(is_global_v6) { Ipv6::There } else { Ipv6::Missing };
     own.extend(server.addresses());
-    (Policy { addresses: AddressPolicy::new(own, networks), own_names: vec![server.public.name.clone()] }, ipv6)
+    let (own_names, own_ports) = (vec![server.public.name.clone()], server.own_ports());
+    (Policy { addresses: AddressPolicy::new(own, networks), own_names, own_ports }, ipv6)
 }
 
 /// Whether this machine has a global IPv6 address, or may have one for all we know.

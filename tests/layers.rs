@@ -18,8 +18,8 @@ const ROOT: &[(&[&str], bool)] = &[
             "crowd",
             "crypto",
             "listener",
+            "mmsg",
             "netlink",
-            "options",
             "pace",
             "probe",
             "quic",
@@ -41,7 +41,7 @@ const ROOT: &[(&[&str], bool)] = &[
 ];
 
 const CORE: &[(&[&str], bool)] = &[
-    (&["cookie", "demux", "index", "lease", "name", "order", "reader", "renewal", "update_line"], false),
+    (&["cookie", "demux", "flows", "index", "lease", "name", "order", "reader", "renewal", "service", "update_line"], false),
     (&["host", "peek", "policy", "wire"], false),
     (&["dnssec", "facts"], false),
     (&["address", "api", "change", "client_hello", "http_head", "join", "reply"], false),

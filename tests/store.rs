@@ -161,7 +161,7 @@ async fn a_new_policy_judges_from_then_on() {
     store.commit(add("a")).await.expect("added");
     let local = Change::Move { host: host("a"), address: Ipv6Addr::LOCALHOST, at: Timestamp::UNIX_EPOCH };
     assert!(matches!(store.commit(local.clone()).await, Err(CommitError::Refused(Refused::Address(_)))));
-    store.set_policy(Policy { addresses: AddressPolicy::on_loopback(), own_names: vec![] });
+    store.set_policy(Policy { addresses: AddressPolicy::on_loopback(), own_names: vec![], own_ports: vec![] });
     store.commit(local).await.expect("permitted");
     assert_eq!(store.policy().addresses, AddressPolicy::on_loopback());
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(test)]
 pub(crate) use settings::ALIAS_LIMIT;
 pub use settings::{
-    AddressFrom, Alpn, Caa, Carrier, Edit, EditError, HomePort, HostRecord, RecordData, RecordKind, Settings, Suffix, Target, Via,
+    AddressFrom, Alpn, Caa, Carrier, Edit, EditError, Forward, HomePort, HostRecord, RecordData, RecordKind, Settings, Suffix, Target, Via,
 };
 
 /// A SHA-256 digest of a secret or of a public key: 32 bytes, hexadecimal in text.

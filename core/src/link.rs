@@ -1,19 +1,18 @@
-//! The messages of the link (ALPN `fourward/1`), and services as an agent offers them.
+//! The messages of the link (ALPN `fourward/1`).
 //!
 //! One bidirectional stream carries them, each a line of JSON behind its length (two bytes, network order): few and small, so that
 //! being readable and growing by fields counts for more than bytes. What only a later version knows is ignored: fields, messages, words. What
 //! is ignored is not answered, so each end says first what it can do beyond the first version (`can`), and is asked nothing else.
 //! The QUIC connection is the root package's.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::facts::{HomeFacts, HostFacts, known_ones};
 use crate::host::Digest;
 use crate::name::DnsName;
+pub use crate::service::{NoService, Protocol, Service, parse_services};
 
 /// The protocol's name in TLS (RFC 7301).
 pub const ALPN: &[u8] = b"fourward/1";
@@ -176,76 +175,6 @@ pub fn is_pinned(pins: &[Digest], shown: &Digest) -> bool {
     pins.contains(shown)
 }
 
-/// A service at home: `tcp/443`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Service {
-    /// TCP or UDP.
-    pub protocol: Protocol,
-    /// The port at home.
-    pub port: u16,
-}
-
-/// A transport protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-/// A text that is no service.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no service; write tcp/PORT or udp/PORT, like tcp/443")]
-pub struct NoService(String);
-
-impl Service {
-    /// What a web server offers: TLS, HTTP and HTTP/3.
-    pub fn defaults() -> Vec<Self> {
-        [(Protocol::Tcp, 443), (Protocol::Tcp, 80), (Protocol::Udp, 443)].map(|(protocol, port)| Self { protocol, port }).to_vec()
-    }
-}
-
-impl FromStr for Service {
-    type Err = NoService;
-
-    fn from_str(text: &str) -> Result<Self, NoService> {
-        let (protocol, port) = text.split_once('/').ok_or_else(|| NoService(text.into()))?;
-        let protocol = match protocol {
-            "tcp" => Protocol::Tcp,
-            "udp" => Protocol::Udp,
-            _ => return Err(NoService(text.into())),
-        };
-        let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(|| NoService(text.into()))?;
-        Ok(Self { protocol, port })
-    }
-}
-
-impl fmt::Display for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let protocol = match self.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        };
-        write!(f, "{protocol}/{}", self.port)
-    }
-}
-
-impl TryFrom<String> for Service {
-    type Error = NoService;
-
-    fn try_from(text: String) -> Result<Self, NoService> {
-        text.parse()
-    }
-}
-
-impl From<Service> for String {
-    fn from(service: Service) -> String {
-        service.to_string()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,13 +210,5 @@ mod tests {
         assert!(length([0xff, 0xff]).is_err());
         let long = FromGateway::Refused { reason: "x".repeat(MESSAGE_LIMIT), again: false };
         assert!(encode(&long).is_err());
-    }
-
-    #[test]
-    fn services_are_protocol_and_port() {
-        assert_eq!("udp/443".parse(), Ok(Service { protocol: Protocol::Udp, port: 443 }));
-        for text in ["443", "tcp/", "tcp/0", "tcp/70000", "sctp/1", "tcp/80-90"] {
-            assert!(text.parse::<Service>().is_err(), "{text}");
-        }
     }
 }

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::Ipv6Net;
 
 use crate::name::DnsName;
+use crate::service::Service;
 
 /// The ranges that lead elsewhere than to one machine at home, each with its name. Those of NAT64 are outside global unicast anyway.
 const SPECIAL: [(Ipv6Addr, u8, &str); 4] = [
@@ -28,6 +29,8 @@ pub struct Policy {
     pub addresses: AddressPolicy,
     /// The gateway's own names: no host's, and no alias.
     pub own_names: Vec<DnsName>,
+    /// The ports that the gateway's machine needs itself: no host's.
+    pub own_ports: Vec<Service>,
 }
 
 /// Which addresses may be published and dialled as a home.

@@ -6,6 +6,7 @@
 
 mod bulk;
 mod follow;
+mod forwards;
 mod names;
 mod own;
 mod signed;
@@ -21,11 +22,12 @@ use rpds::{RedBlackTreeMapSync as OrdMap, RedBlackTreeSetSync as OrdSet};
 
 use crate::change::{Account, Certificate, Change, Identity, Key, Record, Refused, Serial, Zone};
 use crate::dnssec::{Signatures, Unit, ZoneKeys};
-use crate::host::{AddressFrom, Credentials, Digest, Edit, Host, Proven, RecordData, Settings, Target};
+use crate::host::{AddressFrom, Credentials, Digest, Edit, Forward, Host, Proven, RecordData, Settings, Target};
 use crate::index::Index;
 use crate::name::{APEX, DnsName, HostKey, HostName};
 use crate::order::Order;
 use crate::policy::Policy;
+use crate::service::Protocol;
 
 pub use follow::{Proof, Whereabouts};
 pub(crate) use names::host_names;
@@ -53,6 +55,8 @@ pub struct State {
     agents: OrdMap<Digest, HostName>,
     /// Derived from `hosts`: who follows a host.
     followers: OrdMap<HostName, OrdSet<HostName>>,
+    /// Derived from `hosts`: where a port of the gateway's leads, by protocol and first port.
+    forwards: OrdMap<(Protocol, u16), (Forward, HostName)>,
 }
 
 /// A host, and what a query for it needs.
@@ -340,6 +344,7 @@ impl State {
         for alias in &new.settings.alias {
             self.check_alias(name, alias, policy)?;
         }
+        self.check_forwards(name, &new, policy)?;
         self.check_following(name, &mut new)?;
         check_records(name, &new.settings, policy)?;
         Ok(new)
@@ -404,6 +409,7 @@ impl State {
         let signatures = self.by_name.get_key_value(name).and_then(|(_, known)| known.signatures.clone());
         self.by_name.insert(name.clone(), Known { host: Arc::clone(&host), signatures });
         self.note_follower(name, &host);
+        self.note_forwards(name, &host);
         self.hosts.insert_mut(name.clone(), host);
     }
 
@@ -417,6 +423,7 @@ impl State {
             self.agents.remove_mut(&key);
         }
         self.forget_follower(name, &host);
+        self.forget_forwards(&host);
     }
 }
 

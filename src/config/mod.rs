@@ -7,11 +7,14 @@ mod keys;
 mod raw;
 mod secondaries;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fourward_core::dnssec::Algorithm;
+use fourward_core::link::Protocol::{Tcp, Udp};
+use fourward_core::link::Service;
 use fourward_core::name::{DnsName, NameError};
 use fourward_core::transfer::Secondary;
 
@@ -165,7 +168,7 @@ pub struct Agent {
     /// Where its gateways are, and how to know them.
     pub gateways: Vec<fourward_core::join::Peer>,
     /// What the gateway may open here.
-    pub services: Vec<fourward_core::link::Service>,
+    pub services: Vec<Service>,
     /// Which of its addresses to publish, as far as fixed.
     pub wish: fourward_core::address::Wish,
 }
@@ -253,6 +256,15 @@ impl Server {
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let v4 = self.public.ipv4.iter().copied().map(IpAddr::V4);
         v4.chain(self.public.ipv6.iter().copied().map(IpAddr::V6))
+    }
+
+    /// The ports that its roles listen on: of no use to a forward, on whatever address.
+    pub fn own_ports(&self) -> Vec<Service> {
+        let dns = self.dns.iter().flat_map(|dns| dns.addresses(&self.public)).map(|address| address.port());
+        let both = dns.chain(self.gateway.iter().map(|gateway| gateway.tls)).flat_map(|port| [(Tcp, port), (Udp, port)]);
+        let tcp = self.gateway.iter().map(|gateway| gateway.http).chain(self.control.metrics.iter().map(SocketAddr::port));
+        let own: BTreeSet<_> = both.chain(tcp.map(|port| (Tcp, port))).collect();
+        own.into_iter().map(|(protocol, port)| Service { protocol, port }).collect()
     }
 
     /// The zones, none if no name server runs here.

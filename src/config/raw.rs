@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fourward_core::address::Wish;
 use fourward_core::join::Peer;
-use fourward_core::link::Service;
+use fourward_core::link::{Service, parse_services};
 use fourward_core::name::DnsName;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -51,8 +51,8 @@ const LONGEST_SECONDS: u64 = 7 * 86_400;
 /// What systemd waits by itself is 90 s.
 const DRAIN_SECONDS: u64 = 30;
 
-/// More would not fit into the link's hello, nor into anybody's head.
-const SERVICES: usize = 64;
+/// Twice what a host may forward; more would not fit into the link's hello.
+const SERVICES: usize = 512;
 
 /// Loopback and a private network, in both families.
 const METRICS: usize = 4;
@@ -174,7 +174,7 @@ struct RawAcme {
 struct RawAgent {
     host: String,
     gateways: Vec<Peer>,
-    services: Option<Vec<Service>>,
+    services: Option<Vec<String>>,
     target: Option<Ipv6Addr>,
     interface: Option<String>,
     suffix: Option<Ipv6Addr>,
@@ -462,7 +462,11 @@ fn agent(raw: RawAgent) -> Result<Agent, ConfigError> {
         return Err(value("agent.gateways", &format!("{} has no addresses or no pins; `fourward join -` writes both", peer.name)));
     }
     let host = name("agent.host", &raw.host)?;
-    let services = raw.services.unwrap_or_else(Service::defaults);
+    let named = |text: &String| parse_services(text).map_err(|error| value("agent.services", &error.to_string()));
+    let services = match raw.services {
+        Some(texts) => texts.iter().map(named).collect::<Result<Vec<_>, _>>()?.concat(),
+        None => Service::defaults(),
+    };
     unique("agent.services", &services)?;
     if services.len() > SERVICES {
         return Err(value("agent.services", &format!("{} services; {SERVICES} is the most", services.len())));

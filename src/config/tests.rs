@@ -295,3 +295,30 @@ fn a_secondary_is_an_address_and_may_have_a_key_of_its_own() {
         refused(&dns(lines), &words);
     }
 }
+
+#[test]
+fn the_ports_that_are_this_servers_own_are_known() {
+    let own = |text: &str| {
+        let ports = parse(text).expect("good").server.expect("server").own_ports();
+        ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(own(SERVER), "tcp/53 tcp/80 tcp/443 udp/53 udp/443");
+    let other = SERVER
+        .replace("[gateway]", "listen = [\"127.0.0.1:5353\"]\n[gateway]\ntls = 8443\nhttp = 8080\n[control]\nmetrics = \"127.0.0.1:9153\"");
+    assert_eq!(own(&other), "tcp/5353 tcp/8080 tcp/8443 tcp/9153 udp/5353 udp/8443");
+}
+
+#[test]
+fn an_agent_offers_ports_and_ranges_of_them() {
+    let services = |list: &str| {
+        let gateways = "gateways = [{ name = \"gw.dyn.example.org\", addresses = [\"192.0.2.11\"], pins = [\"PIN\"] }]"
+            .replace("PIN", &"ab".repeat(32));
+        let config = parse(&format!("[agent]\nhost = \"cloud.dyn.example.org\"\n{gateways}\nservices = [{list}]\n"))?;
+        Ok::<_, ConfigError>(config.agent.expect("agent").services.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(services("\"tcp/22\", \"udp/5000-5002\"").expect("good"), "tcp/22 udp/5000 udp/5001 udp/5002");
+    for (list, word) in [("\"tcp/5-4\"", "no service"), ("\"tcp/1-513\"", "512 is the most"), ("\"tcp/1-3\", \"tcp/2\"", "twice")] {
+        let refused = services(list).expect_err(list).to_string();
+        assert!(refused.contains("agent.services") && refused.contains(word), "{refused}");
+    }
+}

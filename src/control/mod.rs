@@ -20,7 +20,7 @@ use fourward_core::api::{
 use fourward_core::change::Change;
 use fourward_core::dnssec::{Algorithm, NotNow};
 use fourward_core::facts::HostFacts;
-use fourward_core::host::{Digest, Edit, Host, JoinSecret};
+use fourward_core::host::{Digest, Edit, Forward, Host, JoinSecret};
 use fourward_core::join::{JoinString, Peer, Secret};
 use fourward_core::link::{Protocol, Service};
 use fourward_core::name::{DnsName, HostName, NameError, Role, role_in};
@@ -43,6 +43,9 @@ pub use socket::{ControlSocket, SocketError};
 
 /// Long enough to walk to the machine at home, short enough that a forgotten terminal is no open door.
 const JOIN_LIFE: SignedDuration = SignedDuration::from_hours(24);
+
+/// Services that an agent lacks are named so far: a range of ports is one omission.
+const MISSING: usize = 5;
 
 /// Answers the owner.
 pub struct Control {
@@ -290,13 +293,15 @@ impl Control {
         let offered = self.leases.presence(name).map(|presence| presence.services.clone());
         let ports = host.settings.home_port;
         let dialled = [ports.tls, ports.http].into_iter().flatten().map(|port| Service { protocol: Protocol::Tcp, port });
-        let missing = dialled.filter(|service| offered.as_ref().is_some_and(|offered| !offered.contains(service)));
+        let dialled = dialled.chain(host.settings.forward.iter().flat_map(Forward::services));
+        let missing = dialled.filter(|service| offered.as_ref().is_some_and(|offered| !offered.contains(service))).take(MISSING);
         let missing = missing.map(|service| {
             format!("its agent does not offer {service}, so the gateway opens nothing there: add it to services under [agent] at home, and restart the agent")
         });
         let alone = host.settings.follows.as_deref().filter(|leader| state.host_by(name.zone(), leader).is_none());
         let alone = alone.map(|leader| format!("it follows {leader}, which is no host here: it has no address until that one is added"));
-        host.settings.remarks().into_iter().map(str::to_owned).chain(missing).chain(alone).collect()
+        let deaf = self.traffic.deaf(name);
+        host.settings.remarks().into_iter().map(str::to_owned).chain(missing).chain(alone).chain(deaf).collect()
     }
 
     fn entry(&self, state: &State, name: &HostName, host: &Host) -> HostEntry {

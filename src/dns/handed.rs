@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::counters::Counter;
-use super::mmsg::Return;
 use super::signed::Told;
 use super::updates::{Pending, Updates};
+use crate::mmsg::Return;
 
 /// Under way at once, and as many that wait for it; beyond, they are told to come again.
 const LIMIT: usize = 1024;

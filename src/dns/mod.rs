@@ -9,7 +9,6 @@ mod counters;
 mod handed;
 mod keys;
 mod meter;
-mod mmsg;
 mod notify;
 mod signed;
 mod tcp;

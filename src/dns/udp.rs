@@ -24,9 +24,10 @@ use tracing::warn;
 
 use super::counters::Counter;
 use super::handed::{Desk, Handed};
-use super::mmsg::{self, Batch, Return};
 use super::updates::Outcome;
 use super::{Source, now};
+use crate::listener::is_echo;
+use crate::mmsg::{self, Batch, Return};
 
 /// A failed receive: long enough not to spin, short enough that nobody notices.
 const RECEIVE_PAUSE: Duration = Duration::from_millis(100);
@@ -40,10 +41,6 @@ const TURNS: usize = 16;
 /// A thousand questions that come at once wait here, while a thread has others in hand or the processor is somebody else's. What it
 /// holds beyond that would be answered too late.
 const RECEIVE_BUFFER: usize = 1 << 20;
-
-/// Ports of services that answer whatever comes, and of none that asks: the sender is forged, and an answer there could go round for
-/// ever (CVE-2024-2169). Nobody listens on port 0 at all.
-const ECHOES: [u16; 7] = [0, 7, 13, 17, 19, 37, 69];
 
 /// A socket, and what is counted on it.
 pub(super) struct Socket {
@@ -202,7 +199,7 @@ struct Teller<'a> {
 
 impl Teller<'_> {
     fn answer(&mut self, question: &[u8], sender: SocketAddr, back: &Return, out: &mut [u8]) -> Option<usize> {
-        if ECHOES.contains(&sender.port()) {
+        if is_echo(sender.port()) {
             return None;
         }
         let asker = Asker { transport: Transport::Udp, address: sender.ip(), now: self.now, secrets: Some(self.secrets) };

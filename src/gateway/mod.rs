@@ -9,6 +9,7 @@ mod descriptors;
 mod dial;
 mod dials;
 mod first;
+mod forwards;
 mod pipes;
 mod refuse;
 mod relays;
@@ -17,13 +18,15 @@ mod splice;
 mod tails;
 mod tcp;
 mod traffic;
+mod udp;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fourward_core::name::DnsName;
+use fourward_core::link::Service;
+use fourward_core::name::{DnsName, HostName};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -37,7 +40,7 @@ use crate::config;
 use crate::crowd::{Crowd, Limits, Place};
 use crate::leases::Leases;
 use crate::listener::{self, BindError};
-use crate::options;
+use crate::mmsg::options;
 use crate::resolver::Resolvers;
 use crate::store::Store;
 
@@ -58,7 +61,11 @@ pub enum Protocol {
 
 /// The gateway's listening sockets.
 #[derive(Debug)]
-pub struct Sockets(Vec<(Protocol, std::net::TcpListener)>);
+pub struct Sockets {
+    named: Vec<(Protocol, std::net::TcpListener)>,
+    /// The addresses that the world is told, where forwards listen too.
+    public: Vec<IpAddr>,
+}
 
 /// A connection for one of the gateway's own names: TLS, or in plain HTTP an update of a router or an authority's question.
 #[derive(Debug)]
@@ -130,24 +137,25 @@ struct Shared {
 pub fn bind(config: &config::Gateway, public: &config::Public) -> Result<Sockets, BindError> {
     let v4 = public.ipv4.iter().copied().map(Into::into);
     let addresses: Vec<_> = v4.chain(public.ipv6.iter().copied().map(Into::into)).collect();
-    let mut sockets = Vec::new();
+    let mut named = Vec::new();
     for (protocol, key, port) in [(Protocol::Tls, "gateway.tls", config.tls), (Protocol::Http, "gateway.http", config.http)] {
         for address in listener::addresses(addresses.iter().copied(), port) {
             let listener = listener::bind_tcp(key, address)?;
-            prepare(&listener, config.timeouts.hello);
-            sockets.push((protocol, listener));
+            prepare(&listener);
+            // Who says nothing is not heard of before its time for that is over.
+            options::defer_accept(&listener, i32::try_from(config.timeouts.hello.as_secs()).unwrap_or(i32::MAX).max(1));
+            named.push((protocol, listener));
         }
     }
-    Ok(Sockets(sockets))
+    Ok(Sockets { named, public: addresses })
 }
 
 /// What connections have from their listener: answers are short, and relays want them at once too; and whatever ends without one is reset, so that no
-/// close waits for its client, and there is no doubt what happened. Who says nothing within `hello` is not heard of before.
-fn prepare(listener: &std::net::TcpListener, hello: Duration) {
+/// close waits for its client, and there is no doubt what happened.
+fn prepare(listener: &std::net::TcpListener) {
     let socket = SockRef::from(listener);
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_linger(Some(Duration::ZERO));
-    options::defer_accept(listener, i32::try_from(hello.as_secs()).unwrap_or(i32::MAX).max(1));
 }
 
 impl Sockets {
@@ -156,7 +164,7 @@ impl Sockets {
     /// # Errors
     /// The kernel does not say.
     pub fn local_addrs(&self) -> io::Result<Vec<(Protocol, SocketAddr)>> {
-        self.0.iter().map(|(protocol, socket)| Ok((*protocol, socket.local_addr()?))).collect()
+        self.named.iter().map(|(protocol, socket)| Ok((*protocol, socket.local_addr()?))).collect()
     }
 }
 
@@ -189,23 +197,22 @@ impl Gateway {
         let mut follower = AbortOnDropHandle::new(tokio::spawn(relays.follow(shared.store.changes(), shared.store.clone())));
         let mut tails = AbortOnDropHandle::new(tokio::spawn(shared.means.tails().watch()));
         let permits = Arc::new(Semaphore::new(shared.config.connections));
+        let crew = Crew { shared: Arc::clone(&shared), permits, tracker: tracker.clone(), abort: abort.clone() };
         let mut acceptors = JoinSet::new();
-        for (protocol, socket) in sockets.0 {
-            let acceptor = Acceptor {
-                protocol,
-                listener: TcpListener::from_std(socket)?,
-                shared: Arc::clone(&shared),
-                permits: Arc::clone(&permits),
-                tracker: tracker.clone(),
-                abort: abort.clone(),
-            };
+        for (protocol, socket) in sockets.named {
+            let acceptor = Acceptor { door: Door::Named(protocol), listener: TcpListener::from_std(socket)?, crew: crew.clone() };
             acceptors.spawn(acceptor.run());
         }
+        let (engine, mut ended) = udp::Engine::start(crew.clone())?;
+        // Before the state is looked at, so that no change falls between.
+        let changes = shared.store.changes();
+        acceptors.spawn(forwards::Forwards::new(crew, engine, sockets.public).run(changes));
         let ended = tokio::select! {
             () = cancel.cancelled() => Ok(()),
             _ = acceptors.join_next() => Err(GatewayError::Stopped),
             _ = &mut follower => Err(GatewayError::Stopped),
             _ = &mut tails => Err(GatewayError::Stopped),
+            _ = ended.recv() => Err(GatewayError::Stopped),
         };
         acceptors.shutdown().await;
         tracker.close();
@@ -223,46 +230,63 @@ impl Gateway {
     }
 }
 
-/// One listener at work.
-struct Acceptor {
-    protocol: Protocol,
-    listener: TcpListener,
+/// Where a connection comes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Door {
+    /// Where clients say whom they want.
+    Named(Protocol),
+    /// At a port that leads to one host, to this service at its home.
+    Forward { host: HostName, service: Service },
+}
+
+/// What every listener works with.
+#[derive(Clone)]
+struct Crew {
     shared: Arc<Shared>,
     permits: Arc<Semaphore>,
     tracker: TaskTracker,
     abort: CancellationToken,
 }
 
+/// One listener at work.
+struct Acceptor {
+    door: Door,
+    listener: TcpListener,
+    crew: Crew,
+}
+
 impl Acceptor {
     async fn run(self) {
+        let Crew { shared, tracker, abort, .. } = &self.crew;
         loop {
             let (stream, peer) = listener::accept(&self.listener).await;
             // Before it is asked who gives way: nobody does for one that may not come.
-            if self.shared.crowd.is_full(peer.ip()) {
-                self.shared.traffic.refuse(Reason::Crowded);
+            if shared.crowd.is_full(peer.ip()) {
+                shared.traffic.refuse(Reason::Crowded);
                 continue;
             }
             let Some(permit) = self.permit().await else { return };
             // Another listener may have let one more of its network in meanwhile.
-            let Some((place, undecided)) = self.shared.crowd.admit(peer.ip()) else {
-                self.shared.traffic.refuse(Reason::Crowded);
+            let Some((place, undecided)) = shared.crowd.admit(peer.ip()) else {
+                shared.traffic.refuse(Reason::Crowded);
                 continue;
             };
-            let held = Held { _permit: permit, _place: place, _open: self.shared.traffic.open() };
+            let held = Held { _permit: permit, _place: place, _open: shared.traffic.open() };
             // A task of its own: a panic costs this connection and no other.
             // Boxed: each step that hands it on keeps room for it.
-            let visitor = Box::new(tcp::Visitor { stream, protocol: self.protocol, peer, held, undecided });
-            self.tracker.spawn(serve(Arc::clone(&self.shared), visitor, self.tracker.clone(), self.abort.clone()));
+            let visitor = Box::new(tcp::Visitor { stream, door: self.door.clone(), peer, held, undecided });
+            tracker.spawn(serve(Arc::clone(shared), visitor, tracker.clone(), abort.clone()));
         }
     }
 
     /// At the cap one that is undecided gives way. Where none is, one connection waits here and the others in the kernel's queue, until
     /// someone leaves.
     async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        if self.permits.available_permits() == 0 {
-            self.shared.crowd.make_room();
+        let Crew { shared, permits, .. } = &self.crew;
+        if permits.available_permits() == 0 {
+            shared.crowd.make_room();
         }
-        Arc::clone(&self.permits).acquire_owned().await.ok()
+        Arc::clone(permits).acquire_owned().await.ok()
     }
 }
 

@@ -100,11 +100,29 @@ impl Shared {
             Protocol::Http => (home_port.http, HTTP, ports.http),
         };
         let service = Service { protocol: Tcp, port: own.unwrap_or(usual) };
+        Ok((self.dial(host, client, service, own.unwrap_or(port)).await?, seat))
+    }
+
+    /// The same for a client at a port that leads to `host`'s `service`.
+    pub(super) async fn lead_to(
+        &self,
+        host: &HostName,
+        client: IpAddr,
+        service: Service,
+        undecided: &mut Option<Undecided>,
+    ) -> Result<(Home, Seat), Refusal> {
+        let (seat, _) = self.judge(host, client, None)?;
+        drop(undecided.take());
+        Ok((self.dial(host, client, service, service.port).await?, seat))
+    }
+
+    /// A connection to `port` of `host`'s home, which must offer `service`.
+    async fn dial(&self, host: &HostName, client: IpAddr, service: Service, port: u16) -> Result<Home, Refusal> {
         let (dials, patience) = (self.traffic.dials(), self.config.timeouts.dial);
         let dialer = Dialer { store: &self.store, leases: &self.leases, relays: &self.relays, dials, patience };
         // Boxed: who has not said yet where it wants to go shall not hold the memory for it.
-        match Box::pin(dialer.dial(host, client, service, own.unwrap_or(port))).await {
-            Ok(home) => Ok((home, seat)),
+        match Box::pin(dialer.dial(host, client, service, port)).await {
+            Ok(home) => Ok(home),
             Err(DialError::NotAdmitted(_)) => Err(Refusal::Denied),
             Err(error @ DialError::Local { .. }) => {
                 if LOCAL_FAILURES.may(Instant::now()) {

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::options;
+use crate::mmsg::options;
 
 /// A measure: large enough to save wakes, small against what a fast sender has in flight.
 pub(super) const MEASURE: usize = 128 * 1024;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use fourward_core::client_hello::{self, ClientHello};
 use fourward_core::dyndns;
 use fourward_core::http_head::{self, HttpHead};
+use fourward_core::link::Service;
 use fourward_core::name::{DnsName, HostName};
 use fourward_core::peek::{Asked, Refusal};
 use fourward_core::route;
@@ -22,14 +23,14 @@ use super::first::{First, PEEKED, first};
 use super::refuse::{self, Alert};
 use super::relays::{Place, Seat};
 use super::splice::Relay;
-use super::{Held, OwnConnection, Protocol, Reason, Shared};
+use super::{Door, Held, OwnConnection, Protocol, Reason, Shared};
 use crate::certificate::is_challenge;
 use crate::crowd::{Bell, Undecided};
 
 /// A connection, and what it counts for.
 pub(super) struct Visitor {
     pub(super) stream: TcpStream,
-    pub(super) protocol: Protocol,
+    pub(super) door: Door,
     pub(super) peer: SocketAddr,
     pub(super) held: Held,
     /// Until it is clear that it goes home, and so as long as it is being refused.
@@ -60,9 +61,23 @@ pub(super) struct Carried {
 
 /// Serves one connection to its end, or until it is a home's.
 pub(super) async fn serve(shared: &Shared, visitor: Box<Visitor>) -> Option<Carried> {
-    match visitor.protocol {
-        Protocol::Tls => tls(shared, visitor).await,
-        Protocol::Http => http(shared, visitor).await,
+    match visitor.door.clone() {
+        Door::Named(Protocol::Tls) => tls(shared, visitor).await,
+        Door::Named(Protocol::Http) => http(shared, visitor).await,
+        Door::Forward { host, service } => forward(shared, visitor, host, service).await,
+    }
+}
+
+/// By its port it is clear where it goes, so nothing is read: the server may be who speaks first. Who is refused gets a reset.
+async fn forward(shared: &Shared, visitor: Box<Visitor>, host: HostName, service: Service) -> Option<Carried> {
+    let Visitor { stream, peer, held, undecided, .. } = *visitor;
+    let (bell, mut undecided) = (undecided.bell(), Some(undecided));
+    match shared.lead_to(&host, peer.ip(), service, &mut undecided).await {
+        Ok(led) => Some(shared.carried(host, stream, led, First::default(), held)),
+        Err(refusal) => {
+            shared.count(&bell, refusal.reason());
+            None
+        }
     }
 }
 

@@ -2,8 +2,11 @@
 //!
 //! Plain counters: each is right by itself, and two read after one another may be a moment apart.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fourward_core::name::HostName;
 
 use super::dials::Dials;
 
@@ -24,6 +27,11 @@ pub struct Traffic {
     denied: AtomicU64,
     full: AtomicU64,
     crowded: AtomicU64,
+    flows: AtomicU64,
+    withheld: AtomicU64,
+    lost: AtomicU64,
+    /// Forwards that do not listen, and why.
+    deaf: Mutex<HashMap<HostName, Vec<String>>>,
 }
 
 /// Why a connection was not carried.
@@ -78,6 +86,12 @@ pub struct Counts {
     pub full: u64,
     /// Refused: [`Reason::Crowded`].
     pub crowded: u64,
+    /// Flows of UDP that are alive.
+    pub flows: u64,
+    /// Datagrams to clients that had not shown yet that they are there, beyond what they may get.
+    pub withheld: u64,
+    /// Datagrams that were dropped: their home was away or not found yet, or the kernel did not take them.
+    pub lost: u64,
 }
 
 impl Traffic {
@@ -98,12 +112,45 @@ impl Traffic {
             denied: read(&self.denied),
             full: read(&self.full),
             crowded: read(&self.crowded),
+            flows: read(&self.flows),
+            withheld: read(&self.withheld),
+            lost: read(&self.lost),
         }
     }
 
     /// What dials to homes came to.
     pub fn dials(&self) -> &Dials {
         &self.dials
+    }
+
+    /// Why forwards of `host` do not listen.
+    pub fn deaf(&self, host: &HostName) -> Vec<String> {
+        self.deafs().get(host).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn note_deaf(&self, host: &HostName, reasons: Vec<String>) {
+        if reasons.is_empty() {
+            self.deafs().remove(host);
+        } else {
+            self.deafs().insert(host.clone(), reasons);
+        }
+    }
+
+    fn deafs(&self) -> MutexGuard<'_, HashMap<HostName, Vec<String>>> {
+        // Each critical section leaves the map whole.
+        self.deaf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note_flows(&self, count: usize) {
+        self.flows.store(count as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn withhold(&self, datagrams: usize) {
+        self.withheld.fetch_add(datagrams as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn lose(&self, datagrams: u64) {
+        self.lost.fetch_add(datagrams, Ordering::Relaxed);
     }
 
     pub(super) fn open(self: &Arc<Self>) -> Open {

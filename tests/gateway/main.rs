@@ -5,7 +5,9 @@
 mod admission;
 mod aliases;
 mod ending;
+mod flows;
 mod followers;
+mod forwards;
 mod refusals;
 mod relays;
 mod resolver;

@@ -80,7 +80,7 @@ pub(crate) async fn until(what: &str, mut held: impl FnMut() -> bool) {
 
 /// A store with the zone, and its hosts: `cloud` and `nas` by link, at home in [`HERE`]; `still` fixed there; `gone` nowhere.
 async fn store(state: &Path) -> Store {
-    let policy = Policy { addresses: AddressPolicy::on_loopback(), own_names: vec![name(OWN)] };
+    let policy = Policy { addresses: AddressPolicy::on_loopback(), own_names: vec![name(OWN)], own_ports: vec![] };
     let store = Store::open(state, policy).expect("store");
     let at = Timestamp::UNIX_EPOCH;
     let join = JoinSecret { secret: Digest([1; 32]), expires: at, spent_by: None };
@@ -105,13 +105,31 @@ impl Rig {
         Self::with(config(), Leases::new(Instant::now().checked_sub(Duration::from_secs(60)).expect("a minute ago"))).await
     }
 
-    pub(crate) async fn with(mut config: config::Gateway, leases: Leases) -> Self {
+    pub(crate) async fn with(config: config::Gateway, leases: Leases) -> Self {
         let directory = tempfile::tempdir().expect("directory");
         let store = store(directory.path()).await;
+        Self::on(config, leases, store, directory, Ipv4Addr::LOCALHOST).await
+    }
+
+    /// One whose public IPv4 address is another machine's, so that it listens on all.
+    pub(crate) async fn on_the_wildcard() -> Self {
+        let directory = tempfile::tempdir().expect("directory");
+        let store = store(directory.path()).await;
+        Self::on(config(), Leases::new(Instant::now()), store, directory, Ipv4Addr::new(192, 0, 2, 11)).await
+    }
+
+    /// Another gateway on the store of this one, which ends.
+    pub(crate) async fn restarted(self) -> Self {
+        self.cancel.cancel();
+        within(self.running).await.expect("no panic").expect("ended");
+        Self::on(config(), Leases::new(Instant::now()), self.store, self._state, Ipv4Addr::LOCALHOST).await
+    }
+
+    async fn on(mut config: config::Gateway, leases: Leases, store: Store, directory: tempfile::TempDir, public: Ipv4Addr) -> Self {
         let home = TcpListener::bind((HERE, 0)).await.expect("home");
         let port = home.local_addr().expect("bound").port();
         config.home_ports = HomePorts { tls: port, http: port };
-        let public = Public { ipv4: vec![Ipv4Addr::LOCALHOST], ipv6: vec![HERE], name: name(OWN) };
+        let public = Public { ipv4: vec![public], ipv6: vec![HERE], name: name(OWN) };
         let sockets = gateway::bind(&config, &public).expect("sockets");
         let addresses = sockets.local_addrs().expect("addresses");
         let (leases, traffic, cancel) = (Arc::new(leases), Arc::<Traffic>::default(), CancellationToken::new());

@@ -270,7 +270,7 @@ impl Server {
 
 fn open(state: &TempDir) -> Store {
     // What a server refuses: its own address.
-    let policy = Policy { addresses: AddressPolicy::new(vec![GATEWAY.into()], vec![]), own_names: vec![] };
+    let policy = Policy { addresses: AddressPolicy::new(vec![GATEWAY.into()], vec![]), own_names: vec![], own_ports: vec![] };
     // The last one's writer may need a moment to put the file down.
     let since = Instant::now();
     loop {

@@ -3,9 +3,10 @@
 use ipnet::Ipv6Net;
 use jiff::Timestamp;
 
-use crate::host::EditError;
+use crate::host::{EditError, Forward};
 use crate::name::{DnsName, HostName};
 use crate::policy::Forbidden;
+use crate::service::Service;
 
 /// Why a change is refused. The state is then as it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -137,6 +138,24 @@ pub enum Refused {
         /// Whose it is.
         host: HostName,
     },
+    /// A port that this server needs.
+    #[error("forward={forward}: {port} is this server's own, by its configuration; choose another port outside, like {}", elsewhere(.forward))]
+    ForwardOwn {
+        /// The forward.
+        forward: Forward,
+        /// The port.
+        port: Service,
+    },
+    /// A port leads to one host.
+    #[error("forward={forward}: {other} already leads to {host}; choose another port outside, or take it off there first")]
+    ForwardTaken {
+        /// The forward.
+        forward: Forward,
+        /// That of the other host.
+        other: Forward,
+        /// Whose it is.
+        host: HostName,
+    },
     /// The join string is not good here.
     #[error("the join string does not fit {0}: it was cut, altered or replaced by a newer one; `fourward host token` makes a new one")]
     WrongSecret(HostName),
@@ -182,4 +201,11 @@ pub enum Refused {
     /// The secrets are there already; new ones would lock every agent out.
     #[error("this server has an identity already")]
     Identified,
+}
+
+/// Where ports like those of `forward` are mostly free.
+fn elsewhere(forward: &Forward) -> String {
+    let (first, _) = forward.outside();
+    let home = forward.ports().next().map_or(first, |(_, home)| home);
+    format!("{}/{}:{home}", forward.protocol().word(), first.saturating_add(10_000))
 }

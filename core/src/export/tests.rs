@@ -18,7 +18,11 @@ fn at(second: i64) -> Timestamp {
 
 fn policy() -> Policy {
     let own = vec!["2001:db8:a::11".parse().expect("v6")];
-    Policy { addresses: AddressPolicy::new(own, Vec::new()), own_names: vec!["own.dyn.example.org".parse().expect("name")] }
+    Policy {
+        addresses: AddressPolicy::new(own, Vec::new()),
+        own_names: vec!["own.dyn.example.org".parse().expect("name")],
+        own_ports: Vec::new(),
+    }
 }
 
 fn empty() -> State {

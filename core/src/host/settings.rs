@@ -4,6 +4,7 @@
 //! silently ignored is worse than none.
 
 mod caa;
+mod forward;
 mod record;
 mod suffix;
 mod token;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::name::{APEX, DnsName};
 
 pub use caa::Caa;
+pub use forward::Forward;
 pub use record::{HostRecord, RecordData, RecordKind, Target};
 pub use suffix::Suffix;
 
@@ -42,13 +44,13 @@ const RECORD_BYTES: usize = 4096;
 const CAA_LIMIT: usize = 16;
 
 /// Keys of later versions: known, so that the answer can be "not yet" and not "unknown".
-const NOT_YET: [&str; 9] = ["forward", "upstream", "upstream-host", "upstream-tls", "verify", "hsts", "max-rate", "mode", "proxy-protocol"];
+const NOT_YET: [&str; 8] = ["upstream", "upstream-host", "upstream-tls", "verify", "hsts", "max-rate", "mode", "proxy-protocol"];
 
 /// Keys of which today's behaviour is one value, which may be written out.
 const ONLY_VALUE: [(&str, &str); 3] = [("mode", "passthrough"), ("proxy-protocol", "none"), ("hsts", "off")];
 
 /// Keys of which the value is a list.
-const LISTS: [&str; 7] = ["alias", "allow", "alpn", "caa", "deny", "home-port", "record"];
+const LISTS: [&str; 8] = ["alias", "allow", "alpn", "caa", "deny", "forward", "home-port", "record"];
 
 /// Who is the authority on a host's address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +131,8 @@ pub struct Settings {
     pub via: Via,
     /// The ports that the gateway dials.
     pub home_port: HomePort,
+    /// The gateway's ports that lead to the home.
+    pub forward: BTreeSet<Forward>,
     /// Whether every name below the host's is the host too.
     pub wildcard: bool,
     /// Whether the gateway sends HTTP clients to HTTPS itself.
@@ -178,7 +182,7 @@ pub enum EditError {
     NotYet(String),
     /// No key of any version.
     #[error(
-        "{0}: no such setting; there are alias, address-from, address, allow, alpn, caa, carrier, deny, follows, home-port, max-connections, record, redirect, suffix, ttl, via, wildcard"
+        "{0}: no such setting; there are alias, address-from, address, allow, alpn, caa, carrier, deny, follows, forward, home-port, max-connections, record, redirect, suffix, ttl, via, wildcard"
     )]
     Unknown(String),
     /// `+=` or `-=` on what is one value.
@@ -209,6 +213,7 @@ impl Settings {
             "alias" => edit.list(&mut self.alias, ALIAS_LIMIT, |name| name.parse().map_err(|error| format!("{error}"))),
             "allow" => edit.list(&mut self.allow, NETWORK_LIMIT, parse_network),
             "deny" => edit.list(&mut self.deny, NETWORK_LIMIT, parse_network),
+            "forward" => edit.forwards(&mut self.forward),
             "home-port" => self.edit_home_port(edit),
             "alpn" => edit.list(&mut self.alpn, Alpn::ALL.len(), parse_alpn),
             "caa" => edit.one_of(&mut self.caa, |caa| within(caa.len(), CAA_LIMIT, "values")),
@@ -256,6 +261,10 @@ impl Settings {
             (
                 self.home_port != HomePort::default(),
                 "home-port is what the gateway dials; IPv6 clients go home by themselves, to the usual port: open that one too, or set via=gateway",
+            ),
+            (
+                !self.forward.is_empty(),
+                "forward is for those who come over the gateway; IPv6 clients go home by themselves, to the same port: open that one too, or set via=gateway",
             ),
             (
                 limits,

@@ -23,7 +23,8 @@ fn digest(byte: u8) -> Digest {
 
 pub(crate) fn policy() -> Policy {
     let addresses = crate::policy::AddressPolicy::new(vec!["2001:db8:a::11".parse().expect("v6")], vec![]);
-    Policy { addresses, own_names: vec!["gw.dyn.example.org".parse().expect("name"), "gw.example.net".parse().expect("name")] }
+    let own_names = vec!["gw.dyn.example.org".parse().expect("name"), "gw.example.net".parse().expect("name")];
+    Policy { addresses, own_names, own_ports: Vec::new() }
 }
 
 fn join(byte: u8) -> JoinSecret {
@@ -408,4 +409,34 @@ fn a_challenge_of_our_own_name_shows_and_what_is_kept_for_it_does_not() {
     assert_eq!(state.apply(&account, &policy()), Ok(vec![Key::Account("https://ca.test/dir".into())]));
     assert_eq!(state.apply(&challenge(&[]), &policy()), Ok(vec![Key::Challenge(own.clone()), Key::Zone(zone())]));
     assert_eq!((serial(&state), state.challenge(&own)), (before + 2, None));
+}
+
+#[test]
+fn a_port_of_the_gateways_leads_to_one_host() {
+    let mut state = started();
+    let mut policy = policy();
+    policy.own_ports = vec!["tcp/443".parse().expect("a service"), "udp/53".parse().expect("a service")];
+    state.apply(&add("cloud", &["forward=tcp/2222:22,udp/5000-5010,tcp/8000"]), &policy).expect("added");
+    let refused = |state: &mut State, texts: &[&str]| state.apply(&add("nas", texts), &policy).expect_err("refused").to_string();
+    for text in
+        ["forward=tcp/2222", "forward=udp/4990-5000", "forward=udp/5005:1", "forward=udp/5010-5011", "forward=udp/4000-4255,udp/5010"]
+    {
+        let told = refused(&mut state, &[text]);
+        assert!(told.contains("already leads to cloud.dyn.example.org") || told.contains("256 is the most"), "{text}: {told}");
+    }
+    for (text, port) in [("forward=tcp/443:8443", "tcp/443"), ("forward=udp/50-60", "udp/53")] {
+        let told = refused(&mut state, &[text]);
+        assert!(told.contains(&format!("{port} is this server's own")), "{told}");
+    }
+    state.apply(&add("nas", &["forward=udp/2222,tcp/5000-5010,udp/5011,udp/4999"]), &policy).expect("others are free");
+    let forwards = |state: &State| state.forwards().map(|(forward, host)| format!("{forward} {}", host.label())).collect::<Vec<_>>();
+    let all =
+        ["tcp/2222:22 cloud", "tcp/5000-5010 nas", "tcp/8000 cloud", "udp/2222 nas", "udp/4999 nas", "udp/5000-5010 cloud", "udp/5011 nas"];
+    assert_eq!(forwards(&state), all);
+    let set = |host: &str, text: &str| Change::Set { host: self::host(host), edits: vec![text.parse().expect("an edit")] };
+    state.apply(&set("cloud", "forward-=udp/5000-5010"), &policy).expect("taken off");
+    state.apply(&set("nas", "forward+=udp/5005:7"), &policy).expect("free again");
+    state.apply(&set("nas", "forward-=udp/5005"), &policy).expect("taken off");
+    state.apply(&set("cloud", "forward="), &policy).expect("taken off");
+    assert_eq!(forwards(&state), ["tcp/5000-5010 nas", "udp/2222 nas", "udp/4999 nas", "udp/5011 nas"]);
 }

@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::host::{self, AddressFrom, Alpn, Caa, Carrier, HostRecord, Suffix, Via};
+use crate::host::{self, AddressFrom, Alpn, Caa, Carrier, Forward, HostRecord, Suffix, Via};
 use crate::name::DnsName;
 
 #[derive(Default, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub(super) struct Settings {
     via: Via,
     #[serde(skip_serializing_if = "is_default")]
     home_port: HomePort,
+    /// As they are typed.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    forward: BTreeSet<Forward>,
     #[serde(skip_serializing_if = "is_default")]
     wildcard: bool,
     #[serde(skip_serializing_if = "is_default")]
@@ -71,6 +74,7 @@ impl From<host::Settings> for Settings {
             ttl,
             via,
             home_port,
+            forward,
             wildcard,
             redirect,
             allow,
@@ -92,6 +96,7 @@ impl From<host::Settings> for Settings {
             ttl,
             via,
             home_port,
+            forward,
             wildcard,
             redirect,
             allow,
@@ -116,6 +121,7 @@ impl From<Settings> for host::Settings {
             ttl,
             via,
             home_port,
+            forward,
             wildcard,
             redirect,
             allow,
@@ -137,6 +143,7 @@ impl From<Settings> for host::Settings {
             ttl,
             via,
             home_port,
+            forward,
             wildcard,
             redirect,
             allow,

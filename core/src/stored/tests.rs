@@ -22,7 +22,9 @@ fn arbitrary_names() -> impl Strategy<Value = host::Settings> {
     let caa = prop::sample::subsequence(vec!["issue letsencrypt.org; validationmethods=dns-01", "128 issuewild ;"], 0..=2);
     let alpn = prop::sample::subsequence(Alpn::ALL.to_vec(), 0..=3);
     let follows = prop::option::of((prop::sample::select(vec!["cloud", "@"]), prop::sample::select(vec!["::22", "::1:0:0:0:22/56"])));
-    (record, caa, alpn, follows).prop_map(|(record, caa, alpn, follows)| host::Settings {
+    let forward = prop::sample::subsequence(vec!["tcp/2222:22", "udp/51820", "tcp/8000-8010:9000-9010"], 0..=3);
+    (record, caa, alpn, follows, forward).prop_map(|(record, caa, alpn, follows, forward)| host::Settings {
+        forward: forward.iter().map(|text| text.parse().expect("a forward")).collect(),
         record: record.iter().map(|text| text.parse().expect("a record")).collect(),
         caa: caa.iter().map(|text| text.parse().expect("a property")).collect(),
         alpn: alpn.into_iter().collect(),

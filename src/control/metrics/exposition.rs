@@ -88,15 +88,18 @@ impl Collector for Sources {
 impl Sources {
     fn connections(&self, page: &mut Page<'_>) -> fmt::Result {
         let traffic = &self.control.traffic;
-        // All of them by name, so that a new one is not forgotten here.
-        let Counts { open, total, to_homes, to_clients, silent, foreign, unknown, direct, away, denied, full, crowded, busy } =
-            traffic.counts();
+        let counts = traffic.counts();
+        let Counts { open, total, to_homes, to_clients, silent, foreign, unknown, direct, away, denied, full, crowded, busy, .. } = counts;
+        let Counts { flows, withheld, lost, .. } = counts;
         page.gauge("fourward_gateway_open_connections", "Connections that are open.", open)?;
         page.counter("fourward_gateway_connections", "Connections that were taken.", total)?;
         let asked = [("silent", silent), ("foreign", foreign), ("unknown", unknown), ("direct", direct)];
         let refused = [("away", away), ("denied", denied), ("full", full), ("crowded", crowded), ("busy", busy)];
         let refused = asked.into_iter().chain(refused);
-        page.counters("fourward_gateway_refused", "Connections that were not carried, by reason.", "reason", refused)?;
+        page.counters("fourward_gateway_refused", "Connections and flows that were not carried, by reason.", "reason", refused)?;
+        page.gauge("fourward_gateway_flows", "Flows of UDP that are alive.", flows)?;
+        let dropped = [("amplification", withheld), ("lost", lost)];
+        page.counters("fourward_gateway_datagrams_dropped", "Datagrams of flows that were dropped, by reason.", "reason", dropped)?;
         let bytes = [("homes", to_homes), ("clients", to_clients)];
         page.counters("fourward_gateway_relayed_bytes", "Bytes relayed, by where they went.", "to", bytes)?;
         let dials = traffic.dials();

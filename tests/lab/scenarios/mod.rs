@@ -9,6 +9,7 @@ mod copies;
 mod credentials;
 mod docs;
 mod figure;
+mod forwards;
 mod ground;
 mod hosts;
 mod idle;

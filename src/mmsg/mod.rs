@@ -1,11 +1,14 @@
 //! Many datagrams in one call, recvmmsg(2) and sendmmsg(2), and one that is answered later, sendmsg(2): what no safe crate offers with a
 //! sender's own destination address.
 //!
-//! The only unsafe code of this program. Every pointer that the kernel is given is made from a borrow that lives until the call
+//! With [`options`] and [`segments`], the only unsafe code of this program. Every pointer that the kernel is given is made from a borrow that lives until the call
 //! has returned, and nothing that the kernel wrote is read before it said how much. A [`Batch`] is memory for [`SIZE`] questions and
 //! as many answers; it is made once for each thread. What the answers say is not known here.
 
 #![allow(unsafe_code, reason = "three system calls that take structures of pointers; each block says why it is sound")]
+
+pub(crate) mod options;
+pub(crate) mod segments;
 
 use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
@@ -16,10 +19,10 @@ use std::ptr;
 use libc::{c_int, cmsghdr, in_pktinfo, in6_pktinfo, iovec, mmsghdr, msghdr, sockaddr_in, sockaddr_in6, sockaddr_storage};
 
 /// Datagrams a call. More would only hold the first answer up.
-pub(super) const SIZE: usize = 64;
+pub(crate) const SIZE: usize = 64;
 
 /// No question is longer; what was cut here is answered as what it is, no whole message.
-pub(super) const QUESTION_LIMIT: usize = 4096;
+pub(crate) const QUESTION_LIMIT: usize = 4096;
 
 /// Room for so many is made in every call.
 const LEAST: usize = 4;
@@ -28,7 +31,7 @@ const LEAST: usize = 4;
 const CONTROL: usize = 64;
 
 /// Datagrams that came, and the answers to them.
-pub(super) struct Batch {
+pub(crate) struct Batch {
     questions: Box<[[u8; QUESTION_LIMIT]]>,
     answers: Box<[u8]>,
     answer_limit: usize,
@@ -48,7 +51,7 @@ struct Slot {
 
 /// The way back of one datagram: to its sender, from the address that it was sent to.
 #[derive(Clone, Copy)]
-pub(super) struct Return {
+pub(crate) struct Return {
     sender: sockaddr_storage,
     sender_length: u32,
     control: Control,
@@ -64,7 +67,7 @@ unsafe impl Send for Batch {}
 
 impl Batch {
     /// Memory for [`SIZE`] questions, and for answers of at most `answer_limit` bytes each.
-    pub(super) fn new(answer_limit: usize) -> Self {
+    pub(crate) fn new(answer_limit: usize) -> Self {
         // SAFETY: these are C structures of numbers and pointers, for which all zeroes is a value.
         let (slot, header, vector) = unsafe { (zeroed::<sockaddr_storage>(), zeroed::<mmsghdr>(), zeroed::<iovec>()) };
         let back = Return { sender: slot, sender_length: 0, control: Control([0; CONTROL]), control_length: 0 };
@@ -84,7 +87,7 @@ impl Batch {
     ///
     /// # Errors
     /// What the kernel says; `WouldBlock` if nothing has come.
-    pub(super) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         let parts = self.headers.iter_mut().zip(self.vectors.iter_mut()).zip(self.slots.iter_mut()).zip(self.questions.iter_mut());
         for (((header, vector), slot), question) in parts.take(self.expected) {
             // Else a datagram without a sender would be answered to the one before.
@@ -116,7 +119,7 @@ impl Batch {
 
     /// Lets `say` answer each of the first `count` datagrams: it is given the question, the sender, the way back and room for the answer, and
     /// returns the answer's length, `None` for silence.
-    pub(super) fn answer(&mut self, count: usize, mut say: impl FnMut(&[u8], SocketAddr, &Return, &mut [u8]) -> Option<usize>) {
+    pub(crate) fn answer(&mut self, count: usize, mut say: impl FnMut(&[u8], SocketAddr, &Return, &mut [u8]) -> Option<usize>) {
         let parts = self.slots.iter_mut().zip(self.questions.iter()).zip(self.answers.chunks_mut(self.answer_limit));
         for ((slot, question), answer) in parts.take(count) {
             let Some(sender) = address_of(&slot.back.sender) else { continue };
@@ -127,7 +130,7 @@ impl Batch {
 
     /// Sends the answers to the first `count` datagrams, each from the address that was asked. Returns how many the kernel did not take: they
     /// are dropped, since who asked will ask again.
-    pub(super) fn send(&mut self, socket: BorrowedFd<'_>, count: usize) -> u64 {
+    pub(crate) fn send(&mut self, socket: BorrowedFd<'_>, count: usize) -> u64 {
         let mut ready = 0;
         let mut places = self.headers.iter_mut().zip(self.vectors.iter_mut());
         for (slot, answer) in
@@ -168,7 +171,7 @@ impl Return {
     ///
     /// # Errors
     /// The kernel does not take it; whoever asked will ask again.
-    pub(super) fn send(mut self, socket: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(mut self, socket: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
         let mut vector = iovec { iov_base: message.as_ptr().cast_mut().cast(), iov_len: message.len() };
         let mut header = empty();
         header.msg_name = ptr::from_mut(&mut self.sender).cast();
@@ -232,7 +235,7 @@ impl Control {
 ///
 /// # Errors
 /// What the kernel says.
-pub(super) fn tell_destination(socket: BorrowedFd<'_>, of: IpAddr) -> io::Result<()> {
+pub(crate) fn tell_destination(socket: BorrowedFd<'_>, of: IpAddr) -> io::Result<()> {
     let (level, option) = match of {
         IpAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_PKTINFO),
         IpAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),

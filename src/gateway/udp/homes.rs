@@ -1,0 +1,166 @@
+//! Whether homes are where they are said to be, asked before a flow's first byte goes there, as with every dial.
+//!
+//! Flows that begin while the link is being asked share its next answer: a nonce must have left after a flow began. When a home moves, all of its
+//! flows wait until it is found at its new address, and go on there.
+
+use std::net::Ipv6Addr;
+use std::time::{Duration, Instant};
+
+use fourward_core::flows::Id;
+use fourward_core::name::HostName;
+use fourward_core::state::{State, Whereabouts};
+use tracing::{debug, info, warn};
+
+use super::flow::Stand;
+use super::{Carrier, Entrance, Word};
+use crate::gateway::Reason;
+use crate::leases::{Admission, Leases};
+use crate::telemetry::Seldom;
+
+/// What is short here is short for all homes.
+static FAILURES: Seldom = Seldom::every(Duration::from_secs(60));
+
+/// A host with forwards.
+pub(super) struct Home {
+    host: HostName,
+    /// The link is being asked for these.
+    asked: Vec<Id>,
+    /// These began since.
+    wanting: Vec<Id>,
+    /// Where the flows were led last; a change is told in the log.
+    at: Option<Ipv6Addr>,
+}
+
+impl Carrier {
+    /// The number of a host that has an entrance.
+    pub(super) fn home_of(&mut self, host: &HostName) -> u32 {
+        if let Some(number) = self.homes.get(host) {
+            return *number;
+        }
+        let number = self.next_home;
+        self.next_home = self.next_home.wrapping_add(1);
+        self.homes.insert(host.clone(), number);
+        self.by_number.insert(number, Home { host: host.clone(), asked: Vec::new(), wanting: Vec::new(), at: None });
+        number
+    }
+
+    pub(super) fn forget_home(&mut self, host: &HostName) {
+        if let Some(number) = self.homes.remove(host) {
+            self.by_number.remove(&number);
+        }
+    }
+
+    /// Whether somebody vouches for the home of an entrance, and its agent offers the service.
+    pub(super) fn is_there(&self, entrance: &Entrance, state: &State) -> bool {
+        if state.home(&entrance.host).is_none() {
+            return false;
+        }
+        let Some(presence) = self.crew.shared.leases.presence(&entrance.host) else { return true };
+        let offered = presence.services.contains(&entrance.service);
+        if !offered && presence.tell() {
+            let (host, service) = (&entrance.host, entrance.service);
+            warn!(%host, %service, "not offered: add it to services under [agent] in the configuration at home, and restart the agent");
+        }
+        offered
+    }
+
+    /// Has the home of a flow found.
+    pub(super) fn want(&mut self, id: Id) {
+        let Some(flow) = self.flows.get_mut(id).filter(|flow| flow.stand != Stand::Asked) else { return };
+        flow.stand = Stand::Asked;
+        let number = flow.home;
+        let Some(home) = self.by_number.get_mut(&number) else { return };
+        home.wanting.push(id);
+        self.ask(number);
+    }
+
+    /// Asks the link of a home, unless it is being asked.
+    fn ask(&mut self, number: u32) {
+        let shared = std::sync::Arc::clone(&self.crew.shared);
+        let Some(home) = self.by_number.get_mut(&number).filter(|home| home.asked.is_empty() && !home.wanting.is_empty()) else { return };
+        home.asked = std::mem::take(&mut home.wanting);
+        let host = home.host.clone();
+        let aim = shared.store.snapshot().whereabouts(&host).filter(|aim| shared.store.policy().addresses.check(aim.address).is_ok());
+        let Some(Whereabouts { proof: Some(proof), .. }) = &aim else {
+            // Nobody vouches for it but its owner, or nobody at all.
+            return self.found(number, aim);
+        };
+        let (proof, teller, deadline) = (proof.clone(), self.teller.clone(), Instant::now() + shared.config.timeouts.dial);
+        self.runtime.spawn(async move {
+            let found = is_at(&shared.leases, &proof.host, proof.address, deadline).await;
+            teller.tell(Word::Found(number, aim.filter(|_| found)));
+        });
+    }
+
+    /// Goes on with the flows for which a home was asked, which was found there, or nowhere.
+    pub(super) fn found(&mut self, number: u32, at: Option<Whereabouts>) {
+        let Some(home) = self.by_number.get_mut(&number) else { return };
+        let asked = std::mem::take(&mut home.asked);
+        let now = self.crew.shared.store.snapshot().whereabouts(&home.host);
+        match &at {
+            // The store knows more by now.
+            Some(_) if now.is_some() && now != at => home.wanting.extend(asked),
+            Some(at) if now.is_some() => {
+                if home.at.replace(at.address).is_some_and(|before| before != at.address) {
+                    info!(host = %home.host, at = %at.address, flows = asked.len(), "flows go on at the new address");
+                }
+                for id in asked {
+                    self.settle(id, at.address);
+                }
+            }
+            _ => {
+                debug!(host = %home.host, flows = asked.len(), "away");
+                self.crew.shared.traffic.refuse(Reason::Away);
+                for id in asked {
+                    self.leave(id);
+                }
+            }
+        }
+        self.ask(number);
+    }
+
+    /// Has a flow go on to where its home was found, if that offers it.
+    fn settle(&mut self, id: Id, address: Ipv6Addr) {
+        let state = self.crew.shared.store.snapshot();
+        let entrance = self.flows.get(id).and_then(|flow| self.entrances.get(&flow.entrance));
+        // A link that came up meanwhile has not been asked yet.
+        if !entrance.is_some_and(|entrance| self.is_there(entrance, &state)) {
+            return self.leave(id);
+        }
+        if let Err(error) = self.stand(id, address) {
+            if FAILURES.may(Instant::now()) {
+                warn!(%error, "a datagram cannot be sent on; see that `ip -6 route` finds a way, and raise LimitNOFILE where files are too many");
+            }
+            self.leave(id);
+        }
+    }
+
+    /// Judges the flows of `host` anew: its owner's rules, or where it is, are others.
+    pub(super) fn changed(&mut self, host: &HostName) {
+        let Some(number) = self.homes.get(host).copied() else { return };
+        let state = self.crew.shared.store.snapshot();
+        let Some(known) = state.host(host) else { return };
+        let home = state.home(host);
+        for id in self.flows.ids(|flow| flow.home == number) {
+            let Some(flow) = self.flows.get_mut(id) else { continue };
+            if !known.settings.admits(flow.ends.peer.ip()) {
+                self.end(id);
+                continue;
+            }
+            if matches!(flow.stand, Stand::At(address) if Some(address) == home) || flow.stand == Stand::Asked {
+                continue;
+            }
+            flow.stand = Stand::Idle;
+            if home.is_some() {
+                self.want(id);
+            }
+        }
+    }
+}
+
+/// Whether the link of `host` says by `deadline`, asked from now on, that it is at `address`.
+async fn is_at(leases: &Leases, host: &HostName, address: Ipv6Addr, deadline: Instant) -> bool {
+    let began = Instant::now();
+    leases.ask(host);
+    leases.admit(host, address, began, began, deadline).await == Admission::Granted
+}
