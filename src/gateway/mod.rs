@@ -10,6 +10,7 @@ mod dial;
 mod dials;
 mod first;
 mod pipes;
+mod proxy_protocol;
 mod refuse;
 mod relays;
 mod rules;
@@ -18,7 +19,7 @@ mod tcp;
 mod traffic;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,6 +96,8 @@ pub enum GatewayError {
 pub struct Own {
     /// What it is called.
     pub names: Vec<DnsName>,
+    /// The IPv4 addresses that the world is told.
+    pub ipv4: Vec<Ipv4Addr>,
     /// Where connections for itself go; they are closed where that is full.
     pub connections: mpsc::Sender<OwnConnection>,
     /// Descriptors that other roles of the process may have open.
@@ -108,6 +111,7 @@ pub struct Gateway(Shared);
 struct Shared {
     config: config::Gateway,
     own_names: Vec<DnsName>,
+    own_ipv4: Vec<Ipv4Addr>,
     store: Store,
     leases: Arc<Leases>,
     own: mpsc::Sender<OwnConnection>,
@@ -156,8 +160,21 @@ impl Gateway {
         let config = config::Gateway { connections: budget.connections, ..config };
         let (pipes, crowd) = (pipes::Pool::new(budget.pipes), Crowd::new(limits));
         let aliases = aliases::Aliases::new(resolvers, store.clone());
-        let Own { names: own_names, connections: own, .. } = own;
-        Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), pipes, aliases, crowd, long: first::room() })
+        let Own { names: own_names, ipv4: own_ipv4, connections: own, .. } = own;
+        Self(Shared {
+            config,
+            own_names,
+            own_ipv4,
+            store,
+            leases,
+            own,
+            traffic,
+            relays: Arc::default(),
+            pipes,
+            aliases,
+            crowd,
+            long: first::room(),
+        })
     }
 
     /// Serves until `cancel`; then takes no more connections, and gives those there are `timeouts.drain` to end.

@@ -10,6 +10,7 @@ use fourward_core::http_head::HttpHead;
 use fourward_core::link::Protocol::Tcp;
 use fourward_core::link::Service;
 use fourward_core::name::{DnsName, HostName};
+use fourward_core::proxy_protocol::ProxyProtocol;
 use tracing::{debug, warn};
 
 use super::dial::{DialError, Dialer, Home};
@@ -28,6 +29,21 @@ const HTTP: u16 = 80;
 
 /// What is short here is short for all homes.
 static LOCAL_FAILURES: Seldom = Seldom::every(Duration::from_secs(60));
+
+/// A client's home, and what else its relay needs.
+pub(super) struct Led {
+    pub(super) home: Home,
+    pub(super) seat: Seat,
+    /// What the home is to be told before.
+    pub(super) proxy_protocol: ProxyProtocol,
+}
+
+/// What the settings say of a client that they let through.
+struct Admitted {
+    seat: Seat,
+    home_port: HomePort,
+    proxy_protocol: ProxyProtocol,
+}
 
 /// Why a client is not led home.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +106,8 @@ impl Shared {
         protocol: Protocol,
         path: Option<&str>,
         undecided: &mut Option<Undecided>,
-    ) -> Result<(Home, Seat), Refusal> {
-        let (seat, home_port) = self.judge(host, client, path)?;
+    ) -> Result<Led, Refusal> {
+        let Admitted { seat, home_port, proxy_protocol } = self.judge(host, client, path)?;
         drop(undecided.take());
         let ports = self.config.home_ports;
         // What the agent permits is the port that is dialled, whatever clients call it.
@@ -104,7 +120,7 @@ impl Shared {
         let dialer = Dialer { store: &self.store, leases: &self.leases, relays: &self.relays, dials, patience };
         // Boxed: who has not said yet where it wants to go shall not hold the memory for it.
         match Box::pin(dialer.dial(host, client, service, own.unwrap_or(port))).await {
-            Ok(home) => Ok((home, seat)),
+            Ok(home) => Ok(Led { home, seat, proxy_protocol }),
             Err(DialError::NotAdmitted(_)) => Err(Refusal::Denied),
             Err(error @ DialError::Local { .. }) => {
                 if LOCAL_FAILURES.may(Instant::now()) {
@@ -119,8 +135,8 @@ impl Shared {
         }
     }
 
-    /// A seat for the client, and the ports to dial, if the owner's settings let it through.
-    fn judge(&self, host: &HostName, client: IpAddr, path: Option<&str>) -> Result<(Seat, HomePort), Refusal> {
+    /// A seat for the client, and how to dial, if the owner's settings let it through.
+    fn judge(&self, host: &HostName, client: IpAddr, path: Option<&str>) -> Result<Admitted, Refusal> {
         let state = self.store.snapshot();
         let Some(settings) = state.host(host).map(|host| &host.settings) else { return Err(Refusal::Away) };
         if !settings.admits(client) {
@@ -134,7 +150,7 @@ impl Shared {
             debug!(%host, %client, "full");
             return Err(Refusal::Full);
         };
-        Ok((seat, settings.home_port))
+        Ok(Admitted { seat, home_port: settings.home_port, proxy_protocol: settings.proxy_protocol })
     }
 
     /// What only somebody at home can mend is said aloud, once a link; clients could fill the log with all else.

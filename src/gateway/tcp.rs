@@ -19,8 +19,10 @@ use tracing::debug;
 
 use super::dial::Home;
 use super::first::{First, PEEKED, first};
+use super::proxy_protocol;
 use super::refuse::{self, Alert};
 use super::relays::{Place, Seat};
+use super::rules::Led;
 use super::splice::Relay;
 use super::{Held, OwnConnection, Protocol, Reason, Shared};
 use crate::certificate::is_challenge;
@@ -86,7 +88,7 @@ async fn tls(shared: &Shared, visitor: Box<Visitor>) -> Option<Carried> {
     };
     match target {
         Target::Host(host) => match shared.lead(&host, peer.ip(), Protocol::Tls, None, &mut undecided).await {
-            Ok(led) => return Some(shared.carried(host, stream, led, first, held)),
+            Ok(led) => return shared.carried(host, (stream, peer), led, first, held),
             Err(refusal) => {
                 shared.count(&bell, refusal.reason());
                 refuse::say(stream, &refusal.alert().record()).await;
@@ -127,7 +129,7 @@ async fn http(shared: &Shared, visitor: Box<Visitor>) -> Option<Carried> {
         Ok(name) if shared.leases.returns.meets(&head.path) => refuse::not_found(&head, name),
         Ok(name) => match shared.target(&stream, peer, name, until).await {
             Target::Host(host) => match shared.lead(&host, peer.ip(), Protocol::Http, Some(&head.path), &mut undecided).await {
-                Ok(led) => return Some(shared.carried(host, stream, led, first, held)),
+                Ok(led) => return shared.carried(host, (stream, peer), led, first, held),
                 Err(refusal) => {
                     shared.count(&bell, refusal.reason());
                     refusal.page(&head, &host, name, shared.config.tls)
@@ -213,8 +215,14 @@ impl Shared {
         }
     }
 
-    fn carried(&self, host: HostName, client: TcpStream, (home, seat): (Home, Seat), first: First, held: Held) -> Carried {
-        Carried { host, relay: Relay::new(client, home.stream, &self.config.timeouts), first, place: home.place, _seat: seat, _held: held }
+    /// A relay of the two that is yet to start; the home knows whose it is, if it is to know. `None` where it has gone since it was dialled.
+    fn carried(&self, host: HostName, (client, peer): (TcpStream, SocketAddr), led: Led, first: First, held: Held) -> Option<Carried> {
+        let Led { home: Home { stream, place }, seat, proxy_protocol: version } = led;
+        if let Err(error) = proxy_protocol::tell(version, &stream, &client, peer, &self.own_ipv4) {
+            debug!(%host, %error, "gone before its first byte");
+            return None;
+        }
+        Some(Carried { host, relay: Relay::new(client, stream, &self.config.timeouts), first, place, _seat: seat, _held: held })
     }
 }
 

@@ -18,6 +18,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{APEX, DnsName};
+use crate::proxy_protocol::ProxyProtocol;
 
 pub use caa::Caa;
 pub use record::{HostRecord, RecordData, RecordKind, Target};
@@ -42,10 +43,10 @@ const RECORD_BYTES: usize = 4096;
 const CAA_LIMIT: usize = 16;
 
 /// Keys of later versions: known, so that the answer can be "not yet" and not "unknown".
-const NOT_YET: [&str; 9] = ["forward", "upstream", "upstream-host", "upstream-tls", "verify", "hsts", "max-rate", "mode", "proxy-protocol"];
+const NOT_YET: [&str; 8] = ["forward", "upstream", "upstream-host", "upstream-tls", "verify", "hsts", "max-rate", "mode"];
 
 /// Keys of which today's behaviour is one value, which may be written out.
-const ONLY_VALUE: [(&str, &str); 3] = [("mode", "passthrough"), ("proxy-protocol", "none"), ("hsts", "off")];
+const ONLY_VALUE: [(&str, &str); 2] = [("mode", "passthrough"), ("hsts", "off")];
 
 /// Keys of which the value is a list.
 const LISTS: [&str; 7] = ["alias", "allow", "alpn", "caa", "deny", "home-port", "record"];
@@ -149,6 +150,8 @@ pub struct Settings {
     pub follows: Option<Box<str>>,
     /// The end of its address there.
     pub suffix: Option<Suffix>,
+    /// How the gateway tells the home who its clients are.
+    pub proxy_protocol: ProxyProtocol,
 }
 
 /// One `KEY=VALUE`, `KEY+=VALUE` or `KEY-=VALUE`.
@@ -178,7 +181,7 @@ pub enum EditError {
     NotYet(String),
     /// No key of any version.
     #[error(
-        "{0}: no such setting; there are alias, address-from, address, allow, alpn, caa, carrier, deny, follows, home-port, max-connections, record, redirect, suffix, ttl, via, wildcard"
+        "{0}: no such setting; there are alias, address-from, address, allow, alpn, caa, carrier, deny, follows, home-port, max-connections, proxy-protocol, record, redirect, suffix, ttl, via, wildcard"
     )]
     Unknown(String),
     /// `+=` or `-=` on what is one value.
@@ -225,6 +228,7 @@ impl Settings {
             "via" => edit.choose(&mut self.via, &[("auto", Via::Auto), ("home", Via::Home), ("gateway", Via::Gateway)]),
             "wildcard" => edit.choose(&mut self.wildcard, &[("on", true), ("off", false)]),
             "redirect" => edit.choose(&mut self.redirect, &[("on", true), ("off", false)]),
+            "proxy-protocol" => edit.choose(&mut self.proxy_protocol, &ProxyProtocol::ALL.map(|version| (version.word(), version))),
             "carrier" if edit.value == "tunnel" => Err(EditError::NotYet("carrier=tunnel".into())),
             "carrier" => edit.choose(&mut self.carrier, &[("auto", Carrier::Auto), ("direct", Carrier::Direct)]),
             _ => edit.refuse_or_default(),
@@ -260,6 +264,10 @@ impl Settings {
             (
                 limits,
                 "allow, deny and max-connections hold at the gateway; IPv6 clients go home by themselves: filter them there too, or set via=gateway",
+            ),
+            (
+                self.proxy_protocol != ProxyProtocol::None && self.home_port == HomePort::default(),
+                "proxy-protocol stands before what the gateway carries; IPv6 clients go home by themselves, without it, and a server that expects it refuses them: give it ports of its own (home-port=tls=8443,http=8080), or set via=gateway",
             ),
             (
                 self.redirect,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::{self, AddressFrom, Alpn, Caa, Carrier, HostRecord, Suffix, Via};
 use crate::name::DnsName;
+use crate::proxy_protocol::ProxyProtocol;
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -45,6 +46,8 @@ pub(super) struct Settings {
     follows: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     suffix: Option<Suffix>,
+    #[serde(skip_serializing_if = "is_default")]
+    proxy_protocol: ProxyProtocol,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -81,6 +84,7 @@ impl From<host::Settings> for Settings {
             alpn,
             follows,
             suffix,
+            proxy_protocol,
         } = settings;
         let host::HomePort { tls, http } = home_port;
         let home_port = HomePort { tls, http };
@@ -102,6 +106,7 @@ impl From<host::Settings> for Settings {
             alpn,
             follows,
             suffix,
+            proxy_protocol,
         }
     }
 }
@@ -126,6 +131,7 @@ impl From<Settings> for host::Settings {
             alpn,
             follows,
             suffix,
+            proxy_protocol,
         } = settings;
         let HomePort { tls, http } = home_port;
         let home_port = host::HomePort { tls, http };
@@ -147,6 +153,7 @@ impl From<Settings> for host::Settings {
             alpn,
             follows,
             suffix,
+            proxy_protocol,
         }
     }
 }
