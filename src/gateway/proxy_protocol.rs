@@ -1,20 +1,23 @@
 //! Tells a home whose connection it is, where its owner wants that: the header stands before the client's first byte.
 //!
-//! It waits in the kernel for what comes behind it, so that both are one segment and the header costs none.
+//! It waits in the kernel for what comes behind it, so that both are one segment and the header costs none. Whoever sets an option of the
+//! home's socket in between may send it off (tcp(7), TCP_NODELAY).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use fourward_core::proxy_protocol::{Ends, ProxyProtocol};
 use rustix::net::SendFlags;
-use tokio::net::TcpStream;
 
-/// Says to `home`, to which nothing has gone yet, that this is the connection of `peer`, who came by `client`. `public` are the addresses that
-/// the world is told.
-pub(super) fn tell(version: ProxyProtocol, home: &TcpStream, client: &TcpStream, peer: SocketAddr, public: &[Ipv4Addr]) -> io::Result<()> {
+use super::splice::Relay;
+
+/// Says to the home of `relay`, to which nothing has gone yet, that this is the connection of `peer`. `public` are the addresses that the world
+/// is told.
+pub(super) fn tell(version: ProxyProtocol, relay: &Relay, peer: SocketAddr, public: &[Ipv4Addr]) -> io::Result<()> {
     if version == ProxyProtocol::None {
         return Ok(());
     }
+    let (client, home) = relay.ends();
     let reached = reached(client.local_addr()?, public);
     let ends = Ends::new(peer, reached).ok_or_else(|| io::Error::other("a connection between two families"))?;
     let header = version.header(ends);

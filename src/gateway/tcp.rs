@@ -218,11 +218,12 @@ impl Shared {
     /// A relay of the two that is yet to start; the home knows whose it is, if it is to know. `None` where it has gone since it was dialled.
     fn carried(&self, host: HostName, (client, peer): (TcpStream, SocketAddr), led: Led, first: First, held: Held) -> Option<Carried> {
         let Led { home: Home { stream, place }, seat, proxy_protocol: version } = led;
-        if let Err(error) = proxy_protocol::tell(version, &stream, &client, peer, &self.own_ipv4) {
+        let relay = Relay::new(client, stream, &self.config.timeouts);
+        if let Err(error) = proxy_protocol::tell(version, &relay, peer, &self.own_ipv4) {
             debug!(%host, %error, "gone before its first byte");
             return None;
         }
-        Some(Carried { host, relay: Relay::new(client, stream, &self.config.timeouts), first, place, _seat: seat, _held: held })
+        Some(Carried { host, relay, first, place, _seat: seat, _held: held })
     }
 }
 

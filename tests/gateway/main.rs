@@ -6,6 +6,8 @@ mod admission;
 mod aliases;
 mod ending;
 mod followers;
+mod homes;
+mod proxy_protocol;
 mod refusals;
 mod relays;
 mod resolver;
