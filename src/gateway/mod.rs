@@ -17,6 +17,7 @@ mod rules;
 mod splice;
 mod tcp;
 mod traffic;
+mod upstreams;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -119,6 +120,7 @@ struct Shared {
     relays: Arc<relays::Relays>,
     pipes: pipes::Pool,
     aliases: aliases::Aliases,
+    upstreams: Arc<upstreams::Upstreams>,
     crowd: Crowd,
     /// Those whose beginning is longer than the kernel holds.
     long: Crowd,
@@ -159,7 +161,9 @@ impl Gateway {
         let limits = Limits { undecided: fits(config.half_open), of_one: fits(config.per_network) };
         let config = config::Gateway { connections: budget.connections, ..config };
         let (pipes, crowd) = (pipes::Pool::new(budget.pipes), Crowd::new(limits));
-        let aliases = aliases::Aliases::new(resolvers, store.clone());
+        let resolvers = Arc::new(resolvers);
+        let aliases = aliases::Aliases::new(Arc::clone(&resolvers), store.clone());
+        let upstreams = upstreams::Upstreams::new(resolvers, store.clone(), Arc::clone(&leases));
         let Own { names: own_names, ipv4: own_ipv4, connections: own, .. } = own;
         Self(Shared {
             config,
@@ -172,6 +176,7 @@ impl Gateway {
             relays: Arc::default(),
             pipes,
             aliases,
+            upstreams,
             crowd,
             long: first::room(),
         })
@@ -190,6 +195,7 @@ impl Gateway {
         let _abort = abort.clone().drop_guard();
         let relays = Arc::clone(&shared.relays);
         let mut follower = AbortOnDropHandle::new(tokio::spawn(relays.follow(shared.store.changes(), shared.store.clone())));
+        let mut resolving = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&shared.upstreams).follow()));
         let permits = Arc::new(Semaphore::new(shared.config.connections));
         let mut acceptors = JoinSet::new();
         for (protocol, socket) in sockets.0 {
@@ -207,6 +213,7 @@ impl Gateway {
             () = cancel.cancelled() => Ok(()),
             _ = acceptors.join_next() => Err(GatewayError::Stopped),
             _ = &mut follower => Err(GatewayError::Stopped),
+            _ = &mut resolving => Err(GatewayError::Stopped),
         };
         acceptors.shutdown().await;
         tracker.close();

@@ -117,7 +117,7 @@ impl Shared {
         };
         let service = Service { protocol: Tcp, port: own.unwrap_or(usual) };
         let (dials, patience) = (self.traffic.dials(), self.config.timeouts.dial);
-        let dialer = Dialer { store: &self.store, leases: &self.leases, relays: &self.relays, dials, patience };
+        let dialer = Dialer { store: &self.store, leases: &self.leases, relays: &self.relays, upstreams: &self.upstreams, dials, patience };
         // Boxed: who has not said yet where it wants to go shall not hold the memory for it.
         match Box::pin(dialer.dial(host, client, service, own.unwrap_or(port))).await {
             Ok(home) => Ok(Led { home, seat, proxy_protocol }),

@@ -13,4 +13,5 @@ mod relays;
 mod resolver;
 mod rig;
 mod rules;
+mod upstreams;
 mod visitors;

@@ -17,7 +17,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::name::{APEX, DnsName};
+use crate::name::{APEX, DnsName, NameError};
 use crate::proxy_protocol::ProxyProtocol;
 
 pub use caa::Caa;
@@ -43,7 +43,7 @@ const RECORD_BYTES: usize = 4096;
 const CAA_LIMIT: usize = 16;
 
 /// Keys of later versions: known, so that the answer can be "not yet" and not "unknown".
-const NOT_YET: [&str; 8] = ["forward", "upstream", "upstream-host", "upstream-tls", "verify", "hsts", "max-rate", "mode"];
+const NOT_YET: [&str; 7] = ["forward", "upstream-host", "upstream-tls", "verify", "hsts", "max-rate", "mode"];
 
 /// Keys of which today's behaviour is one value, which may be written out.
 const ONLY_VALUE: [(&str, &str); 2] = [("mode", "passthrough"), ("hsts", "off")];
@@ -150,6 +150,8 @@ pub struct Settings {
     pub follows: Option<Box<str>>,
     /// The end of its address there.
     pub suffix: Option<Suffix>,
+    /// The name in somebody else's DNS that says where the home is.
+    pub upstream: Option<DnsName>,
     /// How the gateway tells the home who its clients are.
     pub proxy_protocol: ProxyProtocol,
 }
@@ -181,7 +183,7 @@ pub enum EditError {
     NotYet(String),
     /// No key of any version.
     #[error(
-        "{0}: no such setting; there are alias, address-from, address, allow, alpn, caa, carrier, deny, follows, home-port, max-connections, proxy-protocol, record, redirect, suffix, ttl, via, wildcard"
+        "{0}: no such setting; there are alias, address-from, address, allow, alpn, caa, carrier, deny, follows, home-port, max-connections, proxy-protocol, record, redirect, suffix, ttl, upstream, via, wildcard"
     )]
     Unknown(String),
     /// `+=` or `-=` on what is one value.
@@ -218,6 +220,7 @@ impl Settings {
             "record" => edit.one_of(&mut self.record, check_records),
             "follows" => edit.set(&mut self.follows, parse_leader),
             "suffix" => edit.set(&mut self.suffix, str::parse),
+            "upstream" => edit.set(&mut self.upstream, |name| name.parse().map_err(|error: NameError| error.to_string())),
             "address-from" => edit.choose(
                 &mut self.address_from,
                 &[("link", AddressFrom::Link), ("static", AddressFrom::Static), ("update", AddressFrom::Update)],
@@ -249,6 +252,10 @@ impl Settings {
             (
                 self.alpn.contains(&Alpn::H3),
                 "alpn=h3 is said to everybody, and the gateway carries no QUIC yet: clients that come over it go on by TCP after a try",
+            ),
+            (
+                self.upstream.is_some(),
+                "the home's address is what DNS says of upstream, and nothing proves that the home has it: it needs no agent, so the join line may be left",
             ),
             (
                 self.follows.is_some(),

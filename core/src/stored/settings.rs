@@ -46,6 +46,8 @@ pub(super) struct Settings {
     follows: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     suffix: Option<Suffix>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<DnsName>,
     #[serde(skip_serializing_if = "is_default")]
     proxy_protocol: ProxyProtocol,
 }
@@ -84,6 +86,7 @@ impl From<host::Settings> for Settings {
             alpn,
             follows,
             suffix,
+            upstream,
             proxy_protocol,
         } = settings;
         let host::HomePort { tls, http } = home_port;
@@ -106,6 +109,7 @@ impl From<host::Settings> for Settings {
             alpn,
             follows,
             suffix,
+            upstream,
             proxy_protocol,
         }
     }
@@ -131,6 +135,7 @@ impl From<Settings> for host::Settings {
             alpn,
             follows,
             suffix,
+            upstream,
             proxy_protocol,
         } = settings;
         let HomePort { tls, http } = home_port;
@@ -153,6 +158,7 @@ impl From<Settings> for host::Settings {
             alpn,
             follows,
             suffix,
+            upstream,
             proxy_protocol,
         }
     }

@@ -29,6 +29,7 @@ fn arbitrary_names() -> impl Strategy<Value = host::Settings> {
         record: record.iter().map(|text| text.parse().expect("a record")).collect(),
         caa: caa.iter().map(|text| text.parse().expect("a property")).collect(),
         alpn: alpn.into_iter().collect(),
+        upstream: follows.and_then(|(leader, _)| format!("{leader}.example.net").parse().ok()),
         follows: follows.map(|(leader, _)| leader.into()),
         suffix: follows.map(|(_, suffix)| suffix.parse().expect("a suffix")),
         ..host::Settings::default()
@@ -212,7 +213,7 @@ fn a_record_of_before_these_settings_opens_and_one_with_them_reads_as_written() 
             r#"v1 {{"settings":{{"address-from":"link","carrier":"auto"{settings}}},"join":{{"secret":"{digest}","expires":"2026-01-02T00:00:00Z"}},"update":"{digest}"}}"#
         )
     };
-    let with = r#","record":["MX 10 mail.example.org.","_dmarc TXT \"v=DMARC1; p=none\""],"caa":["issue letsencrypt.org"],"alpn":["h3","h2","http/1.1"],"follows":"nas","suffix":"::22","proxy-protocol":"v2""#;
+    let with = r#","record":["MX 10 mail.example.org.","_dmarc TXT \"v=DMARC1; p=none\""],"caa":["issue letsencrypt.org"],"alpn":["h3","h2","http/1.1"],"follows":"nas","suffix":"::22","upstream":"home.example.net","proxy-protocol":"v2""#;
     for settings in ["", with] {
         let record = decode(Table::Hosts, CLOUD, of(settings).as_bytes()).expect("host");
         let Record::Host(_, host) = &record else { panic!("no host") };

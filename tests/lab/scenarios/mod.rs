@@ -17,4 +17,5 @@ mod loops;
 mod renumbering;
 mod restarts;
 mod scarcity;
+mod upstreams;
 mod zonemaster;
