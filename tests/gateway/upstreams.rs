@@ -8,7 +8,7 @@ use fourward::leases::Leases;
 use futures_util::future::join_all;
 
 use crate::resolver::{Resolver, Says, chain};
-use crate::rig::{HERE, Rig, ZONE, answer, assert_alive, config, hello, host, until};
+use crate::rig::{HERE, PATIENCE, Rig, ZONE, answer, assert_alive, config, hello, host, until};
 
 const INTERNAL_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
@@ -88,6 +88,7 @@ async fn a_dial_that_fails_asks_anew_and_many_ask_no_more_than_one() {
     let began = Instant::now();
     while resolver.asked().len() < 2 {
         let clients = join_all((0..20).map(|_| async { answer(rig.client(Protocol::Tls, &gone()).await).await })).await;
+        assert!(began.elapsed() < PATIENCE, "nobody asks anew");
         assert!(clients.iter().all(|said| *said == INTERNAL_ERROR), "{clients:?}");
     }
     let passed = usize::try_from(began.elapsed().as_secs()).expect("few");
