@@ -36,7 +36,10 @@ pub fn host_facts(store: &Store, leases: &Leases, name: &HostName) -> Option<Hos
         dual: name.dual(),
         twin: name.twin(),
         leader: (voucher != *name).then(|| voucher.dual()),
-        address_from: Some(by.settings.address_from),
+        // Who does not know of upstreams yet must not take it for a link's.
+        address_from: Some(by.settings.address_from).filter(|_| by.settings.upstream.is_none()),
+        upstream: by.settings.upstream.clone(),
+        unresolved: leases.resolved.trouble(&voucher).map(|trouble| short(&trouble)),
         address: home,
         since: by.proven.filter(|_| by_link).map(|proven| proven.since).or(by.updated.map(|updated| updated.since)),
         before: by.before.and_then(|before| state.home_beside(name, before)),

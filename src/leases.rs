@@ -4,6 +4,8 @@
 //! bytes on, status reads it. It holds only what is true for seconds; that an address moved or was withdrawn is a change
 //! to the store, made by the link. Nothing here touches a socket.
 
+mod resolved;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +23,7 @@ use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 use crate::probe::Returns;
+pub use resolved::Resolved;
 
 /// How long a second agent with the same key is remembered: it is turned away again at least so often.
 const CONFLICT: Duration = Duration::from_secs(60);
@@ -41,6 +44,8 @@ pub struct Leases {
     histories: Mutex<HashMap<HostName, History>>,
     /// What the gateway sent home and meets again.
     pub returns: Arc<Returns>,
+    /// What DNS last said of upstreams.
+    pub resolved: Resolved,
 }
 
 /// What happened to a host since the start, in numbers, for metrics.
@@ -138,6 +143,7 @@ impl Leases {
             echoes: AtomicU64::new(0),
             histories: Mutex::default(),
             returns: Arc::default(),
+            resolved: Resolved::default(),
         }
     }
 

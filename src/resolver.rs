@@ -4,6 +4,7 @@
 //! server that was asked, with that ID and question, is an answer (RFC 5452 §9). It asks and reports: no cache, no search list,
 //! no walk from the root, no DNSSEC. The deadline is the caller's.
 
+mod chase;
 mod system;
 
 use std::io;
@@ -16,6 +17,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{Instant, timeout_at};
 
 use crate::crypto::{self, KeyError};
+pub use chase::Chased;
 pub use system::{ResolveError, Resolvers};
 
 /// A datagram or its answer is lost now and then; whoever has not answered after this is asked once more.

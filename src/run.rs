@@ -172,8 +172,12 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         let links = Links::new(store.clone(), Arc::clone(&leases), roles.end_token());
         sources.gateway = Some((links.joins(), outcomes));
         roles.start("link", async move { links.run(&identity, link_sockets).await });
-        let own =
-            Own { names: vec![server.public.name.clone()], connections: own, descriptors_beside: descriptors_beside_gateway(&server) };
+        let own = Own {
+            names: vec![server.public.name.clone()],
+            ipv4: server.public.ipv4.clone(),
+            connections: own,
+            descriptors_beside: descriptors_beside_gateway(&server),
+        };
         let gateway = Gateway::new(gateway, own, store.clone(), leases, traffic, resolvers);
         roles.start_draining("gateway", gateway.run(sockets, roles.drain_token()));
         certificate.start(roles, &store).await?;

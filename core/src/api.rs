@@ -317,6 +317,9 @@ pub struct HostEntry {
     /// The host in the same zone whose network it is in instead, by its label.
     #[serde(default)]
     pub follows: Option<Box<str>>,
+    /// The name in somebody else's DNS that says it instead.
+    #[serde(default)]
+    pub upstream: Option<DnsName>,
     /// The last echo, or when the address was first proven if no lease runs.
     pub proven_at: Option<Timestamp>,
     /// When the lease ends unless it is renewed.

@@ -234,6 +234,17 @@ pub enum Change {
         /// Now.
         at: Timestamp,
     },
+    /// DNS says where a host's upstream is. No effect if the host has another one since.
+    Resolved {
+        /// The host.
+        host: HostName,
+        /// The name that was looked up.
+        upstream: DnsName,
+        /// Its address; none where DNS has none, or none that may be a home's.
+        address: Option<Ipv6Addr>,
+        /// Now.
+        at: Timestamp,
+    },
     /// What an update by a key (RFC 2136) leaves of a host: all of it or nothing, and only if nothing came between.
     Rewrite(Rewrite),
     /// Replace the values of `_acme-challenge` TXT, if they are what the requester believes. On behalf of a host's credential never at the apex:

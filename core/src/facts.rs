@@ -88,6 +88,12 @@ pub struct HostFacts {
     /// Who is the authority on the address.
     #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
     pub address_from: Option<AddressFrom>,
+    /// The name in somebody else's DNS that says where it is. Then nobody else is the authority.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<DnsName>,
+    /// What is wrong with what DNS says of that name, if anything is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unresolved: Option<String>,
     /// The home address, if it is known.
     pub address: Option<Ipv6Addr>,
     /// Since when it is that one.
@@ -231,6 +237,8 @@ mod tests {
             twin: "cloud-ip6only.dyn.example.org".parse().expect("name"),
             leader: "nas.dyn.example.org".parse().ok(),
             address_from: Some(AddressFrom::Update),
+            upstream: "home.example.net".parse().ok(),
+            unresolved: Some("no such name".into()),
             address: "2001:db8::1".parse().ok(),
             since: Some(Timestamp::UNIX_EPOCH),
             before: "2001:db8::2".parse().ok(),
@@ -263,7 +271,8 @@ mod tests {
     /// there were.
     fn each_word<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(facts: &T, other: &Value) -> usize {
         // What people, names, addresses and times are written as.
-        const FREE: [&str; 10] = ["dual", "twin", "leader", "address", "since", "before", "forbidden", "version", "claim", "trouble"];
+        const FREE: [&str; 12] =
+            ["dual", "twin", "leader", "upstream", "unresolved", "address", "since", "before", "forbidden", "version", "claim", "trouble"];
         fn places(value: &Value, at: &str, found: &mut Vec<String>) {
             match value {
                 Value::Object(fields) if at.ends_with("/listens") => found.extend(fields.keys().map(|_| at.to_owned())),

@@ -60,7 +60,7 @@ pub struct Proven {
     pub since: Timestamp,
 }
 
-/// Where an update put a home.
+/// Where an update put a home, or DNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Updated {
@@ -101,7 +101,7 @@ pub struct Host {
     pub proven: Option<Proven>,
     /// Where it was before, in another network: what of an address changes with the prefix is seen by it.
     pub before: Option<Ipv6Addr>,
-    /// Where an update put it, while updates are the authority.
+    /// Where an update put it, while updates are the authority, or DNS, where that is asked (`upstream`).
     pub updated: Option<Updated>,
     /// Where a follower would be by its leader's address, and no home may be: there it is nowhere.
     pub barred: Option<Ipv6Addr>,
@@ -114,12 +114,13 @@ pub struct Host {
 impl Host {
     /// Whether its own link says where it is.
     pub fn by_link(&self) -> bool {
-        self.settings.address_from == AddressFrom::Link && self.settings.follows.is_none()
+        self.settings.address_from == AddressFrom::Link && self.settings.follows.is_none() && self.settings.upstream.is_none()
     }
 
     /// The home address that it has by itself. A follower's comes from its leader: the state's `home` is what is published and dialled.
     pub fn home(&self) -> Option<Ipv6Addr> {
         match self.settings.address_from {
+            _ if self.settings.upstream.is_some() => self.updated.map(|updated| updated.address),
             AddressFrom::Static => self.settings.address,
             AddressFrom::Link => self.proven.map(|proven| proven.address),
             AddressFrom::Update => self.updated.map(|updated| updated.address),

@@ -11,6 +11,7 @@ mod names;
 mod own;
 mod signed;
 mod update;
+mod upstream;
 mod visible;
 
 use std::collections::BTreeSet;
@@ -205,6 +206,7 @@ impl State {
                 let new = update::told(host, self.known(host)?, *said, *at, policy)?;
                 Ok(self.publish(host, Some(new), policy))
             }
+            Change::Resolved { host, upstream, address, at } => self.resolved(host, upstream, *address, *at, policy),
             Change::Rewrite(rewrite) => self.rewrite(rewrite, policy),
             Change::Challenge { host, .. } if host.label() == APEX => Err(Refused::ApexChallenge(host.zone().clone())),
             Change::Challenge { host, before, .. } if self.known(host)?.challenge != *before => Err(Refused::Overtaken(host.clone())),
@@ -338,6 +340,8 @@ impl State {
         }
         match settings.address_from {
             AddressFrom::Update => new.proven = None,
+            // What DNS said counts as long as the same name is asked.
+            AddressFrom::Link if upstream::stays(host, settings) => new.proven = None,
             // What an update said counts while updates are the authority, and anew when they are it again.
             AddressFrom::Link | AddressFrom::Static => new.updated = None,
         }
@@ -345,6 +349,7 @@ impl State {
             self.check_alias(name, alias, policy)?;
         }
         self.check_forwards(name, &new, policy)?;
+        self.check_upstream(name, &new.settings, policy)?;
         self.check_following(name, &mut new)?;
         check_records(name, &new.settings, policy)?;
         Ok(new)

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use fourward_core::api::{HostDetails, HostEntry, LinkStatus, Reply, Request, Secrets};
 use fourward_core::host::{AddressFrom, Edit, Reported, Settings};
+use fourward_core::name::DnsName;
 
 use super::client::ask;
 use super::table::columns;
@@ -158,7 +159,8 @@ pub(super) fn list(hosts: &[HostEntry]) -> String {
 
 /// Where a host's address comes from.
 fn source(host: &HostEntry) -> String {
-    host.follows.as_ref().map_or_else(|| host.address_from.word().into(), |leader| format!("by {leader}"))
+    let by = host.follows.as_deref().or(host.upstream.as_ref().map(DnsName::as_str));
+    by.map_or_else(|| host.address_from.word().into(), |by| format!("by {by}"))
 }
 
 fn describe(host: &HostDetails) -> String {

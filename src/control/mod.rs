@@ -300,8 +300,8 @@ impl Control {
         });
         let alone = host.settings.follows.as_deref().filter(|leader| state.host_by(name.zone(), leader).is_none());
         let alone = alone.map(|leader| format!("it follows {leader}, which is no host here: it has no address until that one is added"));
-        let deaf = self.traffic.deaf(name);
-        host.settings.remarks().into_iter().map(str::to_owned).chain(missing).chain(alone).chain(deaf).collect()
+        let (deaf, unresolved) = (self.traffic.deaf(name), self.leases.resolved.trouble(name));
+        host.settings.remarks().into_iter().map(str::to_owned).chain(missing).chain(alone).chain(deaf).chain(unresolved).collect()
     }
 
     fn entry(&self, state: &State, name: &HostName, host: &Host) -> HostEntry {
@@ -315,6 +315,7 @@ impl Control {
             address: state.home(name),
             address_from: host.settings.address_from,
             follows: host.settings.follows.clone(),
+            upstream: host.settings.upstream.clone(),
             proven_at: lease.map(|lease| lease.proven_at).or(proven.map(|proven| proven.since)),
             lease_until: left.and_then(|left| SignedDuration::try_from(left).ok()).map(|left| Timestamp::now() + left),
             carrier: host.settings.carrier,

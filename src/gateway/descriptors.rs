@@ -5,10 +5,10 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-use super::aliases::ASKED;
+use super::{aliases, upstreams};
 
 /// For the store, the link, netlink, the listeners of all roles, the log and what libraries open; questions to DNS have a socket each.
-const RESERVED: usize = 128 + ASKED;
+const RESERVED: usize = 128 + aliases::ASKED + upstreams::ASKED;
 
 /// A client's socket and a home's.
 const PER_CONNECTION: usize = 2;

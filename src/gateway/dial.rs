@@ -17,21 +17,27 @@ use fourward_core::policy::Forbidden;
 use fourward_core::state::{State, Whereabouts};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
-use tokio::time::timeout_at;
+use tokio::time::{sleep, timeout_at};
 
 use super::dials::Dials;
 use super::relays::{Place, Relays};
+use super::upstreams::Upstreams;
 use crate::leases::{Admission, Leases};
 use crate::store::Store;
 
 /// Addresses tried for one client: a home that moves on while it is dialled, more often than this, is in trouble.
 const TRIES: usize = 8;
 
+/// A connect that takes longer goes to nobody, mostly: the kernel sends the SYN a second time after a second.
+const DOUBT: Duration = Duration::from_millis(800);
+
 /// What a dial needs to know.
 pub(super) struct Dialer<'a> {
     pub(super) store: &'a Store,
     pub(super) leases: &'a Leases,
     pub(super) relays: &'a Arc<Relays>,
+    /// Who looks up where homes are that DNS knows of.
+    pub(super) upstreams: &'a Upstreams,
     /// Where its end is counted.
     pub(super) dials: &'a Dials,
     /// For all tries together.
@@ -101,13 +107,19 @@ impl Dialer<'_> {
         let mut aim = view.seen.clone().ok_or_else(|| DialError::NoAddress(host.clone()))?;
         for _ in 0..TRIES {
             let tried = timeout_at(deadline.into(), self.attempt(&aim, client, port, &mut view, deadline)).await;
-            match tried.map_err(|_| DialError::Late(host.clone()))?? {
-                Try::Stands(home) => {
+            match tried.map_err(|_| DialError::Late(host.clone()))? {
+                Ok(Try::Stands(home)) => {
                     // A link that came up meanwhile has not been asked yet.
                     self.check_offer(host, service)?;
                     return Ok(home);
                 }
-                Try::Moved(to) => aim = to,
+                Ok(Try::Moved(to)) => aim = to,
+                // DNS may know more by now.
+                Err(error @ (DialError::Connect { .. } | DialError::Local { .. })) => {
+                    let _ = timeout_at(deadline.into(), self.upstreams.again(host)).await;
+                    aim = self.store.snapshot().whereabouts(host).filter(|now| *now != aim).ok_or(error)?;
+                }
+                Err(error) => return Err(error),
             }
         }
         Err(DialError::Restless(host.clone()))
@@ -138,6 +150,7 @@ impl Dialer<'_> {
                 Found::Home(stream) => stream,
                 Found::Elsewhere(to) => return moved(self.store.snapshot().whereabouts_after(host, aim, to), host),
             },
+            never = self.doubt(host) => match never {},
             // A home that cannot answer is not waited for.
             () = self.lost(aim) => return Err(DialError::NoLink(host.clone())),
         };
@@ -174,6 +187,13 @@ impl Dialer<'_> {
             Some(proof) => self.leases.lost(&proof.host).await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Has DNS asked anew where `host` is, if that is who knows, once a connect takes longer than any home does; what it says moves the dial. Never ends.
+    async fn doubt(&self, host: &HostName) -> Infallible {
+        sleep(DOUBT).await;
+        self.upstreams.again(host).await;
+        std::future::pending().await
     }
 
     /// Connects and hears the link's word on who that is.

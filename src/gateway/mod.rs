@@ -11,6 +11,7 @@ mod dials;
 mod first;
 mod forwards;
 mod pipes;
+mod proxy_protocol;
 mod refuse;
 mod relays;
 mod rules;
@@ -19,9 +20,10 @@ mod tails;
 mod tcp;
 mod traffic;
 mod udp;
+mod upstreams;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,6 +107,8 @@ pub enum GatewayError {
 pub struct Own {
     /// What it is called.
     pub names: Vec<DnsName>,
+    /// The IPv4 addresses that the world is told.
+    pub ipv4: Vec<Ipv4Addr>,
     /// Where connections for itself go; they are closed where that is full.
     pub connections: mpsc::Sender<OwnConnection>,
     /// Descriptors that other roles of the process may have open.
@@ -118,6 +122,7 @@ pub struct Gateway(Shared);
 struct Shared {
     config: config::Gateway,
     own_names: Vec<DnsName>,
+    own_ipv4: Vec<Ipv4Addr>,
     store: Store,
     leases: Arc<Leases>,
     own: mpsc::Sender<OwnConnection>,
@@ -125,6 +130,7 @@ struct Shared {
     relays: Arc<relays::Relays>,
     means: splice::Means,
     aliases: aliases::Aliases,
+    upstreams: Arc<upstreams::Upstreams>,
     crowd: Crowd,
     /// Those whose beginning is longer than the kernel holds.
     long: Crowd,
@@ -177,9 +183,25 @@ impl Gateway {
         let limits = Limits { undecided: fits(config.half_open), of_one: fits(config.per_network) };
         let config = config::Gateway { connections: budget.connections, ..config };
         let (means, crowd) = (splice::Means::new(budget.pipes), Crowd::new(limits));
-        let aliases = aliases::Aliases::new(resolvers, store.clone());
-        let Own { names: own_names, connections: own, .. } = own;
-        Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), means, aliases, crowd, long: first::room() })
+        let resolvers = Arc::new(resolvers);
+        let aliases = aliases::Aliases::new(Arc::clone(&resolvers), store.clone());
+        let upstreams = upstreams::Upstreams::new(resolvers, store.clone(), Arc::clone(&leases));
+        let Own { names: own_names, ipv4: own_ipv4, connections: own, .. } = own;
+        Self(Shared {
+            config,
+            own_names,
+            own_ipv4,
+            store,
+            leases,
+            own,
+            traffic,
+            relays: Arc::default(),
+            means,
+            aliases,
+            upstreams,
+            crowd,
+            long: first::room(),
+        })
     }
 
     /// Serves until `cancel`; then takes no more connections, and gives those there are `timeouts.drain` to end.
@@ -196,6 +218,7 @@ impl Gateway {
         let relays = Arc::clone(&shared.relays);
         let mut follower = AbortOnDropHandle::new(tokio::spawn(relays.follow(shared.store.changes(), shared.store.clone())));
         let mut tails = AbortOnDropHandle::new(tokio::spawn(shared.means.tails().watch()));
+        let mut resolving = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&shared.upstreams).follow()));
         let permits = Arc::new(Semaphore::new(shared.config.connections));
         let crew = Crew { shared: Arc::clone(&shared), permits, tracker: tracker.clone(), abort: abort.clone() };
         let mut acceptors = JoinSet::new();
@@ -213,6 +236,7 @@ impl Gateway {
             _ = &mut follower => Err(GatewayError::Stopped),
             _ = &mut tails => Err(GatewayError::Stopped),
             _ = ended.recv() => Err(GatewayError::Stopped),
+            _ = &mut resolving => Err(GatewayError::Stopped),
         };
         acceptors.shutdown().await;
         tracker.close();

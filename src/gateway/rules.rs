@@ -10,6 +10,7 @@ use fourward_core::http_head::HttpHead;
 use fourward_core::link::Protocol::Tcp;
 use fourward_core::link::Service;
 use fourward_core::name::{DnsName, HostName};
+use fourward_core::proxy_protocol::ProxyProtocol;
 use tracing::{debug, warn};
 
 use super::dial::{DialError, Dialer, Home};
@@ -28,6 +29,23 @@ const HTTP: u16 = 80;
 
 /// What is short here is short for all homes.
 static LOCAL_FAILURES: Seldom = Seldom::every(Duration::from_secs(60));
+
+/// A client's home, and what else its relay needs.
+pub(super) struct Led {
+    pub(super) home: Home,
+    pub(super) seat: Seat,
+    /// What the home is to be told before.
+    pub(super) proxy_protocol: ProxyProtocol,
+    /// Whether the client has said something, which goes to the home behind that.
+    pub(super) client_is_first: bool,
+}
+
+/// What the settings say of a client that they let through.
+struct Admitted {
+    seat: Seat,
+    home_port: HomePort,
+    proxy_protocol: ProxyProtocol,
+}
 
 /// Why a client is not led home.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +108,8 @@ impl Shared {
         protocol: Protocol,
         path: Option<&str>,
         undecided: &mut Option<Undecided>,
-    ) -> Result<(Home, Seat), Refusal> {
-        let (seat, home_port) = self.judge(host, client, path)?;
+    ) -> Result<Led, Refusal> {
+        let Admitted { seat, home_port, proxy_protocol } = self.judge(host, client, path)?;
         drop(undecided.take());
         let ports = self.config.home_ports;
         // What the agent permits is the port that is dialled, whatever clients call it.
@@ -100,7 +118,8 @@ impl Shared {
             Protocol::Http => (home_port.http, HTTP, ports.http),
         };
         let service = Service { protocol: Tcp, port: own.unwrap_or(usual) };
-        Ok((self.dial(host, client, service, own.unwrap_or(port)).await?, seat))
+        let home = self.dial(host, client, service, own.unwrap_or(port)).await?;
+        Ok(Led { home, seat, proxy_protocol, client_is_first: true })
     }
 
     /// The same for a client at a port that leads to `host`'s `service`.
@@ -110,16 +129,17 @@ impl Shared {
         client: IpAddr,
         service: Service,
         undecided: &mut Option<Undecided>,
-    ) -> Result<(Home, Seat), Refusal> {
-        let (seat, _) = self.judge(host, client, None)?;
+    ) -> Result<Led, Refusal> {
+        let Admitted { seat, proxy_protocol, .. } = self.judge(host, client, None)?;
         drop(undecided.take());
-        Ok((self.dial(host, client, service, service.port).await?, seat))
+        let home = self.dial(host, client, service, service.port).await?;
+        Ok(Led { home, seat, proxy_protocol, client_is_first: false })
     }
 
     /// A connection to `port` of `host`'s home, which must offer `service`.
     async fn dial(&self, host: &HostName, client: IpAddr, service: Service, port: u16) -> Result<Home, Refusal> {
         let (dials, patience) = (self.traffic.dials(), self.config.timeouts.dial);
-        let dialer = Dialer { store: &self.store, leases: &self.leases, relays: &self.relays, dials, patience };
+        let dialer = Dialer { store: &self.store, leases: &self.leases, relays: &self.relays, upstreams: &self.upstreams, dials, patience };
         // Boxed: who has not said yet where it wants to go shall not hold the memory for it.
         match Box::pin(dialer.dial(host, client, service, port)).await {
             Ok(home) => Ok(home),
@@ -137,8 +157,8 @@ impl Shared {
         }
     }
 
-    /// A seat for the client, and the ports to dial, if the owner's settings let it through.
-    fn judge(&self, host: &HostName, client: IpAddr, path: Option<&str>) -> Result<(Seat, HomePort), Refusal> {
+    /// A seat for the client, and how to dial, if the owner's settings let it through.
+    fn judge(&self, host: &HostName, client: IpAddr, path: Option<&str>) -> Result<Admitted, Refusal> {
         let state = self.store.snapshot();
         let Some(settings) = state.host(host).map(|host| &host.settings) else { return Err(Refusal::Away) };
         if !settings.admits(client) {
@@ -152,7 +172,7 @@ impl Shared {
             debug!(%host, %client, "full");
             return Err(Refusal::Full);
         };
-        Ok((seat, settings.home_port))
+        Ok(Admitted { seat, home_port: settings.home_port, proxy_protocol: settings.proxy_protocol })
     }
 
     /// What only somebody at home can mend is said aloud, once a link; clients could fill the log with all else.

@@ -140,6 +140,11 @@ impl Relay {
         }
     }
 
+    /// The client's end, and the home's.
+    pub(super) fn ends(&self) -> (&TcpStream, &TcpStream) {
+        (&self.client.stream, &self.home.stream)
+    }
+
     /// Sends `first` to the home and then relays until both directions are done, one fails, or nothing flows for too long.
     /// Counts the bytes. A caller that stops waiting resets both.
     ///

@@ -20,8 +20,10 @@ use tracing::debug;
 
 use super::dial::Home;
 use super::first::{First, PEEKED, first};
+use super::proxy_protocol;
 use super::refuse::{self, Alert};
 use super::relays::{Place, Seat};
+use super::rules::Led;
 use super::splice::Relay;
 use super::{Door, Held, OwnConnection, Protocol, Reason, Shared};
 use crate::certificate::is_challenge;
@@ -73,7 +75,7 @@ async fn forward(shared: &Shared, visitor: Box<Visitor>, host: HostName, service
     let Visitor { stream, peer, held, undecided, .. } = *visitor;
     let (bell, mut undecided) = (undecided.bell(), Some(undecided));
     match shared.lead_to(&host, peer.ip(), service, &mut undecided).await {
-        Ok(led) => Some(shared.carried(host, stream, led, First::default(), held)),
+        Ok(led) => shared.carried(host, (stream, peer), led, First::default(), held),
         Err(refusal) => {
             shared.count(&bell, refusal.reason());
             None
@@ -99,7 +101,7 @@ async fn tls(shared: &Shared, visitor: Box<Visitor>) -> Option<Carried> {
     };
     match target {
         Target::Host(host) => match shared.lead(&host, peer.ip(), Protocol::Tls, None, &mut undecided).await {
-            Ok(led) => return Some(shared.carried(host, stream, led, first, held)),
+            Ok(led) => return shared.carried(host, (stream, peer), led, first, held),
             Err(refusal) => {
                 shared.count(&bell, refusal.reason());
                 refuse::say(stream, &refusal.alert().record()).await;
@@ -140,7 +142,7 @@ async fn http(shared: &Shared, visitor: Box<Visitor>) -> Option<Carried> {
         Ok(name) if shared.leases.returns.meets(&head.path) => refuse::not_found(&head, name),
         Ok(name) => match shared.target(peer, name, until).await {
             Target::Host(host) => match shared.lead(&host, peer.ip(), Protocol::Http, Some(&head.path), &mut undecided).await {
-                Ok(led) => return Some(shared.carried(host, stream, led, first, held)),
+                Ok(led) => return shared.carried(host, (stream, peer), led, first, held),
                 Err(refusal) => {
                     shared.count(&bell, refusal.reason());
                     refusal.page(&head, &host, name, shared.config.tls)
@@ -226,8 +228,15 @@ impl Shared {
         }
     }
 
-    fn carried(&self, host: HostName, client: TcpStream, (home, seat): (Home, Seat), first: First, held: Held) -> Carried {
-        Carried { host, relay: Relay::new(client, home.stream, &self.config.timeouts), first, place: home.place, _seat: seat, _held: held }
+    /// A relay of the two that is yet to start; the home knows whose it is, if it is to know. `None` where it has gone since it was dialled.
+    fn carried(&self, host: HostName, (client, peer): (TcpStream, SocketAddr), led: Led, first: First, held: Held) -> Option<Carried> {
+        let Led { home: Home { stream, place }, seat, proxy_protocol: version, client_is_first } = led;
+        let relay = Relay::new(client, stream, &self.config.timeouts);
+        if let Err(error) = proxy_protocol::tell(version, &relay, (peer, client_is_first), &self.own_ipv4) {
+            debug!(%host, %error, "gone before its first byte");
+            return None;
+        }
+        Some(Carried { host, relay, first, place, _seat: seat, _held: held })
     }
 }
 

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::program::{Home, Server, fourward, fourward_reading, has, in_namespace, keys, until};
 
-const ENTRY: [&str; 9] = ["address", "address_from", "aliases", "carrier", "follows", "host", "lease_until", "link", "proven_at"];
+const ENTRY: [&str; 10] =
+    ["address", "address_from", "aliases", "carrier", "follows", "host", "lease_until", "link", "proven_at", "upstream"];
 
 #[test]
 fn hosts_are_added_listed_shown_changed_and_removed() {
@@ -28,7 +29,7 @@ fn hosts_are_added_listed_shown_changed_and_removed() {
         let list = server.json(&["host", "list"]);
         let entry = json!({
             "host": "cloud", "address": null, "address_from": "link", "proven_at": null, "lease_until": null,
-            "carrier": "auto", "aliases": ["owncloud.example.org"], "link": "not-joined", "follows": null,
+            "carrier": "auto", "aliases": ["owncloud.example.org"], "link": "not-joined", "follows": null, "upstream": null,
         });
         assert_eq!(list, json!([entry]));
 

@@ -1,6 +1,6 @@
 //! A resolver on loopback that says what a test wants, and counts what it is asked.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use tokio::net::UdpSocket;
@@ -10,6 +10,8 @@ use tokio::net::UdpSocket;
 pub(crate) enum Says {
     /// These CNAMEs, each with its owner, target and TTL; then an address of the last target, if there shall be one.
     Cnames(Vec<(String, String, u32)>, bool),
+    /// An IPv6 address, for so many seconds.
+    Aaaa(Ipv6Addr, u32),
     /// An rcode and nothing else.
     Rcode(u8),
     /// Not a word.
@@ -66,11 +68,12 @@ fn reply(question: &[u8], says: &Says) -> Option<Vec<u8>> {
     let (rcode, cnames, address) = match says {
         Says::Cnames(cnames, address) => (0, &cnames[..], cnames.last().filter(|_| *address)),
         Says::Rcode(rcode) => (*rcode, &[][..], None),
+        Says::Aaaa(..) => (0, &[][..], None),
         Says::Nothing => return None,
     };
     let mut message = question.to_vec();
     message[2..4].copy_from_slice(&[0x81, 0x80 | rcode]);
-    message[7] = u8::try_from(cnames.len() + usize::from(address.is_some())).expect("few");
+    message[7] = u8::try_from(cnames.len() + usize::from(address.is_some() || matches!(says, Says::Aaaa(..)))).expect("few");
     message[8..12].fill(0);
     let mut record = |owner: &str, kind: u8, ttl: u32, data: &[u8]| {
         message.extend(wire(owner));
@@ -84,6 +87,13 @@ fn reply(question: &[u8], says: &Says) -> Option<Vec<u8>> {
     }
     if let Some((_, target, ttl)) = address {
         record(target, 1, *ttl, &[127, 0, 0, 1]);
+    }
+    if let Says::Aaaa(address, ttl) = says {
+        // The owner is the question's name.
+        message.extend([0xC0, 12, 0, 28, 0, 1]);
+        message.extend(ttl.to_be_bytes());
+        message.extend([0, 16]);
+        message.extend(address.octets());
     }
     Some(message)
 }

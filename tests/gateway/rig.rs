@@ -135,7 +135,7 @@ impl Rig {
         let (leases, traffic, cancel) = (Arc::new(leases), Arc::<Traffic>::default(), CancellationToken::new());
         let (sender, own) = mpsc::channel(1);
         let resolvers = Resolvers::given(config.resolver.clone());
-        let own_side = Own { names: vec![name(OWN)], connections: sender, descriptors_beside: 0 };
+        let own_side = Own { names: vec![name(OWN)], ipv4: vec![Ipv4Addr::LOCALHOST], connections: sender, descriptors_beside: 0 };
         let gateway = Gateway::new(config, own_side, store.clone(), Arc::clone(&leases), Arc::clone(&traffic), resolvers)
             .run(sockets, cancel.clone());
         Self { store, leases, traffic, own, cancel, running: tokio::spawn(gateway), home, addresses, _state: directory }

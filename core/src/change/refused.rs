@@ -58,6 +58,19 @@ pub enum Refused {
     /// `address-from=static` with nothing to publish, or the other way round.
     #[error("{0}: address-from=static and address=… go together: give both or neither")]
     StaticAddress(HostName),
+    /// An upstream is the only authority on the address.
+    #[error("{0}: where DNS says where the home is, nobody else does: leave address, address-from and follows out, or take upstream back")]
+    UpstreamElsewhere(HostName),
+    /// An upstream is somebody else's name.
+    #[error(
+        "upstream {upstream} is {served}'s, which is served here, so that this server would ask itself; upstream= is for a name in somebody else's DNS"
+    )]
+    UpstreamHere {
+        /// The name.
+        upstream: DnsName,
+        /// What it is in.
+        served: DnsName,
+    },
     /// Whom it follows is not known here.
     #[error("{host} follows {leader}, and there is no such host in {}: `fourward host list` shows those that are", host.zone())]
     NoLeader {
@@ -189,7 +202,7 @@ pub enum Refused {
     NoAddress(std::net::IpAddr),
     /// The address has another authority.
     #[error(
-        "the address of {0} is set by its owner (address-from=static), by updates (address-from=update) or by whom it follows (follows=…), not by its agent"
+        "the address of {0} is set by its owner (address-from=static), by updates (address-from=update), by DNS (upstream=…) or by whom it follows (follows=…), not by its agent"
     )]
     NotByLink(HostName),
     /// Another change came first.

@@ -102,6 +102,13 @@ impl Judge<'_> {
         }
         let host = self.seen.host.as_ref().filter(|host| host.address.is_none());
         let by = host.map(|host| host.leader.as_ref().unwrap_or(&host.dual).clone());
+        if let Some(upstream) = host.and_then(|host| host.upstream.as_ref()) {
+            let reason = host.and_then(|host| host.unresolved.clone()).unwrap_or_else(|| "it was not looked up yet".into());
+            let remedy = format!(
+                "`dig {upstream} AAAA` must show the home's global IPv6 address: see to the dyndns client there, or take another name (upstream=NAME)"
+            );
+            return self.fault(id, format!("the home is where DNS says that {upstream} is, and that is nowhere: {reason}"), how, remedy);
+        }
         match (host.and_then(|host| host.address_from), by) {
             (Some(AddressFrom::Update), Some(by)) => {
                 let remedy = format!(

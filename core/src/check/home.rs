@@ -83,6 +83,9 @@ impl Judge<'_> {
             Some(leader) => format!("asked the server for the link of {leader}, which this host follows"),
             None => "asked the server for the host's link".into(),
         };
+        if host.upstream.is_some() {
+            return self.good(Id::Link, "the address of this host comes from DNS (upstream), not by a link", how);
+        }
         let (Some(from), Some(link)) = (host.address_from, host.link) else { return self.not_judged(Id::Link, LATER) };
         if from != AddressFrom::Link {
             return self.good(Id::Link, "the address of this host comes by another way than a link", how);
@@ -181,6 +184,9 @@ impl Judge<'_> {
         }
         let Some(host) = &self.seen.host else { return self.not_judged(Id::Lease, "only the server knows, and it was not asked") };
         let how = "asked the server for the lease of the home's address";
+        if host.upstream.is_some() {
+            return self.good(Id::Lease, "the address of this host comes from DNS (upstream) and needs no lease", how);
+        }
         let Some(from) = host.address_from else { return self.not_judged(Id::Lease, LATER) };
         if from != AddressFrom::Link {
             return self.good(Id::Lease, "the address of this host needs no lease", how);

@@ -45,6 +45,8 @@ fn own_certificate(source: CertificateSource) -> CertificateStatus {
 
 fn host() -> HostFacts {
     HostFacts {
+        upstream: None,
+        unresolved: None,
         dual: name("cloud.dyn.example.org"),
         twin: name("cloud-ip6only.dyn.example.org"),
         leader: None,

@@ -18,7 +18,8 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::name::{APEX, DnsName};
+use crate::name::{APEX, DnsName, NameError};
+use crate::proxy_protocol::ProxyProtocol;
 
 pub use caa::Caa;
 pub use forward::Forward;
@@ -44,10 +45,10 @@ const RECORD_BYTES: usize = 4096;
 const CAA_LIMIT: usize = 16;
 
 /// Keys of later versions: known, so that the answer can be "not yet" and not "unknown".
-const NOT_YET: [&str; 8] = ["upstream", "upstream-host", "upstream-tls", "verify", "hsts", "max-rate", "mode", "proxy-protocol"];
+const NOT_YET: [&str; 6] = ["upstream-host", "upstream-tls", "verify", "hsts", "max-rate", "mode"];
 
 /// Keys of which today's behaviour is one value, which may be written out.
-const ONLY_VALUE: [(&str, &str); 3] = [("mode", "passthrough"), ("proxy-protocol", "none"), ("hsts", "off")];
+const ONLY_VALUE: [(&str, &str); 2] = [("mode", "passthrough"), ("hsts", "off")];
 
 /// Keys of which the value is a list.
 const LISTS: [&str; 8] = ["alias", "allow", "alpn", "caa", "deny", "forward", "home-port", "record"];
@@ -153,6 +154,10 @@ pub struct Settings {
     pub follows: Option<Box<str>>,
     /// The end of its address there.
     pub suffix: Option<Suffix>,
+    /// The name in somebody else's DNS that says where the home is.
+    pub upstream: Option<DnsName>,
+    /// How the gateway tells the home who its clients are.
+    pub proxy_protocol: ProxyProtocol,
 }
 
 /// One `KEY=VALUE`, `KEY+=VALUE` or `KEY-=VALUE`.
@@ -182,7 +187,7 @@ pub enum EditError {
     NotYet(String),
     /// No key of any version.
     #[error(
-        "{0}: no such setting; there are alias, address-from, address, allow, alpn, caa, carrier, deny, follows, forward, home-port, max-connections, record, redirect, suffix, ttl, via, wildcard"
+        "{0}: no such setting; there are alias, address-from, address, allow, alpn, caa, carrier, deny, follows, forward, home-port, max-connections, proxy-protocol, record, redirect, suffix, ttl, upstream, via, wildcard"
     )]
     Unknown(String),
     /// `+=` or `-=` on what is one value.
@@ -220,6 +225,7 @@ impl Settings {
             "record" => edit.one_of(&mut self.record, check_records),
             "follows" => edit.set(&mut self.follows, parse_leader),
             "suffix" => edit.set(&mut self.suffix, str::parse),
+            "upstream" => edit.set(&mut self.upstream, |name| name.parse().map_err(|error: NameError| error.to_string())),
             "address-from" => edit.choose(
                 &mut self.address_from,
                 &[("link", AddressFrom::Link), ("static", AddressFrom::Static), ("update", AddressFrom::Update)],
@@ -230,6 +236,7 @@ impl Settings {
             "via" => edit.choose(&mut self.via, &[("auto", Via::Auto), ("home", Via::Home), ("gateway", Via::Gateway)]),
             "wildcard" => edit.choose(&mut self.wildcard, &[("on", true), ("off", false)]),
             "redirect" => edit.choose(&mut self.redirect, &[("on", true), ("off", false)]),
+            "proxy-protocol" => edit.choose(&mut self.proxy_protocol, &ProxyProtocol::ALL.map(|version| (version.word(), version))),
             "carrier" if edit.value == "tunnel" => Err(EditError::NotYet("carrier=tunnel".into())),
             "carrier" => edit.choose(&mut self.carrier, &[("auto", Carrier::Auto), ("direct", Carrier::Direct)]),
             _ => edit.refuse_or_default(),
@@ -252,6 +259,10 @@ impl Settings {
                 "alpn=h3 is said to everybody, and the gateway carries no QUIC yet: clients that come over it go on by TCP after a try",
             ),
             (
+                self.upstream.is_some(),
+                "the home's address is what DNS says of upstream, and nothing proves that the home has it: it needs no agent, so the join line may be left",
+            ),
+            (
                 self.follows.is_some(),
                 "a follower's address is its leader's network and its suffix: it needs no agent and no update client of its own, so the join line may be left",
             ),
@@ -269,6 +280,10 @@ impl Settings {
             (
                 limits,
                 "allow, deny and max-connections hold at the gateway; IPv6 clients go home by themselves: filter them there too, or set via=gateway",
+            ),
+            (
+                self.proxy_protocol != ProxyProtocol::None && self.home_port == HomePort::default(),
+                "proxy-protocol stands before what the gateway carries; IPv6 clients go home by themselves, without it, and a server that expects it refuses them: give it ports of its own (home-port=tls=8443,http=8080), or set via=gateway",
             ),
             (
                 self.redirect,

@@ -381,6 +381,7 @@ fn an_agent_that_joins_takes_the_word_from_updates() {
 
 mod followers;
 pub(crate) mod properties;
+mod upstreams;
 
 #[test]
 fn an_earlier_network_is_remembered_through_a_goodbye() {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::{self, AddressFrom, Alpn, Caa, Carrier, Forward, HostRecord, Suffix, Via};
 use crate::name::DnsName;
+use crate::proxy_protocol::ProxyProtocol;
 
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -48,6 +49,10 @@ pub(super) struct Settings {
     follows: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     suffix: Option<Suffix>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<DnsName>,
+    #[serde(skip_serializing_if = "is_default")]
+    proxy_protocol: ProxyProtocol,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -85,6 +90,8 @@ impl From<host::Settings> for Settings {
             alpn,
             follows,
             suffix,
+            upstream,
+            proxy_protocol,
         } = settings;
         let host::HomePort { tls, http } = home_port;
         let home_port = HomePort { tls, http };
@@ -107,6 +114,8 @@ impl From<host::Settings> for Settings {
             alpn,
             follows,
             suffix,
+            upstream,
+            proxy_protocol,
         }
     }
 }
@@ -132,6 +141,8 @@ impl From<Settings> for host::Settings {
             alpn,
             follows,
             suffix,
+            upstream,
+            proxy_protocol,
         } = settings;
         let HomePort { tls, http } = home_port;
         let home_port = host::HomePort { tls, http };
@@ -154,6 +165,8 @@ impl From<Settings> for host::Settings {
             alpn,
             follows,
             suffix,
+            upstream,
+            proxy_protocol,
         }
     }
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::dnssec::{Algorithm, Entry, Phase, Signatures, Spot, ZoneKey, ZoneKeys};
 use crate::host::{AddressFrom, Alpn, Carrier, Via};
+use crate::proxy_protocol::ProxyProtocol;
 use crate::wire::Type;
 use ipnet::IpNet;
 
@@ -16,18 +17,21 @@ fn digest(byte: u8) -> String {
     Digest([byte; 32]).to_string()
 }
 
-/// Settings that only DNS shows.
+/// Settings that came later.
 fn arbitrary_names() -> impl Strategy<Value = host::Settings> {
     let record = prop::sample::subsequence(RECORDS.to_vec(), 0..=RECORDS.len());
     let caa = prop::sample::subsequence(vec!["issue letsencrypt.org; validationmethods=dns-01", "128 issuewild ;"], 0..=2);
     let alpn = prop::sample::subsequence(Alpn::ALL.to_vec(), 0..=3);
     let follows = prop::option::of((prop::sample::select(vec!["cloud", "@"]), prop::sample::select(vec!["::22", "::1:0:0:0:22/56"])));
     let forward = prop::sample::subsequence(vec!["tcp/2222:22", "udp/51820", "tcp/8000-8010:9000-9010"], 0..=3);
-    (record, caa, alpn, follows, forward).prop_map(|(record, caa, alpn, follows, forward)| host::Settings {
+    let proxy_protocol = prop::sample::select(ProxyProtocol::ALL.to_vec());
+    (record, caa, alpn, follows, forward, proxy_protocol).prop_map(|(record, caa, alpn, follows, forward, proxy_protocol)| host::Settings {
         forward: forward.iter().map(|text| text.parse().expect("a forward")).collect(),
+        proxy_protocol,
         record: record.iter().map(|text| text.parse().expect("a record")).collect(),
         caa: caa.iter().map(|text| text.parse().expect("a property")).collect(),
         alpn: alpn.into_iter().collect(),
+        upstream: follows.and_then(|(leader, _)| format!("{leader}.example.net").parse().ok()),
         follows: follows.map(|(leader, _)| leader.into()),
         suffix: follows.map(|(_, suffix)| suffix.parse().expect("a suffix")),
         ..host::Settings::default()
@@ -211,7 +215,7 @@ fn a_record_of_before_these_settings_opens_and_one_with_them_reads_as_written() 
             r#"v1 {{"settings":{{"address-from":"link","carrier":"auto"{settings}}},"join":{{"secret":"{digest}","expires":"2026-01-02T00:00:00Z"}},"update":"{digest}"}}"#
         )
     };
-    let with = r#","record":["MX 10 mail.example.org.","_dmarc TXT \"v=DMARC1; p=none\""],"caa":["issue letsencrypt.org"],"alpn":["h3","h2","http/1.1"],"follows":"nas","suffix":"::22""#;
+    let with = r#","record":["MX 10 mail.example.org.","_dmarc TXT \"v=DMARC1; p=none\""],"caa":["issue letsencrypt.org"],"alpn":["h3","h2","http/1.1"],"follows":"nas","suffix":"::22","upstream":"home.example.net","proxy-protocol":"v2""#;
     for settings in ["", with] {
         let record = decode(Table::Hosts, CLOUD, of(settings).as_bytes()).expect("host");
         let Record::Host(_, host) = &record else { panic!("no host") };

@@ -18,4 +18,5 @@ mod loops;
 mod renumbering;
 mod restarts;
 mod scarcity;
+mod upstreams;
 mod zonemaster;

@@ -62,6 +62,9 @@ fn what_holds_at_the_gateway_alone_is_said() {
     assert_eq!(remarks(&[]), 0);
     assert_eq!(remarks(&["home-port=tls=8443", "allow=192.0.2.0/24", "max-connections=5", "redirect=on"]), 3);
     assert_eq!(remarks(&["home-port=tls=8443", "via=gateway", "deny=192.0.2.0/24"]), 0);
+    assert_eq!(remarks(&["proxy-protocol=v2"]), 1, "IPv6 clients come without it");
+    assert_eq!(remarks(&["proxy-protocol=v2", "home-port=tls=8443"]), 1, "which is home-port's");
+    assert_eq!(remarks(&["proxy-protocol=v1", "via=gateway"]), 0);
 }
 
 #[test]
@@ -79,6 +82,8 @@ fn a_refused_value_says_what_was_expected() {
         "allow=x",
         "deny=192.0.2.1/24",
         "max-connections=0",
+        "proxy-protocol=v3",
+        "proxy-protocol+=v2",
     ] {
         assert!(edited(&[text]).is_err(), "{text}");
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{AddressFrom, Alpn, Carrier, Edit, HomePort, How, Settings, Via};
+use crate::proxy_protocol::ProxyProtocol;
 
 impl Settings {
     /// What is not as by default, as edits that make it so of new settings.
@@ -28,6 +29,8 @@ impl Settings {
             alpn,
             follows,
             suffix,
+            upstream,
+            proxy_protocol,
         } = self;
         let word = |written: bool, word: &str| written.then(|| word.to_owned());
         let edits = [
@@ -47,6 +50,8 @@ impl Settings {
             ("alpn", joined(alpn)),
             ("follows", follows.as_deref().map(str::to_owned)),
             ("suffix", suffix.map(|suffix| suffix.to_string())),
+            ("upstream", upstream.as_ref().map(ToString::to_string)),
+            ("proxy-protocol", word(*proxy_protocol != ProxyProtocol::default(), proxy_protocol.word())),
         ];
         let edits = edits.into_iter().filter_map(|(key, value)| Some(Edit { key: key.into(), how: How::Replace, value: value? }));
         // A comma may stand in these.
@@ -155,6 +160,8 @@ mod tests {
             "alpn=h3,h2",
             "follows=cloud",
             "suffix=::22",
+            "upstream=home.example.net",
+            "proxy-protocol=v2",
             "caa+=issue letsencrypt.org; validationmethods=dns-01,http-01",
             "caa+=issuewild ;",
             "record+=MX 10 mail.example.org.",

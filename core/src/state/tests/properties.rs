@@ -67,7 +67,7 @@ fn edit_text() -> impl Strategy<Value = String> {
         1 => (0..=ALIAS_LIMIT + 1).prop_map(|count| (0..count).map(|n| format!("n{n}.org,")).fold("alias=".into(), |all, one| all + one.as_str())),
         1 => (0_u32..90_000).prop_map(|ttl| format!("ttl={ttl}")),
         1 => address().prop_map(|address| format!("address={address}")),
-        2 => prop::sample::select(vec!["address=", "ttl=", "address-from=link", "address-from=update", "address-from=static", "carrier=direct", "colour=red", "via=gateway", "via=auto", "wildcard=on", "redirect=on", "alpn=h2", "record=TXT x", "record=", "record=_x MX 0 .", "caa=issue a.org"])
+        2 => prop::sample::select(vec!["address=", "ttl=", "address-from=link", "address-from=update", "address-from=static", "carrier=direct", "colour=red", "via=gateway", "via=auto", "wildcard=on", "redirect=on", "alpn=h2", "record=TXT x", "record=", "record=_x MX 0 .", "caa=issue a.org", "upstream=x.org", "upstream=y.org", "upstream=a.home.test", "upstream="])
             .prop_map(str::to_owned),
         3 => (prop::sample::select(vec!["follows=a", "follows=b", "follows=@", "follows="]), prop::sample::select(vec!["::2", "::11", "::1:0:0:0:2/56", "::a:0:0:0:0:11/32", ""]))
             .prop_map(|(follows, suffix)| if follows == "follows=" { follows.into() } else { format!("{follows} suffix={suffix}") }),
@@ -164,6 +164,8 @@ kinds_of_change! {
     Change::Register { .. }, 4 => (host_name(), any_digest(), any_digest(), time())
         .prop_map(|(host, secret, key, at)| Change::Register { host, secret, key, at });
     Change::Move { .. }, 4 => (host_name(), address(), time()).prop_map(|(host, address, at)| Change::Move { host, address, at });
+    Change::Resolved { .. }, 4 => (host_name(), prop::sample::select(vec!["x.org", "y.org"]), prop::option::of(address()), time())
+        .prop_map(|(host, upstream, address, at)| Change::Resolved { host, upstream: upstream.parse().expect("name"), address, at });
     Change::Withdraw { .. }, 2 => (host_name(), address()).prop_map(|(host, address)| Change::Withdraw { host, address });
     Change::Update { .. }, 6 => (host_name(), word(address4()), word(address()), prop::option::of((address(), 16_u8..=64)), time())
         .prop_map(|(host, v4, v6, prefix, at)| {
