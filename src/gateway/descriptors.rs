@@ -5,10 +5,11 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-use super::{aliases, upstreams};
+use super::{aliases, tails, upstreams};
 
-/// For the store, the link, netlink, the listeners of all roles, the log and what libraries open; questions to DNS have a socket each.
-const RESERVED: usize = 128 + aliases::ASKED + upstreams::ASKED;
+/// For the store, the link, netlink, the listeners of all roles, the log and what libraries open; questions to DNS have a socket each, and a
+/// raised mark has its own.
+const RESERVED: usize = 128 + aliases::ASKED + upstreams::ASKED + tails::LIMIT;
 
 /// A client's socket and a home's.
 const PER_CONNECTION: usize = 2;

@@ -27,7 +27,7 @@ const ROOM: usize = 4 * MEASURE;
 const TICK: Duration = Duration::from_millis(1);
 
 /// Directions at once that may be raised: each holds a descriptor.
-const LIMIT: usize = 64;
+pub(super) const LIMIT: usize = 64;
 
 /// The directions whose mark is raised.
 #[derive(Debug, Default)]
