@@ -40,6 +40,7 @@ pub mod renewal;
 pub mod reply;
 pub mod route;
 pub mod signing;
+pub mod source;
 pub mod state;
 pub mod stored;
 pub mod transfer;

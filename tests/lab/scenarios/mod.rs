@@ -17,5 +17,6 @@ mod loops;
 mod renumbering;
 mod restarts;
 mod scarcity;
+mod sources;
 mod upstreams;
 mod zonemaster;
