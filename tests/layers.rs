@@ -40,7 +40,7 @@ const ROOT: &[(&[&str], bool)] = &[
 ];
 
 const CORE: &[(&[&str], bool)] = &[
-    (&["cookie", "demux", "index", "lease", "name", "order", "reader", "renewal", "update_line"], false),
+    (&["cookie", "demux", "index", "lease", "name", "order", "proxy_protocol", "reader", "renewal", "source", "update_line"], false),
     (&["host", "peek", "policy", "wire"], false),
     (&["dnssec", "facts"], false),
     (&["address", "api", "change", "client_hello", "http_head", "join", "reply"], false),
