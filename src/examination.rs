@@ -4,10 +4,10 @@
 
 mod returned;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use fourward_core::facts::{BURST, Connect, Dial, HomeFacts, HostFacts, LinkStatus, SERVICES, short};
+use fourward_core::facts::{BURST, Connect, Dial, FromSource, HomeFacts, HostFacts, LinkStatus, SERVICES, short};
 use fourward_core::host::Host;
 use fourward_core::link::{Protocol, Service};
 use fourward_core::name::HostName;
@@ -19,6 +19,9 @@ use crate::store::Store;
 
 /// Shorter than the second after which the kernel sends a SYN anew: each connect is one packet, and can be counted.
 const PATIENCE: Duration = Duration::from_millis(900);
+
+/// One SYN that was lost on the way is sent anew after a second.
+const SOURCE_PATIENCE: Duration = Duration::from_millis(2_500);
 
 /// How long an agent may take: a quiet second, a burst, and the way. With two connects to a home that is silent it is less than a command waits.
 const AGENT_PATIENCE: Duration = Duration::from_secs(5);
@@ -50,6 +53,7 @@ pub fn host_facts(store: &Store, leases: &Leases, name: &HostName) -> Option<Hos
         tls: host.settings.home_port.tls.unwrap_or(443),
         http: host.settings.home_port.http.unwrap_or(80),
         dials: Vec::new(),
+        from_source: None,
     })
 }
 
@@ -81,6 +85,18 @@ pub async fn dial(mut facts: HostFacts, leases: &Leases, presence: Option<&Prese
     }
     let followed = dials.into_iter().map(async |dial| Dial { returned: returns(dial, &facts, to(dial.port), leases).await, ..dial });
     facts.dials = join_all(followed).await;
+    facts
+}
+
+/// Connects once more to a port that was open, as if for a client at `client`, where the gateway sends from a prefix.
+pub async fn dial_from_source(mut facts: HostFacts, store: &Store, client: IpAddr) -> HostFacts {
+    let prefix = store.policy().addresses.source();
+    let open = facts.dials.iter().find(|dial| dial.outcome == Some(Connect::Open)).map(|dial| dial.port);
+    let source = prefix.and_then(|prefix| Some((prefix, prefix.of(client)?)));
+    if let (Some((prefix, source)), Some(address), Some(port)) = (source, facts.address, open) {
+        let outcome = probe::connect_from(source, (address, port).into(), SOURCE_PATIENCE).await;
+        facts.from_source = Some(FromSource { prefix, port, outcome: Some(outcome) });
+    }
     facts
 }
 

@@ -15,8 +15,9 @@ use std::time::Duration;
 use fourward_core::facts::{Burst, Connect, Listens};
 use futures_util::future::join_all;
 use rustix::io::Errno;
+use rustix::net::sockopt::set_ipv6_freebind;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::listener;
@@ -31,6 +32,27 @@ const LOCALLY: Duration = Duration::from_secs(1);
 /// What came of a connect to `to` within `patience`.
 pub async fn connect(to: SocketAddr, patience: Duration) -> Connect {
     match timeout(patience, TcpStream::connect(to)).await {
+        Ok(connected) => outcome(connected.map(drop)),
+        Err(_) => Connect::Silent,
+    }
+}
+
+/// A connection to `to` from `source`, an address that need not be one of this machine's: it is enough that it is routed here.
+pub async fn connected(source: Option<Ipv6Addr>, to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // What is sent is what somebody waits for.
+    socket.set_nodelay(true)?;
+    if let Some(source) = source {
+        // No capability is needed: to whom the prefix is not routed, nothing comes back.
+        set_ipv6_freebind(&socket, true)?;
+        socket.bind((source, 0).into())?;
+    }
+    socket.connect(to).await
+}
+
+/// What came of a connect from `source` to `to` within `patience`.
+pub async fn connect_from(source: Ipv6Addr, to: SocketAddr, patience: Duration) -> Connect {
+    match timeout(patience, connected(Some(source), to)).await {
         Ok(connected) => outcome(connected.map(drop)),
         Err(_) => Connect::Silent,
     }

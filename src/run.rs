@@ -16,6 +16,7 @@ use fourward_core::api::{Reply, Request};
 use fourward_core::change::{Change, Identity};
 use fourward_core::dnssec::Phase;
 use fourward_core::policy::{AddressPolicy, Policy};
+use fourward_core::source::SourcePrefix;
 use fourward_core::zone::ZoneParams;
 use ipnet::Ipv6Net;
 use jiff::Timestamp;
@@ -314,7 +315,8 @@ async fn policy(server: &Server, loopback: bool) -> (Policy, Ipv6) {
         Ok(read) => policy_of(server, read),
         Err(error) => {
             warn!(%error, "this machine's own addresses cannot be read; only the public ones are refused as homes");
-            (Policy { addresses: AddressPolicy::new(server.addresses().collect(), Vec::new()), own_names, own_ports }, Ipv6::There)
+            let addresses = AddressPolicy::new(server.addresses().collect(), Vec::new()).sending_from(source(server));
+            (Policy { addresses, own_names, own_ports }, Ipv6::There)
         }
     }
 }
@@ -323,8 +325,12 @@ async fn policy(server: &Server, loopback: bool) -> (Policy, Ipv6) {
 fn policy_of(server: &Server, (mut own, networks): (Vec<IpAddr>, Vec<Ipv6Net>)) -> (Policy, Ipv6) {
     let ipv6 = if own.iter().any(is_global_v6) { Ipv6::There } else { Ipv6::Missing };
     own.extend(server.addresses());
-    let (own_names, own_ports) = (vec![server.public.name.clone()], server.own_ports());
-    (Policy { addresses: AddressPolicy::new(own, networks), own_names, own_ports }, ipv6)
+    let addresses = AddressPolicy::new(own, networks).sending_from(source(server));
+    (Policy { addresses, own_names: vec![server.public.name.clone()], own_ports: server.own_ports() }, ipv6)
+}
+
+fn source(server: &Server) -> Option<SourcePrefix> {
+    server.gateway.as_ref().and_then(|gateway| gateway.source_prefix)
 }
 
 /// Whether this machine has a global IPv6 address, or may have one for all we know.

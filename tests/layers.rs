@@ -41,7 +41,24 @@ const ROOT: &[(&[&str], bool)] = &[
 ];
 
 const CORE: &[(&[&str], bool)] = &[
-    (&["cookie", "demux", "flows", "index", "lease", "name", "order", "reader", "renewal", "service", "update_line"], false),
+    (
+        &[
+            "cookie",
+            "demux",
+            "flows",
+            "index",
+            "lease",
+            "name",
+            "order",
+            "proxy_protocol",
+            "reader",
+            "renewal",
+            "service",
+            "source",
+            "update_line",
+        ],
+        false,
+    ),
     (&["host", "peek", "policy", "wire"], false),
     (&["dnssec", "facts"], false),
     (&["address", "api", "change", "client_hello", "http_head", "join", "reply"], false),

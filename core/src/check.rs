@@ -11,6 +11,7 @@ mod names;
 mod own;
 mod paths;
 mod seen;
+mod source;
 
 use std::fmt;
 
@@ -47,6 +48,7 @@ pub enum Id {
     Service,
     FirewallHome,
     FirewallRouter,
+    SourcePrefix,
     Path4,
     Path6,
     SameServer,
@@ -97,6 +99,7 @@ impl Report {
         judge.names();
         judge.dnssec();
         judge.home();
+        judge.source();
         judge.answers();
         judge.ways();
         Self { name: seen.name.clone(), view: seen.view, findings: judge.findings }

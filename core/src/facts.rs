@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::host::{AddressFrom, Via};
 use crate::name::DnsName;
+use crate::source::SourcePrefix;
 
 /// What an end of a link calls its ability to take part in an examination.
 pub const EXAMINES: &str = "examine";
@@ -74,6 +75,19 @@ pub struct Dial {
     pub returned: bool,
 }
 
+/// What came of a connect to a home from an address that stands for a client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FromSource {
+    /// The prefix that the address is in.
+    pub prefix: SourcePrefix,
+    /// Which port was connected to.
+    pub port: u16,
+    /// What came of it.
+    #[serde(default, deserialize_with = "known", skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Connect>,
+}
+
 /// What the gateway knows of a host, and how it finds the home.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -121,6 +135,9 @@ pub struct HostFacts {
     /// What came of connects to the home, just now.
     #[serde(default)]
     pub dials: Vec<Dial>,
+    /// What came of one more, if the gateway sends from a prefix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_source: Option<FromSource>,
 }
 
 /// Whether a service can be reached at an address of its own machine.
@@ -249,6 +266,7 @@ mod tests {
             tls: 443,
             http: 80,
             dials: vec![Dial { port: 443, outcome: Some(Connect::Refused), returned: false }],
+            from_source: None,
         }
     }
 

@@ -42,6 +42,7 @@ pub mod reply;
 pub mod route;
 pub mod service;
 pub mod signing;
+pub mod source;
 pub mod state;
 pub mod stored;
 pub mod transfer;

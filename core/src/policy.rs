@@ -10,6 +10,7 @@ use ipnet::Ipv6Net;
 
 use crate::name::DnsName;
 use crate::service::Service;
+use crate::source::SourcePrefix;
 
 /// The ranges that lead elsewhere than to one machine at home, each with its name. Those of NAT64 are outside global unicast anyway.
 const SPECIAL: [(Ipv6Addr, u8, &str); 4] = [
@@ -38,6 +39,7 @@ pub struct Policy {
 pub struct AddressPolicy {
     own: Vec<IpAddr>,
     on_link: Vec<Ipv6Net>,
+    source: Option<SourcePrefix>,
     loopback: bool,
 }
 
@@ -70,12 +72,23 @@ impl AddressPolicy {
     /// /48 or not global are left out, since a provider's on-link /32 would forbid half its customers.
     pub fn new(own: Vec<IpAddr>, on_link: Vec<Ipv6Net>) -> Self {
         let on_link = on_link.into_iter().filter(|net| net.prefix_len() >= 48 && is_global(net.addr())).collect();
-        Self { own, on_link, loopback: false }
+        Self { own, on_link, source: None, loopback: false }
     }
 
     /// The policy of the demo where namespaces are not to be had: every role on `::1`, told apart by port.
     pub fn on_loopback() -> Self {
-        Self { own: Vec::new(), on_link: Vec::new(), loopback: true }
+        Self { own: Vec::new(), on_link: Vec::new(), source: None, loopback: true }
+    }
+
+    /// The same of a gateway that sends from `source`, whose addresses are its own then.
+    #[must_use]
+    pub fn sending_from(self, source: Option<SourcePrefix>) -> Self {
+        Self { source, ..self }
+    }
+
+    /// What the gateway sends from on behalf of IPv4 clients, if not from its own address.
+    pub fn source(&self) -> Option<SourcePrefix> {
+        self.source
     }
 
     /// Whether `address` may be a home's.
@@ -92,7 +105,8 @@ impl AddressPolicy {
         if let Some(kind) = special_kind(address) {
             return Err(Forbidden::Special { address, kind });
         }
-        match self.on_link.iter().find(|net| net.contains(&address)) {
+        let source = self.source.map(SourcePrefix::net);
+        match self.on_link.iter().chain(&source).find(|net| net.contains(&address)) {
             Some(net) => Err(Forbidden::OnLink { address, net: net.trunc() }),
             None => Ok(()),
         }
@@ -190,6 +204,14 @@ mod tests {
         assert!(matches!(own, Err(Forbidden::Own(_))), "{own:?}");
         let beside = policy().check("2001:db8:a::12".parse().expect("v6"));
         assert!(matches!(beside, Err(Forbidden::OnLink { .. })), "{beside:?}");
+    }
+
+    #[test]
+    fn what_the_gateway_sends_from_is_no_home() {
+        let address: Ipv6Addr = "2001:db8:f::cb00:7105".parse().expect("v6");
+        let policy = AddressPolicy::new(Vec::new(), Vec::new());
+        assert_eq!(policy.check(address), Ok(()));
+        assert!(matches!(policy.sending_from("2001:db8:f::/96".parse().ok()).check(address), Err(Forbidden::OnLink { .. })));
     }
 
     #[test]

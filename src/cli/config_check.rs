@@ -80,6 +80,11 @@ fn explain_server(server: &Server, certificate: Option<&Certificate>) -> Result<
         ))?;
         let resolvers = if gateway.resolver.is_empty() { "the name servers of /etc/resolv.conf".into() } else { join(&gateway.resolver) };
         out::line(format_args!("           asks {resolvers} whether an unlisted name is a CNAME of a host"))?;
+        if let Some(prefix) = gateway.source_prefix {
+            out::line(format_args!(
+                "           sends from {prefix}, with the client's IPv4 address at its end; see that `ip -6 route` has it as local"
+            ))?;
+        }
         let t = &gateway.timeouts;
         out::line(format_args!(
             "           waits {} s for a hello, {} s for a home, {} s for a byte ({} s half-closed), {} s to drain",

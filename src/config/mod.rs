@@ -3,6 +3,7 @@
 //! `raw` has it as written. A table's presence starts its role. Keys of later versions are refused by name, never
 //! ignored. All structures of the configuration live here, so that no role knows another's.
 
+mod gateway;
 mod keys;
 mod raw;
 mod secondaries;
@@ -16,6 +17,7 @@ use fourward_core::dnssec::Algorithm;
 use fourward_core::link::Protocol::{Tcp, Udp};
 use fourward_core::link::Service;
 use fourward_core::name::{DnsName, NameError};
+use fourward_core::source::SourcePrefix;
 use fourward_core::transfer::Secondary;
 
 use crate::certificate::Files;
@@ -132,6 +134,8 @@ pub struct Gateway {
     pub timeouts: Timeouts,
     /// Whom it asks for names that are not listed; empty: whom the system asks.
     pub resolver: Vec<SocketAddr>,
+    /// What it sends from on behalf of IPv4 clients; none: its own address.
+    pub source_prefix: Option<SourcePrefix>,
     /// The ports it dials at home: the same as its own, but for the demo on loopback.
     pub home_ports: HomePorts,
 }

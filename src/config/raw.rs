@@ -1,6 +1,6 @@
 //! The configuration as written: every key that any version knows, so that a later one is named and not mistaken.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use fourward_core::name::DnsName;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::gateway;
 use super::keys::{self, RawKey};
 use super::secondaries::{self, RawSecondary};
 use super::{
@@ -56,9 +57,6 @@ const SERVICES: usize = 512;
 
 /// Loopback and a private network, in both families.
 const METRICS: usize = 4;
-
-/// As many as resolv.conf may have: a client's patience does not last for more.
-const RESOLVERS: usize = 3;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -114,7 +112,7 @@ struct RawGateway {
     http: Option<u16>,
     #[serde(default)]
     resolver: Vec<String>,
-    source_prefix: Option<IgnoredAny>,
+    source_prefix: Option<String>,
     limits: Option<RawLimits>,
     timeouts: Option<RawTimeouts>,
 }
@@ -211,13 +209,11 @@ impl TryFrom<Raw> for Config {
 impl Raw {
     fn refuse_later_keys(&self) -> Result<(), ConfigError> {
         let store = self.store.as_ref();
-        let gateway = self.gateway.as_ref();
         let control = self.control.as_ref();
         let acme = self.acme.as_ref();
         let agent = self.agent.as_ref();
         let later = [
             ("store.etcd", store.is_some_and(|t| t.etcd.is_some())),
-            ("gateway.source-prefix", gateway.is_some_and(|t| t.source_prefix.is_some())),
             ("control.sessions", control.is_some_and(|t| t.sessions.is_some())),
             ("acme.external-account", acme.is_some_and(|t| t.external_account.is_some())),
             ("agent.pinhole", agent.is_some_and(|t| t.pinhole.is_some())),
@@ -249,7 +245,7 @@ fn server(
     let public = public.parse(zones.first())?;
     let dns = dns.map(|dns| dns.parse(zones, &public)).transpose()?;
     let own_dns = dns.as_ref().map_or_else(Vec::new, |dns| dns.addresses(&public));
-    let gateway = gateway.map(|gateway| gateway.parse(&own_dns)).transpose()?;
+    let gateway = gateway.map(|gateway| gateway.parse(&own_dns, &public)).transpose()?;
     let control = control.map(RawControl::parse).transpose()?.unwrap_or_default();
     let acme = acme.map(RawAcme::parse).transpose()?;
     Ok(Server { public, dns, gateway, control, acme })
@@ -369,7 +365,7 @@ impl RawControl {
 }
 
 impl RawGateway {
-    fn parse(self, own_dns: &[SocketAddr]) -> Result<Gateway, ConfigError> {
+    fn parse(self, own_dns: &[SocketAddr], public: &Public) -> Result<Gateway, ConfigError> {
         let (tls, http) = (self.tls.unwrap_or(443), self.http.unwrap_or(80));
         if tls == 0 || http == 0 {
             return Err(value("gateway.tls, gateway.http", "0 is no port that a client could come to"));
@@ -379,9 +375,10 @@ impl RawGateway {
         }
         let Limits { connections, half_open, per_network } = self.limits.unwrap_or_default().parse()?;
         let timeouts = self.timeouts.unwrap_or_default().parse()?;
-        let resolver = resolvers(&self.resolver, own_dns)?;
+        let resolver = gateway::resolvers(&self.resolver, own_dns)?;
+        let source_prefix = self.source_prefix.as_deref().map(|text| gateway::source_prefix(text, public)).transpose()?;
         let home_ports = HomePorts { tls: 443, http: 80 };
-        Ok(Gateway { tls, http, connections, half_open, per_network, timeouts, resolver, home_ports })
+        Ok(Gateway { tls, http, connections, half_open, per_network, timeouts, resolver, source_prefix, home_ports })
     }
 }
 
@@ -405,37 +402,6 @@ impl RawLimits {
         }
         Ok(Limits { connections, half_open, per_network })
     }
-}
-
-/// The name servers in `texts`, each an address, or an address and a port.
-fn resolvers(texts: &[String], own_dns: &[SocketAddr]) -> Result<Vec<SocketAddr>, ConfigError> {
-    const KEY: &str = "gateway.resolver";
-    let one = |text: &String| {
-        let address = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
-        let refused = |reason: &str| Err(value(KEY, &format!("\"{text}\" {reason}")));
-        let Ok(address) = address.or_else(|_| text.parse::<SocketAddr>()) else {
-            return refused("is neither an address nor an address with a port, like \"192.0.2.53\" or \"[2001:db8::53]:5353\"");
-        };
-        let ip = address.ip();
-        if ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
-            return refused("is no address of one server");
-        }
-        if address.port() == 0 {
-            return refused("has the port 0, at which nobody listens");
-        }
-        // A wildcard is every address of this machine; the loopback ones are known without asking the kernel.
-        let covers = |own: &SocketAddr| own.ip() == ip || own.ip().is_unspecified() && own.is_ipv4() == ip.is_ipv4() && ip.is_loopback();
-        if own_dns.iter().any(|own| own.port() == address.port() && covers(own)) {
-            return refused("is this server's own name server, which knows its own zones and asks nobody; name another");
-        }
-        Ok(address)
-    };
-    let resolvers = texts.iter().map(one).collect::<Result<Vec<_>, _>>()?;
-    unique(KEY, &resolvers)?;
-    if resolvers.len() > RESOLVERS {
-        return Err(value(KEY, &format!("{} of them; {RESOLVERS} is the most", resolvers.len())));
-    }
-    Ok(resolvers)
 }
 
 impl RawTimeouts {

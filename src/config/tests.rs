@@ -102,7 +102,24 @@ fn keys_of_later_versions_are_refused_by_name() {
     for (lines, key) in later {
         refused(&format!("{SERVER}{lines}\n"), &[key, "not yet"]);
     }
-    refused(&format!("{SERVER}source-prefix = \"2001:db8::/96\"\n"), &["gateway.source-prefix", "not yet"]);
+}
+
+#[test]
+fn what_is_sent_from_is_a_global_prefix_with_room_for_an_ipv4_address() {
+    let with = |prefix: &str| format!("{SERVER}source-prefix = \"{prefix}\"\n");
+    let config = Config::parse(&with("2001:db8:f::/96"), Path::new("test.toml")).expect("good");
+    let gateway = config.server.and_then(|server| server.gateway).expect("a gateway");
+    assert_eq!(gateway.source_prefix.map(|prefix| prefix.to_string()).as_deref(), Some("2001:db8:f::/96"));
+    for (prefix, why) in [
+        ("2001:db8:f::/64", "96"),
+        ("2001:db8:f::1/96", "beyond"),
+        ("fd00::/96", "private"),
+        ("64:ff9b::/96", "NAT64"),
+        ("2001:db8:a::/96", "this server's own address"),
+        ("192.0.2.0/24", "no prefix"),
+    ] {
+        refused(&with(prefix), &["gateway.source-prefix", why]);
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod socket;
 mod zone_export;
 mod zones;
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -176,6 +177,8 @@ impl Control {
             Some(examined) => (HostFacts { dials: examined.dials, ..facts }, Some(examined.home)),
             None => (examination::dial(facts, &self.leases, self.leases.presence(&name).as_deref()).await, None),
         };
+        let client = self.server.public.ipv4.first().copied().unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let host = examination::dial_from_source(host, &self.store, client.into()).await;
         Ok(Reply::Checked(Box::new(Checked { host: Some(host), home, certificate: self.certificate.as_ref().map(|shown| shown.status()) })))
     }
 

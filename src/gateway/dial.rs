@@ -15,7 +15,7 @@ use fourward_core::link::Service;
 use fourward_core::name::HostName;
 use fourward_core::policy::Forbidden;
 use fourward_core::state::{State, Whereabouts};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout_at};
 
@@ -23,6 +23,7 @@ use super::dials::Dials;
 use super::relays::{Place, Relays};
 use super::upstreams::Upstreams;
 use crate::leases::{Admission, Leases};
+use crate::probe;
 use crate::store::Store;
 
 /// Addresses tried for one client: a home that moves on while it is dialled, more often than this, is in trouble.
@@ -143,10 +144,11 @@ impl Dialer<'_> {
         let host = view.host;
         self.store.policy().addresses.check(aim.address)?;
         let address = SocketAddrV6::new(aim.address, port, 0, 0);
+        let source = self.store.policy().addresses.source().and_then(|prefix| prefix.of(client));
         let stream = tokio::select! {
             biased;
             to = view.leaves(aim) => return moved(to, host),
-            found = self.connect(host, aim, address, deadline) => match found? {
+            found = self.connect(host, aim, (source, address), deadline) => match found? {
                 Found::Home(stream) => stream,
                 Found::Elsewhere(to) => return moved(self.store.snapshot().whereabouts_after(host, aim, to), host),
             },
@@ -197,14 +199,15 @@ impl Dialer<'_> {
     }
 
     /// Connects and hears the link's word on who that is.
-    async fn connect(&self, host: &HostName, aim: &Whereabouts, address: SocketAddrV6, deadline: Instant) -> Result<Found, DialError> {
+    async fn connect(
+        &self,
+        host: &HostName,
+        aim: &Whereabouts,
+        (source, address): (Option<Ipv6Addr>, SocketAddrV6),
+        deadline: Instant,
+    ) -> Result<Found, DialError> {
         let began = Instant::now();
-        let connecting = async {
-            let socket = TcpSocket::new_v6()?;
-            // What is sent is what a client waits for.
-            socket.set_nodelay(true)?;
-            socket.connect(address.into()).await
-        };
+        let connecting = probe::connected(source, address.into());
         let left = AtomicBool::new(false);
         let stream = tokio::select! {
             // In this order: the SYN leaves before the nonce. On one path it then comes to the home first, so that an echo from

@@ -254,12 +254,10 @@ fn a_config_that_is_refused_is_a_matter_of_usage() {
         &format!("{public}{dns}secondaries = [{{ address = \"ns2.example.org\" }}]\n"),
         &["dns.secondaries.address", "ns2.example.org"],
     );
+    refused(&format!("{public}{dns}[gateway]\nsource-prefix = \"2001:db8:f::/64\"\n"), &["gateway.source-prefix", "96"]);
     refused("", &["[dns]", "[agent]"]);
-    let later = [
-        ("[store]\netcd = [\"https://10.0.0.1:2379\"]", "store.etcd"),
-        ("[gateway]\nsource-prefix = \"2001:db8::/64\"", "gateway.source-prefix"),
-        ("[acme]\nexternal-account = \"x\"", "acme.external-account"),
-    ];
+    let later =
+        [("[store]\netcd = [\"https://10.0.0.1:2379\"]", "store.etcd"), ("[acme]\nexternal-account = \"x\"", "acme.external-account")];
     for (text, key) in later {
         refused(&format!("{public}{text}\n"), &[key, "not yet"]);
     }

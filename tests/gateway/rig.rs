@@ -54,7 +54,17 @@ pub(crate) struct Rig {
 pub(crate) fn config() -> config::Gateway {
     let timeouts = Timeouts { hello: NEVER, dial: Duration::from_secs(5), idle: NEVER, half_closed: NEVER, drain: NEVER };
     let (home_ports, resolver) = (HomePorts { tls: 0, http: 0 }, Vec::new());
-    config::Gateway { tls: 0, http: 0, connections: 1_000, half_open: 1_000, per_network: 1_000, timeouts, resolver, home_ports }
+    config::Gateway {
+        tls: 0,
+        http: 0,
+        connections: 1_000,
+        half_open: 1_000,
+        per_network: 1_000,
+        timeouts,
+        resolver,
+        source_prefix: None,
+        home_ports,
+    }
 }
 
 pub(crate) fn name(text: &str) -> DnsName {

@@ -70,7 +70,7 @@ impl Judge<'_> {
                 self.fault(id, what, how, remedy);
             }
             Tls::Alert(INTERNAL_ERROR) => {
-                if self.follows(id, &NO_HOME) || self.follows(id, &NO_WAY) || self.follows(id, &[Id::Aaaa, Id::Path6]) {
+                if self.follows(id, &NO_HOME) || self.follows(id, &NO_WAY) || self.follows(id, &[Id::Aaaa, Id::Path6, Id::SourcePrefix]) {
                     return;
                 }
                 let what = "the gateway answers in the home's place: it cannot reach the home";

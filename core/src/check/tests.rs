@@ -61,6 +61,7 @@ fn host() -> HostFacts {
         tls: 443,
         http: 80,
         dials: vec![Dial { port: 443, outcome: Some(Connect::Open), returned: false }],
+        from_source: None,
     }
 }
 
@@ -493,6 +494,7 @@ fn what_runs_in_another_version_is_to_be_restarted() {
 }
 
 mod certificates;
+mod origins;
 mod signed;
 use signed::dnssec;
 mod words;

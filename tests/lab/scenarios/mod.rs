@@ -18,5 +18,6 @@ mod loops;
 mod renumbering;
 mod restarts;
 mod scarcity;
+mod sources;
 mod upstreams;
 mod zonemaster;
