@@ -45,7 +45,7 @@ const CORE: &[(&[&str], bool)] = &[
     (&["host", "peek", "policy", "wire"], false),
     (&["dnssec", "facts"], false),
     (&["address", "api", "change", "client_hello", "http_head", "join", "reply"], false),
-    (&["link", "state"], false),
+    (&["link", "quic_initial", "state"], false),
     (&["check", "dyndns", "route", "stored", "zone"], false),
     (&["rdata"], false),
     (&["signing"], false),
