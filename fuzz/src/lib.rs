@@ -20,6 +20,7 @@ pub mod host_line;
 pub mod http_head;
 pub mod join;
 pub mod link_message;
+pub mod quic_initial;
 pub mod stored_record;
 pub mod tsig;
 pub mod update;
@@ -28,7 +29,7 @@ pub mod update;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is also its corpus's.
-pub const TARGETS: [(&str, Check); 12] = [
+pub const TARGETS: [(&str, Check); 13] = [
     ("client_hello", client_hello::check),
     ("demux", demux::check),
     ("dns_message", dns_message::check),
@@ -38,6 +39,7 @@ pub const TARGETS: [(&str, Check); 12] = [
     ("http_head", http_head::check),
     ("join", join::check),
     ("link_message", link_message::check),
+    ("quic_initial", quic_initial::check),
     ("stored_record", stored_record::check),
     ("tsig", tsig::check),
     ("update", update::check),
