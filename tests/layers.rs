@@ -46,7 +46,7 @@ const CORE: &[(&[&str], bool)] = &[
     (&["dnssec", "facts"], false),
     (&["address", "api", "change", "client_hello", "http_head", "join", "reply"], false),
     (&["link", "quic_initial", "state"], false),
-    (&["check", "dyndns", "route", "stored", "zone"], false),
+    (&["check", "dyndns", "quic_flows", "route", "stored", "zone"], false),
     (&["rdata"], false),
     (&["signing"], false),
     (&["answer", "export"], false),

@@ -33,6 +33,7 @@ pub mod name;
 pub mod order;
 pub mod peek;
 pub mod policy;
+pub mod quic_flows;
 pub mod quic_initial;
 pub mod rate;
 mod rdata;

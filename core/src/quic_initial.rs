@@ -164,4 +164,4 @@ fn skip_ack(rest: &mut Reader<'_>, ecn: bool) -> Option<()> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -11,7 +11,7 @@ const ID: &[u8] = b"firstone";
 
 /// Leaves all as it is, and takes for genuine what ends with [`TAG`].
 #[derive(Debug)]
-struct Plain;
+pub(crate) struct Plain;
 
 impl Keys for Plain {
     fn unmask(&self, _: &[u8], _: &mut u8, _: &mut [u8]) -> bool {
@@ -31,7 +31,7 @@ fn long_number(value: usize) -> [u8; 4] {
     (u32::try_from(value).expect("small") | 0x8000_0000).to_be_bytes()
 }
 
-fn crypto(offset: usize, data: &[u8]) -> Vec<u8> {
+pub(crate) fn crypto(offset: usize, data: &[u8]) -> Vec<u8> {
     [&[6][..], &long_number(offset), &long_number(data.len()), data].concat()
 }
 
@@ -43,8 +43,13 @@ fn packet(first: u8, destination: &[u8], frames: &[u8]) -> Vec<u8> {
 
 /// A datagram with one Initial packet, filled up.
 fn datagram(frames: &[u8]) -> Vec<u8> {
-    let missing = LEAST.saturating_sub(packet(0xc0, ID, frames).len());
-    packet(0xc0, ID, &[frames, &vec![0; missing]].concat())
+    datagram_to(ID, frames)
+}
+
+/// The same to another connection ID.
+pub(crate) fn datagram_to(destination: &[u8], frames: &[u8]) -> Vec<u8> {
+    let missing = LEAST.saturating_sub(packet(0xc0, destination, frames).len());
+    packet(0xc0, destination, &[frames, &vec![0; missing]].concat())
 }
 
 /// What the datagrams come to, one after another, until it is settled.
