@@ -38,6 +38,7 @@ use crate::config;
 use crate::crowd::{Crowd, Limits, Place};
 use crate::leases::Leases;
 use crate::listener::{self, BindError};
+use crate::quic::own::Doorway;
 use crate::resolver::Resolvers;
 use crate::store::Store;
 
@@ -104,12 +105,14 @@ pub struct Own {
     pub names: Vec<DnsName>,
     /// Where connections for itself go; they are closed where that is full.
     pub connections: mpsc::Sender<OwnConnection>,
+    /// The sockets of UDP 443, on which QUIC comes.
+    pub quic: Vec<Doorway>,
     /// Descriptors that other roles of the process may have open.
     pub descriptors_beside: usize,
 }
 
 /// The gateway, ready to run.
-pub struct Gateway(Shared);
+pub struct Gateway(Shared, Vec<Doorway>);
 
 /// What all connections share.
 struct Shared {
@@ -163,8 +166,9 @@ impl Gateway {
         let config = config::Gateway { connections: budget.connections, ..config };
         let (pipes, crowd) = (pipes::Pool::new(budget.pipes), Crowd::new(limits));
         let aliases = aliases::Aliases::new(resolvers, store.clone());
-        let Own { names: own_names, connections: own, .. } = own;
-        Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), pipes, aliases, crowd, long: first::room() })
+        let Own { names: own_names, connections: own, quic, .. } = own;
+        let long = first::room();
+        Self(Shared { config, own_names, store, leases, own, traffic, relays: Arc::default(), pipes, aliases, crowd, long }, quic)
     }
 
     /// Serves until `cancel`; then takes no more connections, and gives those there are `timeouts.drain` to end.
@@ -188,6 +192,9 @@ impl Gateway {
             acceptors.spawn(acceptor.run());
         }
         let (engine, mut ended) = udp::Engine::start(crew.clone())?;
+        for doorway in self.1 {
+            engine.open(udp::Entrance::Named(doorway))?;
+        }
         // Before the state is looked at, so that no change falls between.
         let changes = shared.store.changes();
         acceptors.spawn(forwards::Forwards::new(crew, engine, sockets.public).run(changes));

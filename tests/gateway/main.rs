@@ -8,6 +8,7 @@ mod ending;
 mod flows;
 mod followers;
 mod forwards;
+mod quic;
 mod refusals;
 mod relays;
 mod resolver;
