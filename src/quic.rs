@@ -1,7 +1,11 @@
 //! What both ends of the link share: keys at TLS, and messages on the stream.
 //!
 //! The link is QUIC with raw public keys on both sides (RFC 7250, ALPN `fourward/1`). Here is how a key is checked (whether it is the
-//! right one is the caller's word) and how messages are framed. Who dials, who proves and what follows is `agent`'s and `link`'s.
+//! right one is the caller's word) and how messages are framed. Who dials, who proves and what follows is `agent`'s and `link`'s. The first packets
+//! of others' connections are [`initial`]'s, what of port 443 is ours [`own`]'s.
+
+pub mod initial;
+pub mod own;
 
 use std::time::Duration;
 

@@ -38,6 +38,7 @@ use crate::leases::Leases;
 use crate::link::Links;
 use crate::listener::{self, BindError};
 use crate::pace::Pace;
+use crate::quic::own::part;
 use crate::resolver::Resolvers;
 use crate::signer::{self, NewKeyError, Signer};
 use crate::store::{CommitError, Finish, Store, StoreError};
@@ -101,6 +102,9 @@ pub enum RunError {
     /// A file that the configuration names cannot be used.
     #[error(transparent)]
     Files(#[from] FilesError),
+    /// There are no descriptors for the sockets of QUIC.
+    #[error("the sockets of UDP 443: {0}; raise LimitNOFILE")]
+    Sockets(#[source] io::Error),
     /// A role ended.
     #[error(transparent)]
     Ended(#[from] SupervisorError),
@@ -170,13 +174,20 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         let outcomes = updates.outcomes();
         let page = OwnPage::new(Arc::clone(&certificate.shown), updates, Arc::clone(&certificate.tokens))?;
         start_page(roles, page, own.clone(), visitors);
+        let (mut quic, mut own_sockets) = (Vec::new(), Vec::new());
+        for socket in link_sockets {
+            let (doorway, own) = part(socket, &identity).map_err(RunError::Sockets)?;
+            quic.push(doorway);
+            own_sockets.push(own as Arc<dyn quinn::AsyncUdpSocket>);
+        }
         let links = Links::new(store.clone(), Arc::clone(&leases), roles.end_token());
         sources.gateway = Some((links.joins(), outcomes));
-        roles.start("link", async move { links.run(&identity, link_sockets).await });
+        roles.start("link", async move { links.run(&identity, own_sockets).await });
         let own = Own {
             names: vec![server.public.name.clone()],
             ipv4: server.public.ipv4.clone(),
             connections: own,
+            quic,
             descriptors_beside: descriptors_beside_gateway(&server),
         };
         let gateway = Gateway::new(gateway, own, store.clone(), leases, traffic, resolvers);

@@ -172,4 +172,4 @@ fn alpn(mut content: Reader<'_>) -> Option<Vec<Vec<u8>>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -191,6 +191,13 @@ impl<T> Flows<T> {
         }
     }
 
+    /// The same where what it sent does not show that it hears anything.
+    pub fn from_unproven(&mut self, id: Id, bytes: usize, now: Instant) {
+        let Some(flow) = self.flow_mut(id) else { return };
+        flow.last = now;
+        flow.from_client = flow.from_client.saturating_add(bytes as u64);
+    }
+
     /// How many of `datagrams`, by their bytes, may go to the client now: as many as are counted as sent.
     pub fn to_client(&mut self, id: Id, datagrams: impl IntoIterator<Item = usize>, now: Instant) -> usize {
         let Some(flow) = self.flow_mut(id) else { return 0 };

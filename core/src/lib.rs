@@ -34,6 +34,8 @@ pub mod order;
 pub mod peek;
 pub mod policy;
 pub mod proxy_protocol;
+pub mod quic_flows;
+pub mod quic_initial;
 pub mod rate;
 mod rdata;
 mod reader;

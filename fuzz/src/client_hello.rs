@@ -33,7 +33,7 @@ fn is_the_only_name(name: &str, mut records: &[u8]) -> bool {
 }
 
 /// Name and protocols, if rustls accepts the hello and sees a name.
-fn judged_by_rustls(mut bytes: &[u8]) -> Option<(String, Vec<Vec<u8>>)> {
+pub(crate) fn judged_by_rustls(mut bytes: &[u8]) -> Option<(String, Vec<Vec<u8>>)> {
     let mut acceptor = Acceptor::default();
     while !bytes.is_empty() {
         acceptor.read_tls(&mut bytes).ok()?;

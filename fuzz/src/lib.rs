@@ -21,6 +21,7 @@ pub mod http_head;
 pub mod join;
 pub mod link_message;
 pub mod proxy_protocol;
+pub mod quic_initial;
 pub mod stored_record;
 pub mod tsig;
 pub mod update;
@@ -29,7 +30,7 @@ pub mod update;
 pub type Check = fn(&[u8]);
 
 /// Every target by its name, which is also its corpus's.
-pub const TARGETS: [(&str, Check); 13] = [
+pub const TARGETS: [(&str, Check); 14] = [
     ("client_hello", client_hello::check),
     ("demux", demux::check),
     ("dns_message", dns_message::check),
@@ -40,6 +41,7 @@ pub const TARGETS: [(&str, Check); 13] = [
     ("join", join::check),
     ("link_message", link_message::check),
     ("proxy_protocol", proxy_protocol::check),
+    ("quic_initial", quic_initial::check),
     ("stored_record", stored_record::check),
     ("tsig", tsig::check),
     ("update", update::check),

@@ -118,7 +118,8 @@ impl Forwards {
         let wanted = self.wanted(host, state);
         let there: Vec<Spot> = self.of(host).map(|(spot, _)| spot.clone()).collect();
         if wanted.is_empty() && there.is_empty() {
-            return;
+            // QUIC needs no forward.
+            return self.engine.changed(host.clone());
         }
         let gone: Vec<_> = there.iter().filter(|spot| !wanted.contains(spot)).collect();
         gone.iter().for_each(|spot| self.close(spot));
@@ -199,7 +200,8 @@ impl Forwards {
     fn open_udp(&self, spot: &Spot, held: OwnedSemaphorePermit) -> Result<Listening, String> {
         let sockets = listener::bind_udp(KEY, spot.address, 1).map_err(|error| error.to_string())?;
         let Some(socket) = sockets.into_iter().next() else { return Err(format!("forward {}: no socket", spot.address)) };
-        let entrance = Entrance { host: spot.host.clone(), service: Service { protocol: Protocol::Udp, port: spot.home }, socket };
+        let service = Service { protocol: Protocol::Udp, port: spot.home };
+        let entrance = Entrance::Port { host: spot.host.clone(), service, socket };
         let number = self.engine.open(entrance).map_err(|error| format!("forward {}: {error}", spot.address))?;
         Ok(Listening::Udp { number, _held: held })
     }

@@ -43,6 +43,7 @@ use crate::crowd::{Crowd, Limits, Place};
 use crate::leases::Leases;
 use crate::listener::{self, BindError};
 use crate::mmsg::options;
+use crate::quic::own::Doorway;
 use crate::resolver::Resolvers;
 use crate::store::Store;
 
@@ -111,12 +112,14 @@ pub struct Own {
     pub ipv4: Vec<Ipv4Addr>,
     /// Where connections for itself go; they are closed where that is full.
     pub connections: mpsc::Sender<OwnConnection>,
+    /// The sockets of UDP 443, on which QUIC comes.
+    pub quic: Vec<Doorway>,
     /// Descriptors that other roles of the process may have open.
     pub descriptors_beside: usize,
 }
 
 /// The gateway, ready to run.
-pub struct Gateway(Shared);
+pub struct Gateway(Shared, Vec<Doorway>);
 
 /// What all connections share.
 struct Shared {
@@ -186,8 +189,8 @@ impl Gateway {
         let resolvers = Arc::new(resolvers);
         let aliases = aliases::Aliases::new(Arc::clone(&resolvers), store.clone());
         let upstreams = upstreams::Upstreams::new(resolvers, store.clone(), Arc::clone(&leases));
-        let Own { names: own_names, ipv4: own_ipv4, connections: own, .. } = own;
-        Self(Shared {
+        let Own { names: own_names, ipv4: own_ipv4, connections: own, quic, .. } = own;
+        let shared = Shared {
             config,
             own_names,
             own_ipv4,
@@ -201,7 +204,8 @@ impl Gateway {
             upstreams,
             crowd,
             long: first::room(),
-        })
+        };
+        Self(shared, quic)
     }
 
     /// Serves until `cancel`; then takes no more connections, and gives those there are `timeouts.drain` to end.
@@ -227,6 +231,9 @@ impl Gateway {
             acceptors.spawn(acceptor.run());
         }
         let (engine, mut ended) = udp::Engine::start(crew.clone())?;
+        for doorway in self.1 {
+            engine.open(udp::Entrance::Named(doorway))?;
+        }
         // Before the state is looked at, so that no change falls between.
         let changes = shared.store.changes();
         acceptors.spawn(forwards::Forwards::new(crew, engine, sockets.public).run(changes));

@@ -1,7 +1,7 @@
-//! The one UDP socket of port 443, and our own QUIC endpoint behind it.
+//! What stands before our own QUIC endpoint.
 //!
 //! Every datagram is judged by `core::demux` before the endpoint sees it. What is nobody's ends here: it gets no answer, so that
-//! the port says nothing to strangers. Flows to homes will branch off at the same place.
+//! the port says nothing to strangers. What is a home's has branched off before (`quic::own`).
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
@@ -10,58 +10,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use aws_lc_rs::{hmac, rand};
-use fourward_core::demux::{OWN_ID_LENGTH, Owner, owner};
+use fourward_core::demux::{Owner, owner};
 use quinn::udp::{RecvMeta, Transmit};
-use quinn::{AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, UdpPoller};
+use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::time::{Sleep, sleep};
 use tracing::warn;
 
+use crate::quic::own::OwnIds;
+
 /// Out of memory, or an interface in trouble: long enough not to spin.
 const RECEIVE_PAUSE: Duration = Duration::from_millis(100);
-
-/// Of the bytes of a connection ID so many are random: enough that two connections never meet, while the rest says "ours" but for one in
-/// sixteen million.
-const RANDOM: usize = 5;
-
-/// Our connection IDs: random bytes and a mark that only we can make, so that a datagram is known as ours with no table, and still
-/// after a restart.
-#[derive(Clone, Debug)]
-pub(super) struct OwnIds(hmac::Key);
-
-impl OwnIds {
-    /// IDs marked with `key`, which outlives restarts.
-    pub(super) fn new(key: &[u8; 32]) -> Self {
-        let master = hmac::Key::new(hmac::HMAC_SHA256, key);
-        let derived = hmac::sign(&master, b"fourward connection ids");
-        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
-    }
-
-    fn know(&self, id: &[u8]) -> bool {
-        let (random, mark) = id.split_at_checked(RANDOM).unwrap_or_default();
-        id.len() == OWN_ID_LENGTH && hmac::sign(&self.0, random).as_ref().starts_with(mark)
-    }
-}
-
-impl ConnectionIdGenerator for OwnIds {
-    fn generate_cid(&mut self) -> ConnectionId {
-        let mut id = [0; OWN_ID_LENGTH];
-        let (random, mark) = id.split_at_mut(RANDOM);
-        // Without randomness the ID is only predictable, and the handshake fails by itself.
-        let _ = rand::fill(random);
-        let tag = hmac::sign(&self.0, random);
-        mark.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
-        ConnectionId::new(&id)
-    }
-
-    fn cid_len(&self) -> usize {
-        OWN_ID_LENGTH
-    }
-
-    fn cid_lifetime(&self) -> Option<std::time::Duration> {
-        None
-    }
-}
 
 /// A socket that passes on what is ours.
 #[derive(Debug)]
@@ -188,13 +146,5 @@ mod tests {
         })
         .await;
         assert_eq!(began.elapsed(), RECEIVE_PAUSE * 3);
-    }
-
-    #[test]
-    fn our_ids_are_known_after_a_restart_and_others_are_not() {
-        let id = OwnIds::new(&[7; 32]).generate_cid();
-        assert!(OwnIds::new(&[7; 32]).know(&id));
-        assert!(!OwnIds::new(&[8; 32]).know(&id));
-        assert!(!OwnIds::new(&[7; 32]).know(&id[..7]));
     }
 }

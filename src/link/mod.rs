@@ -11,7 +11,6 @@ mod strangers;
 mod tls;
 
 use std::io;
-use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +18,7 @@ use fourward_core::change::{Change, Identity, Key};
 use fourward_core::lease::LEASE;
 use fourward_core::name::HostName;
 use futures_util::StreamExt;
-use quinn::{Endpoint, Incoming, Runtime, TokioRuntime, VarInt};
+use quinn::{AsyncUdpSocket, Endpoint, Incoming, TokioRuntime, VarInt};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -99,7 +98,7 @@ impl Links {
     ///
     /// # Errors
     /// A key or a socket is unusable.
-    pub async fn run(self: Arc<Self>, identity: &Identity, sockets: Vec<UdpSocket>) -> Result<(), LinkError> {
+    pub async fn run(self: Arc<Self>, identity: &Identity, sockets: Vec<Arc<dyn AsyncUdpSocket>>) -> Result<(), LinkError> {
         let mut accepting = JoinSet::new();
         for socket in sockets {
             let endpoint = endpoint(identity, socket)?;
@@ -258,10 +257,8 @@ impl Links {
     }
 }
 
-fn endpoint(identity: &Identity, socket: UdpSocket) -> Result<Endpoint, LinkError> {
+fn endpoint(identity: &Identity, socket: Arc<dyn AsyncUdpSocket>) -> Result<Endpoint, LinkError> {
     let (endpoint, server, ids) = tls::configs(identity)?;
-    let runtime = Arc::new(TokioRuntime);
-    let socket = runtime.wrap_udp_socket(socket)?;
     let demux = Arc::new(demux::Demux::new(socket, ids));
-    Ok(Endpoint::new_with_abstract_socket(endpoint, Some(server), demux, runtime)?)
+    Ok(Endpoint::new_with_abstract_socket(endpoint, Some(server), demux, Arc::new(TokioRuntime))?)
 }

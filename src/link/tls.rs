@@ -16,7 +16,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 
 use super::LinkError;
-use super::demux::OwnIds;
+use crate::quic::own::OwnIds;
 use crate::{crypto, quic};
 
 /// Beginnings of connections that wait to be taken up, which happens at once; more are dropped, and their senders try again.

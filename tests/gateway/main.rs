@@ -10,6 +10,7 @@ mod followers;
 mod forwards;
 mod homes;
 mod proxy_protocol;
+mod quic;
 mod refusals;
 mod relays;
 mod resolver;

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use fourward::config::{self, HomePorts, Public, Timeouts};
 use fourward::gateway::{self, Gateway, GatewayError, Own, OwnConnection, Protocol, Traffic};
 use fourward::leases::{Leases, Presence};
+use fourward::quic::own::{OwnSocket, part};
 use fourward::resolver::Resolvers;
 use fourward::store::Store;
-use fourward_core::change::Change;
+use fourward_core::change::{Change, Identity};
 use fourward_core::host::{Digest, JoinSecret};
 use fourward_core::lease::Echo;
 use fourward_core::link::Service;
@@ -48,6 +49,9 @@ pub(crate) struct Rig {
     /// The home of every host.
     pub(crate) home: TcpListener,
     addresses: Vec<(Protocol, SocketAddr)>,
+    /// Where QUIC comes in, and what of it is for ourselves.
+    pub(crate) quic: SocketAddr,
+    pub(crate) own_quic: Arc<OwnSocket>,
     _state: tempfile::TempDir,
 }
 
@@ -145,10 +149,20 @@ impl Rig {
         let (leases, traffic, cancel) = (Arc::new(leases), Arc::<Traffic>::default(), CancellationToken::new());
         let (sender, own) = mpsc::channel(1);
         let resolvers = Resolvers::given(config.resolver.clone());
-        let own_side = Own { names: vec![name(OWN)], ipv4: vec![Ipv4Addr::LOCALHOST], connections: sender, descriptors_beside: 0 };
+        let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        let quic = socket.local_addr().expect("bound");
+        let identity = Identity { link_key: vec![], reset_key: [7; 32], certificate_key: vec![] };
+        let (doorway, own_quic) = part(socket, &identity).expect("parted");
+        let own_side = Own {
+            names: vec![name(OWN)],
+            ipv4: vec![Ipv4Addr::LOCALHOST],
+            connections: sender,
+            quic: vec![doorway],
+            descriptors_beside: 0,
+        };
         let gateway = Gateway::new(config, own_side, store.clone(), Arc::clone(&leases), Arc::clone(&traffic), resolvers)
             .run(sockets, cancel.clone());
-        Self { store, leases, traffic, own, cancel, running: tokio::spawn(gateway), home, addresses, _state: directory }
+        Self { store, leases, traffic, own, cancel, running: tokio::spawn(gateway), home, addresses, quic, own_quic, _state: directory }
     }
 
     pub(crate) fn address(&self, protocol: Protocol, v6: bool) -> SocketAddr {

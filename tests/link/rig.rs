@@ -161,6 +161,7 @@ impl Server {
         let (links_store, links_leases) = (store.clone(), Arc::clone(&leases));
         let identity = Arc::clone(store.snapshot().identity().expect("identity"));
         let process = Process::start(move |cancel| async move {
+            let socket = quinn::Runtime::wrap_udp_socket(&quinn::TokioRuntime, socket).expect("a socket");
             Links::new(links_store, links_leases, cancel).run(&identity, vec![socket]).await.expect("links");
         });
         Self { store, leases, address, process, state }

@@ -47,6 +47,11 @@ fn handshake(wanted: &Wanted) -> Vec<u8> {
     with_extensions(&extensions)
 }
 
+/// A whole hello for `name`, `padding` bytes longer than it need be.
+pub(crate) fn hello(name: &str, alpn: &str, padding: usize) -> Vec<u8> {
+    handshake(&Wanted { names: vec![name.into()], alpn: vec![alpn.into()], padding })
+}
+
 /// `handshake` in records of at most `sizes` bytes each, in turn.
 fn records(handshake: &[u8], sizes: &[usize]) -> Vec<u8> {
     let (mut wire, mut rest) = (Vec::new(), handshake);

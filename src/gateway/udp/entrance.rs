@@ -1,10 +1,12 @@
 //! Which flow a datagram belongs to that comes in at a forwarded port: the one of its two ends, or a new one.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 
 use fourward_core::flows::{Full, Group, Id};
+use fourward_core::link::Service;
+use fourward_core::name::HostName;
 use fourward_core::state::State;
 use rustix::net::sockopt;
 use tracing::warn;
@@ -33,17 +35,34 @@ const SHARE_OF_ONE: usize = 2;
 const NETWORKS_OF_SITE: usize = 4;
 
 impl Entrance {
+    /// What is read.
+    pub(super) fn socket(&self) -> &UdpSocket {
+        match self {
+            Self::Port { socket, .. } => socket,
+            Self::Named(doorway) => &doorway.socket,
+        }
+    }
+
+    /// The one host that it leads to, if it is one.
+    pub(super) fn host(&self) -> Option<&HostName> {
+        match self {
+            Self::Port { host, .. } => Some(host),
+            Self::Named(_) => None,
+        }
+    }
+
     /// Sets the socket up.
     pub(super) fn prepare(&self) -> io::Result<()> {
-        let address = self.socket.local_addr()?.ip();
+        let socket = self.socket();
+        let address = socket.local_addr()?.ip();
         if address.is_unspecified() {
-            tell_destination(self.socket.as_fd(), address)?;
+            tell_destination(socket.as_fd(), address)?;
         }
         // A kernel that cannot hands out each by itself.
-        let _ = put_together(self.socket.as_fd());
+        let _ = put_together(socket.as_fd());
         // More than net.core.rmem_max wants CAP_NET_ADMIN; others get as much as that.
-        if sockopt::set_socket_recv_buffer_size_force(&self.socket, RECEIVE_BUFFER).is_err() {
-            sockopt::set_socket_recv_buffer_size(&self.socket, RECEIVE_BUFFER)?;
+        if sockopt::set_socket_recv_buffer_size_force(socket, RECEIVE_BUFFER).is_err() {
+            sockopt::set_socket_recv_buffer_size(socket, RECEIVE_BUFFER)?;
         }
         Ok(())
     }
@@ -51,11 +70,11 @@ impl Entrance {
 
 impl Carrier {
     pub(super) fn open(&mut self, number: u32, entrance: Entrance) {
-        if let Err(error) = self.watch(&entrance.socket, ENTRANCE | u64::from(number)) {
-            warn!(host = %entrance.host, %error, "a forward cannot be served");
+        if let Err(error) = self.watch(entrance.socket(), ENTRANCE | u64::from(number)) {
+            warn!(host = ?entrance.host(), %error, "a UDP port cannot be served");
             return;
         }
-        self.home_of(&entrance.host);
+        entrance.host().map(|host| self.home_of(host));
         self.entrances.insert(number, entrance);
     }
 
@@ -64,8 +83,8 @@ impl Carrier {
             self.end(id);
         }
         let Some(entrance) = self.entrances.remove(&number) else { return };
-        if !self.entrances.values().any(|other| other.host == entrance.host) {
-            self.forget_home(&entrance.host);
+        if let Some(host) = entrance.host().filter(|host| !self.entrances.values().any(|other| other.host() == Some(host))) {
+            self.forget_home(host);
         }
     }
 
@@ -75,10 +94,15 @@ impl Carrier {
             // What came from homes goes first: it was there first.
             self.flush();
             let Some(entrance) = self.entrances.get(&number) else { return };
-            let Ok((count, more)) = self.inbox.receive(entrance.socket.as_fd(), SIZE) else { return };
+            let Ok((count, more)) = self.inbox.receive(entrance.socket().as_fd(), SIZE) else { return };
+            let named = matches!(entrance, Entrance::Named(_));
             let mut found: Vec<(Id, usize)> = Vec::with_capacity(count);
             for at in 0..count {
                 let Some((ends, bytes)) = self.inbox.run(at).and_then(|run| Some((run.ends?, run.bytes.len()))) else { continue };
+                if named {
+                    found.extend(self.sort(number, ends, at).map(|id| (id, at)));
+                    continue;
+                }
                 let Some(id) = self.by_ends.get(&(number, ends)).copied().or_else(|| self.begin(number, ends)) else { continue };
                 self.flows.from_client(id, bytes, self.now);
                 found.push((id, at));
@@ -100,10 +124,18 @@ impl Carrier {
         if is_echo(ends.peer.port()) {
             return None;
         }
-        let entrance = self.entrances.get(&number)?;
-        let home = *self.homes.get(&entrance.host)?;
+        let Entrance::Port { host, service, .. } = self.entrances.get(&number)? else { return None };
+        let (host, service) = (host.clone(), *service);
+        let id = self.begin_at(number, &host, service, ends)?;
+        self.by_ends.insert((number, ends), id);
+        Some(id)
+    }
+
+    /// A new flow to `host`, of whatever entrance.
+    pub(super) fn begin_at(&mut self, number: u32, host: &HostName, service: Service, ends: Ends) -> Option<Id> {
+        let home = self.home_of(host);
         let state = self.crew.shared.store.snapshot();
-        let groups = match self.groups(entrance, home, ends.peer, &state) {
+        let groups = match self.groups(host, service, home, ends.peer, &state) {
             Ok(groups) => groups,
             Err(reason) => return self.refuse(reason),
         };
@@ -123,18 +155,24 @@ impl Carrier {
             permit = self.crew.permits.clone().try_acquire_owned();
         }
         let Ok(permit) = permit else { return self.refuse(Reason::Crowded) };
-        let id = self.flows.begin(Flow::new(number, home, ends, permit), groups.into_iter().map(|(group, _)| group), self.now);
-        self.by_ends.insert((number, ends), id);
-        Some(id)
+        let flow = Flow::new(number, (home, service), ends, permit);
+        Some(self.flows.begin(flow, groups.into_iter().map(|(group, _)| group), self.now))
     }
 
     /// Of whom the flow of a client at `client` would be one, and how many there may be of each.
-    fn groups(&self, entrance: &Entrance, home: u32, client: SocketAddr, state: &State) -> Result<Vec<(Group, usize)>, Reason> {
-        let Some(host) = state.host(&entrance.host) else { return Err(Reason::Away) };
+    fn groups(
+        &self,
+        name: &HostName,
+        service: Service,
+        home: u32,
+        client: SocketAddr,
+        state: &State,
+    ) -> Result<Vec<(Group, usize)>, Reason> {
+        let Some(host) = state.host(name) else { return Err(Reason::Away) };
         if !host.settings.admits(client.ip()) {
             return Err(Reason::Denied);
         }
-        if !self.is_there(entrance, state) {
+        if !self.is_there(name, service, state) {
             return Err(Reason::Away);
         }
         let config = &self.crew.shared.config;
@@ -147,7 +185,7 @@ impl Carrier {
         Ok(groups)
     }
 
-    fn refuse(&self, reason: Reason) -> Option<Id> {
+    pub(super) fn refuse(&self, reason: Reason) -> Option<Id> {
         self.crew.shared.traffic.refuse(reason);
         None
     }

@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
 use fourward_core::flows::Id;
+use fourward_core::link::Service;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -33,6 +34,8 @@ const LEAST: usize = 4;
 pub(super) struct Flow {
     pub(super) entrance: u32,
     pub(super) home: u32,
+    /// What is dialled there.
+    pub(super) service: Service,
     pub(super) ends: Ends,
     upstream: Option<UdpSocket>,
     pub(super) stand: Stand,
@@ -55,10 +58,11 @@ pub(super) enum Stand {
 }
 
 impl Flow {
-    pub(super) fn new(entrance: u32, home: u32, ends: Ends, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(entrance: u32, (home, service): (u32, Service), ends: Ends, permit: OwnedSemaphorePermit) -> Self {
         Self {
             entrance,
             home,
+            service,
             ends,
             upstream: None,
             stand: Stand::Idle,
@@ -68,13 +72,29 @@ impl Flow {
             _permit: permit,
         }
     }
+
+    /// Has `datagram` wait with all that are `waiting`; whether there is room.
+    fn keep(&mut self, datagram: &[u8], waiting: &mut usize) -> bool {
+        let fits = self.queue.len() < WAITING
+            && self.queued.saturating_add(datagram.len()) <= WAITING_BYTES
+            && waiting.saturating_add(datagram.len()) <= WAITING_OF_ALL;
+        if fits {
+            self.queued = self.queued.saturating_add(datagram.len());
+            *waiting = waiting.saturating_add(datagram.len());
+            self.queue.push_back(datagram.into());
+        }
+        fits
+    }
 }
 
 impl Carrier {
     /// Ends a flow, whatever waits in it.
     pub(super) fn end(&mut self, id: Id) {
         let Some(flow) = self.flows.end(id) else { return };
-        self.by_ends.remove(&(flow.entrance, flow.ends));
+        if self.by_ends.get(&(flow.entrance, flow.ends)) == Some(&id) {
+            self.by_ends.remove(&(flow.entrance, flow.ends));
+        }
+        self.quic.routes.end(id);
         self.waiting = self.waiting.saturating_sub(flow.queued);
         self.crew.shared.traffic.lose(flow.queue.len() as u64);
     }
@@ -96,22 +116,28 @@ impl Carrier {
             Some(flow) if flow.stand == Stand::Asked => {
                 let mut lost = 0;
                 for datagram in runs.flat_map(|run| run.datagrams()) {
-                    let fits = flow.queue.len() < WAITING
-                        && flow.queued.saturating_add(datagram.len()) <= WAITING_BYTES
-                        && self.waiting.saturating_add(datagram.len()) <= WAITING_OF_ALL;
-                    if !fits {
-                        lost += 1;
-                        continue;
-                    }
-                    flow.queued = flow.queued.saturating_add(datagram.len());
-                    self.waiting = self.waiting.saturating_add(datagram.len());
-                    flow.queue.push_back(datagram.into());
+                    lost += u64::from(!flow.keep(datagram, &mut self.waiting));
                 }
                 self.crew.shared.traffic.lose(lost);
             }
             // Nobody vouches for the home now.
             _ => self.crew.shared.traffic.lose(runs.map(|run| run.datagrams().count() as u64).sum()),
         }
+    }
+
+    /// The same for one datagram.
+    pub(super) fn carry_one(&mut self, id: Id, datagram: &[u8]) {
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        if let (Some(upstream), Stand::At(_)) = (&flow.upstream, flow.stand) {
+            let message = Message { pieces: vec![IoSlice::new(datagram)], segment: 0, to: None };
+            let dropped = self.outbox.send(upstream.as_fd(), &[message]);
+            self.crew.shared.traffic.to_homes().fetch_add(datagram.len() as u64, Ordering::Relaxed);
+            return self.crew.shared.traffic.lose(dropped);
+        }
+        if !flow.keep(datagram, &mut self.waiting) {
+            self.crew.shared.traffic.lose(1);
+        }
+        self.want(id);
     }
 
     /// Takes what has come from a flow's home.
@@ -146,6 +172,7 @@ impl Carrier {
             let Some((entrance, ends)) = self.flows.get(*id).map(|flow| (flow.entrance, flow.ends)) else { continue };
             let mut may = Vec::with_capacity(of_one.len());
             for run in (first..at).filter_map(|at| self.inbox.run(at)) {
+                run.datagrams().for_each(|datagram| self.quic.routes.from_home(*id, datagram));
                 let all = run.datagrams().count();
                 let count = self.flows.to_client(*id, run.datagrams().map(<[u8]>::len), self.now);
                 if count < all {
@@ -169,7 +196,7 @@ impl Carrier {
             let Some((now, later)) = rest.split_at_checked(of_one.len()) else { break };
             rest = later;
             let entrance = of_one.first().and_then(|number| self.entrances.get(number));
-            dropped += entrance.map_or(0, |entrance| self.outbox.send(entrance.socket.as_fd(), now));
+            dropped += entrance.map_or(0, |entrance| self.outbox.send(entrance.socket().as_fd(), now));
         }
         drop(messages);
         self.crew.shared.traffic.to_clients().fetch_add(bytes, Ordering::Relaxed);
@@ -180,8 +207,7 @@ impl Carrier {
     /// Has a flow stand at `address`, where its home was found, and sends what waited for that.
     pub(super) fn stand(&mut self, id: Id, address: Ipv6Addr) -> io::Result<()> {
         let Some(flow) = self.flows.get(id) else { return Ok(()) };
-        let Some(entrance) = self.entrances.get(&flow.entrance) else { return Ok(()) };
-        let to = SocketAddrV6::new(address, entrance.service.port, 0, 0);
+        let to = SocketAddrV6::new(address, flow.service.port, 0, 0);
         let new = match &flow.upstream {
             // The same socket: the home, wherever it is now, sees the sender that it knows.
             Some(upstream) => {

@@ -7,12 +7,13 @@ use std::net::Ipv6Addr;
 use std::time::{Duration, Instant};
 
 use fourward_core::flows::Id;
+use fourward_core::link::Service;
 use fourward_core::name::HostName;
 use fourward_core::state::{State, Whereabouts};
 use tracing::{debug, info, warn};
 
 use super::flow::Stand;
-use super::{Carrier, Entrance, Word};
+use super::{Carrier, Word};
 use crate::gateway::Reason;
 use crate::leases::{Admission, Leases};
 use crate::telemetry::Seldom;
@@ -20,7 +21,7 @@ use crate::telemetry::Seldom;
 /// What is short here is short for all homes.
 static FAILURES: Seldom = Seldom::every(Duration::from_secs(60));
 
-/// A host with forwards.
+/// A host with forwards or flows.
 pub(super) struct Home {
     host: HostName,
     /// The link is being asked for these.
@@ -31,8 +32,14 @@ pub(super) struct Home {
     at: Option<Ipv6Addr>,
 }
 
+impl Home {
+    pub(super) fn host(&self) -> &HostName {
+        &self.host
+    }
+}
+
 impl Carrier {
-    /// The number of a host that has an entrance.
+    /// The number of a host.
     pub(super) fn home_of(&mut self, host: &HostName) -> u32 {
         if let Some(number) = self.homes.get(host) {
             return *number;
@@ -45,20 +52,22 @@ impl Carrier {
     }
 
     pub(super) fn forget_home(&mut self, host: &HostName) {
-        if let Some(number) = self.homes.remove(host) {
+        let Some(number) = self.homes.get(host).copied() else { return };
+        // It may have flows of QUIC.
+        if self.flows.ids(|flow| flow.home == number).is_empty() {
+            self.homes.remove(host);
             self.by_number.remove(&number);
         }
     }
 
-    /// Whether somebody vouches for the home of an entrance, and its agent offers the service.
-    pub(super) fn is_there(&self, entrance: &Entrance, state: &State) -> bool {
-        if state.home(&entrance.host).is_none() {
+    /// Whether somebody vouches for the home of `host`, and its agent offers the service.
+    pub(super) fn is_there(&self, host: &HostName, service: Service, state: &State) -> bool {
+        if state.home(host).is_none() {
             return false;
         }
-        let Some(presence) = self.crew.shared.leases.presence(&entrance.host) else { return true };
-        let offered = presence.services.contains(&entrance.service);
+        let Some(presence) = self.crew.shared.leases.presence(host) else { return true };
+        let offered = presence.services.contains(&service);
         if !offered && presence.tell() {
-            let (host, service) = (&entrance.host, entrance.service);
             warn!(%host, %service, "not offered: add it to services under [agent] in the configuration at home, and restart the agent");
         }
         offered
@@ -122,9 +131,9 @@ impl Carrier {
     /// Has a flow go on to where its home was found, if that offers it.
     fn settle(&mut self, id: Id, address: Ipv6Addr) {
         let state = self.crew.shared.store.snapshot();
-        let entrance = self.flows.get(id).and_then(|flow| self.entrances.get(&flow.entrance));
+        let of_flow = self.flows.get(id).and_then(|flow| Some((&self.by_number.get(&flow.home)?.host, flow.service)));
         // A link that came up meanwhile has not been asked yet.
-        if !entrance.is_some_and(|entrance| self.is_there(entrance, &state)) {
+        if !of_flow.is_some_and(|(host, service)| self.is_there(host, service, &state)) {
             return self.leave(id);
         }
         if let Err(error) = self.stand(id, address) {
@@ -139,7 +148,12 @@ impl Carrier {
     pub(super) fn changed(&mut self, host: &HostName) {
         let Some(number) = self.homes.get(host).copied() else { return };
         let state = self.crew.shared.store.snapshot();
-        let Some(known) = state.host(host) else { return };
+        let Some(known) = state.host(host) else {
+            for id in self.flows.ids(|flow| flow.home == number) {
+                self.end(id);
+            }
+            return;
+        };
         let home = state.home(host);
         for id in self.flows.ids(|flow| flow.home == number) {
             let Some(flow) = self.flows.get_mut(id) else { continue };

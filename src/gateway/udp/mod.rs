@@ -9,6 +9,7 @@ mod entrance;
 mod flow;
 mod gather;
 mod homes;
+mod quic;
 
 use std::collections::HashMap;
 use std::io;
@@ -34,6 +35,7 @@ use tracing::{error, warn};
 
 use super::Crew;
 use crate::mmsg::segments::{Ends, Inbox, Outbox};
+use crate::quic::own::Doorway;
 use flow::Flow;
 use homes::Home;
 
@@ -49,13 +51,13 @@ const WORDS: u64 = u64::MAX;
 /// What entrances are told apart from flows by; no flow's number has it.
 const ENTRANCE: u64 = 1 << 63;
 
-/// A port that leads to a home.
+/// Where datagrams come in.
 #[derive(Debug)]
-pub(super) struct Entrance {
-    pub(super) host: HostName,
-    /// What is dialled there.
-    pub(super) service: Service,
-    pub(super) socket: UdpSocket,
+pub(super) enum Entrance {
+    /// A port that leads to one home, to what is dialled there.
+    Port { host: HostName, service: Service, socket: UdpSocket },
+    /// UDP 443, where clients of QUIC say whom they want.
+    Named(Doorway),
 }
 
 /// What the thread is told.
@@ -155,6 +157,7 @@ struct Carrier {
     next_home: u32,
     flows: Flows<Flow>,
     by_ends: HashMap<(u32, Ends), Id>,
+    quic: quic::Quic,
     /// Bytes that wait for their homes to be found.
     waiting: usize,
     inbox: Inbox,
@@ -179,6 +182,7 @@ impl Carrier {
             next_home: 0,
             flows: Flows::default(),
             by_ends: HashMap::new(),
+            quic: quic::Quic::default(),
             waiting: 0,
             inbox: Inbox::new(),
             whose: Vec::new(),
