@@ -37,6 +37,15 @@ class Relay(Server):
         super().__init__(name, port, ["taskset", "-c", "1", *command], folder, 2)
 
 
+class Forking(Relay):
+    """One that has a child for each client, which ends with it."""
+
+    def cpu(self):
+        """With what ended children took, in the kernel's ticks."""
+        fields = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in self.family()]
+        return super().cpu() + sum(int(of[13]) + int(of[14]) for of in fields) * 10**9 // os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
 def nginx(folder):
     servers = "".join(f"server {{ listen 127.0.0.1:{NGINX[gso]} udp; proxy_pass [::1]:{HOMES[gso]}; }}\n" for gso in (0, 1))
@@ -57,7 +66,7 @@ stream {{
 @contextmanager
 def socat(folder):
     both = " & ".join(f"socat UDP4-LISTEN:{SOCAT[gso]},bind=127.0.0.1,fork,reuseaddr UDP6:[::1]:{HOMES[gso]}" for gso in (0, 1))
-    with Relay("socat", SOCAT[0], ["sh", "-c", f"{both} & wait"], folder) as server:
+    with Forking("socat", SOCAT[0], ["sh", "-c", f"{both} & wait"], folder) as server:
         server.wait("its port was taken", lambda: not server.port_is_free())
         try:
             yield server
