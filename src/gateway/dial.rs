@@ -152,7 +152,7 @@ impl Dialer<'_> {
                 Found::Home(stream) => stream,
                 Found::Elsewhere(to) => return moved(self.store.snapshot().whereabouts_after(host, aim, to), host),
             },
-            never = self.doubt(host) => match never {},
+            never = self.doubt(host, aim) => match never {},
             // A home that cannot answer is not waited for.
             () = self.lost(aim) => return Err(DialError::NoLink(host.clone())),
         };
@@ -192,9 +192,12 @@ impl Dialer<'_> {
     }
 
     /// Has DNS asked anew where `host` is, if that is who knows, once a connect takes longer than any home does; what it says moves the dial. Never ends.
-    async fn doubt(&self, host: &HostName) -> Infallible {
-        sleep(DOUBT).await;
-        self.upstreams.again(host).await;
+    async fn doubt(&self, host: &HostName, aim: &Whereabouts) -> Infallible {
+        // Where a link vouches for the home, it tells of a move itself.
+        if aim.proof.is_none() {
+            sleep(DOUBT).await;
+            self.upstreams.again(host).await;
+        }
         std::future::pending().await
     }
 
