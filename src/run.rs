@@ -20,6 +20,7 @@ use fourward_core::source::SourcePrefix;
 use fourward_core::zone::ZoneParams;
 use ipnet::Ipv6Net;
 use jiff::Timestamp;
+use quinn::AsyncUdpSocket;
 use rcgen::KeyPair;
 use sd_notify::NotifyState;
 use tokio::sync::mpsc;
@@ -38,7 +39,7 @@ use crate::leases::Leases;
 use crate::link::Links;
 use crate::listener::{self, BindError};
 use crate::pace::Pace;
-use crate::quic::own::part;
+use crate::quic::own::{Doorway, part};
 use crate::resolver::Resolvers;
 use crate::signer::{self, NewKeyError, Signer};
 use crate::store::{CommitError, Finish, Store, StoreError};
@@ -169,17 +170,11 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
     if let (Some(gateway), Some(sockets), Some(link_sockets), Some(certificate)) =
         (server.gateway.clone(), gateway_sockets, link_sockets, certificate)
     {
-        let (own, visitors) = mpsc::channel(OWN_QUEUE);
-        let updates = Updates::new(&server, store.clone(), pace);
+        let ((own, visitors), updates) = (mpsc::channel(OWN_QUEUE), Updates::new(&server, store.clone(), pace));
         let outcomes = updates.outcomes();
         let page = OwnPage::new(Arc::clone(&certificate.shown), updates, Arc::clone(&certificate.tokens))?;
         start_page(roles, page, own.clone(), visitors);
-        let (mut quic, mut own_sockets) = (Vec::new(), Vec::new());
-        for socket in link_sockets {
-            let (doorway, own) = part(socket, &identity).map_err(RunError::Sockets)?;
-            quic.push(doorway);
-            own_sockets.push(own as Arc<dyn quinn::AsyncUdpSocket>);
-        }
+        let (quic, own_sockets) = part_all(link_sockets, &identity)?;
         let links = Links::new(store.clone(), Arc::clone(&leases), roles.end_token());
         sources.gateway = Some((links.joins(), outcomes));
         roles.start("link", async move { links.run(&identity, own_sockets).await });
@@ -190,8 +185,8 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
             quic,
             descriptors_beside: descriptors_beside_gateway(&server),
         };
-        let gateway = Gateway::new(gateway, own, store.clone(), leases, traffic, resolvers);
-        roles.start_draining("gateway", gateway.run(sockets, roles.drain_token()));
+        let gateway = Gateway::new(gateway, own, store.clone(), leases, traffic, resolvers).run(sockets, roles.drain_token());
+        roles.start_draining("gateway", gateway);
         certificate.start(roles, &store).await?;
     }
     if !metrics_sockets.is_empty() {
@@ -287,6 +282,20 @@ fn bind_links(server: &Server, port: u16) -> Result<Vec<std::net::UdpSocket>, Bi
         sockets.append(&mut listener::bind_udp("gateway.tls", address, 1)?);
     }
     Ok(sockets)
+}
+
+/// What the gateway reads of the sockets of UDP 443, and what of them is the links'.
+type Parted = (Vec<Doorway>, Vec<Arc<dyn AsyncUdpSocket>>);
+
+/// Parts the sockets of UDP 443 into what the gateway reads and what is the links'.
+fn part_all(sockets: Vec<std::net::UdpSocket>, identity: &Identity) -> Result<Parted, RunError> {
+    let (mut doorways, mut own): Parted = (Vec::new(), Vec::new());
+    for socket in sockets {
+        let (doorway, ours) = part(socket, identity).map_err(RunError::Sockets)?;
+        doorways.push(doorway);
+        own.push(ours);
+    }
+    Ok((doorways, own))
 }
 
 /// Whom the gateway asks for names that are not listed: never the name server in this very process.

@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn the_cap_fits_the_open_files() {
         assert_eq!(share(16_384, 1_048_576), Budget { connections: 16_384, pipes: PIPES });
-        assert_eq!(share(16_384, 1_024), Budget { connections: 306, pipes: 102 });
+        assert_eq!(share(16_384, 1_024), Budget { connections: 282, pipes: 94 });
         assert_eq!(share(16_384, 0), Budget { connections: 1, pipes: 0 });
         for open in [300, 1_024, 4_096, 65_536] {
             let Budget { connections, pipes } = share(usize::MAX, open);

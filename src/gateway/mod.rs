@@ -232,7 +232,7 @@ impl Gateway {
         }
         let (engine, mut ended) = udp::Engine::start(crew.clone())?;
         for doorway in self.1 {
-            engine.open(udp::Entrance::Named(doorway))?;
+            engine.open(udp::Entrance::Named(Box::new(doorway)))?;
         }
         // Before the state is looked at, so that no change falls between.
         let changes = shared.store.changes();

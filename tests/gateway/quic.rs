@@ -296,6 +296,40 @@ async fn what_is_for_ourselves_comes_to_our_own_endpoint() {
     }
 }
 
+/// ngtcp2's client and server: HTTP/3, connection IDs of 18 bytes, another library of TLS.
+#[tokio::test]
+async fn other_peoples_clients_and_servers_meet() {
+    let files = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| files.path().join(name).to_str().expect("UTF-8").to_owned();
+    let made = rcgen::generate_simple_self_signed(vec![HOST.to_owned()]).expect("a certificate");
+    std::fs::write(path("cert.pem"), made.cert.pem()).expect("written");
+    std::fs::write(path("key.pem"), made.signing_key.serialize_pem()).expect("written");
+    std::fs::create_dir(path("www")).expect("a directory");
+    let page: Vec<u8> = (0..3_000_000_u32).map(|at| (at / 7) as u8).collect();
+    std::fs::write(path("www/page"), &page).expect("written");
+    let port = std::net::UdpSocket::bind((HERE, 0)).expect("a port").local_addr().expect("bound").port();
+    let htdocs = path("www");
+    let mut server = tokio::process::Command::new("/usr/sbin/gtlsserver")
+        .args(["-q", "--htdocs", &htdocs, "::1", &port.to_string(), &path("key.pem"), &path("cert.pem")])
+        .kill_on_drop(true)
+        .spawn()
+        .expect("ngtcp2-server is installed");
+    let rig = Rig::start().await;
+    // What gtlsclient asks for where it is given an address.
+    rig.set(&host("still"), &[&format!("home-port=tls={port}"), "alias=localhost"]).await;
+    until("the server listens", || std::net::UdpSocket::bind((HERE, port)).is_err()).await;
+    let (into, gateway) = (path("got"), rig.quic.port().to_string());
+    std::fs::create_dir(&into).expect("a directory");
+    let url = format!("https://{HOST}:{gateway}/page");
+    let mut client = tokio::process::Command::new("gtlsclient");
+    client.args(["--exit-on-all-streams-close", "--no-quic-dump", "--no-http-dump", "--download", &into]);
+    let ended = within(client.args(["127.0.0.1", &gateway, &url]).kill_on_drop(true).output()).await.expect("ngtcp2-client is installed");
+    let got = std::fs::read(format!("{into}/page")).unwrap_or_default();
+    assert!(got == page, "{} bytes; {:?}; {}", got.len(), rig.traffic.counts(), String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(rig.traffic.counts().flows, 1);
+    server.kill().await.expect("ended");
+}
+
 /// The next datagram for ourselves.
 async fn own(rig: &Rig) -> (Vec<u8>, SocketAddr) {
     let mut bytes = vec![0; 2_000];

@@ -57,7 +57,7 @@ pub(super) enum Entrance {
     /// A port that leads to one home, to what is dialled there.
     Port { host: HostName, service: Service, socket: UdpSocket },
     /// UDP 443, where clients of QUIC say whom they want.
-    Named(Doorway),
+    Named(Box<Doorway>),
 }
 
 /// What the thread is told.
