@@ -178,14 +178,8 @@ async fn start_server(roles: &mut Roles, server: Server, config: &Config, loopba
         let links = Links::new(store.clone(), Arc::clone(&leases), roles.end_token());
         sources.gateway = Some((links.joins(), outcomes));
         roles.start("link", async move { links.run(&identity, own_sockets).await });
-        let own = Own {
-            names: vec![server.public.name.clone()],
-            ipv4: server.public.ipv4.clone(),
-            connections: own,
-            quic,
-            descriptors_beside: descriptors_beside_gateway(&server),
-        };
-        let gateway = Gateway::new(gateway, own, store.clone(), leases, traffic, resolvers).run(sockets, roles.drain_token());
+        let gateway = Gateway::new(gateway, own_side(&server, own, quic), store.clone(), leases, traffic, resolvers)
+            .run(sockets, roles.drain_token());
         roles.start_draining("gateway", gateway);
         certificate.start(roles, &store).await?;
     }
@@ -323,6 +317,12 @@ async fn identity(store: &Store) -> Result<Arc<Identity>, RunError> {
     store.commit(Change::Identify(identity.clone())).await?;
     info!("a new identity for this server is in the store");
     Ok(Arc::new(identity))
+}
+
+/// What the gateway has of its own, beside the other roles of `server`.
+fn own_side(server: &Server, connections: mpsc::Sender<OwnConnection>, quic: Vec<Doorway>) -> Own {
+    let descriptors_beside = descriptors_beside_gateway(server);
+    Own { names: vec![server.public.name.clone()], ipv4: server.public.ipv4.clone(), connections, quic, descriptors_beside }
 }
 
 /// What changes are judged by, and whether this machine can reach homes at all.
