@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Instant;
 
 use fourward::config::Key;
@@ -40,10 +41,10 @@ pub(super) struct Updating {
 
 impl Updating {
     pub(super) async fn start() -> Self {
-        Self::on("127.0.0.1:0").await
+        Self::on("127.0.0.1").await
     }
 
-    async fn on(listen: &str) -> Self {
+    async fn on(ip: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path(), Policy::default()).expect("a store");
         let join = JoinSecret { secret: Digest([1; 32]), expires: Timestamp::UNIX_EPOCH, spent_by: None };
@@ -62,8 +63,7 @@ impl Updating {
             let grant = Grant { host: host(label), types: types.iter().copied().collect() };
             Key { name: name(key), algorithm, secret_file: secret_file.clone(), grant: Some(grant) }
         });
-        let dns = settings(&[listen]);
-        let sockets = dns::bind(&dns, []).expect("a free port");
+        let (dns, sockets) = bound(ip);
         let (address, counters) = (sockets.addresses()[0], sockets.counters());
         let keys = Arc::new(Keys::read(&keys).expect("good keys"));
         let updates = Updates::new(&keys, store.clone(), Arc::default());
@@ -103,6 +103,21 @@ impl Updating {
     #[track_caller]
     pub(super) fn good(&self, key: &str, lines: &str) {
         assert_eq!(self.told(&[], Tool::NsUpdate, key, lines), "", "{key}: {lines}");
+    }
+}
+
+/// Sockets on a port below those that the kernel gives out. nsupdate shares its own with whoever does so too (SO_REUSEPORT), this server's among them: then it
+/// talks to itself until it gives up.
+fn bound(ip: &str) -> (Dns, dns::Sockets) {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let port = 10_000 + (std::process::id() as u16 % 50 * 400 + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let dns = settings(&[&format!("{ip}:{port}")]);
+        match dns::bind(&dns, []) {
+            Ok(sockets) => return (dns, sockets),
+            Err(DnsError::Bind(BindError::Taken { .. })) => {}
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
@@ -380,7 +395,7 @@ async fn nsupdate_finds_the_zone_by_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_to_an_update_comes_from_the_address_that_was_asked() {
-    let server = Updating::on("0.0.0.0:0").await;
+    let server = Updating::on("0.0.0.0").await;
     for (number, ip) in ["127.0.0.1", "127.0.0.2", "127.4.5.6"].into_iter().enumerate() {
         let to = SocketAddr::new(ip.parse().expect("an address"), server.address.port());
         let answer = sent(to, &packet("all", &add(&format!("2001:db8:5::{number}"))));
