@@ -18,7 +18,17 @@ const BAD: &[(&str, &str, &[&str])] = &[
     ("[gateway]\n", "[gateway]\ntls = 70000\n", &["line 11", "70000"]),
     ("[gateway]\n", "[gateway\n", &["line 10", "unclosed table"]),
     ("[gateway]\n", "[gateway]\nresolver = [\"192.0.2.11\"]\n", &["gateway.resolver", "192.0.2.11", "own name server", "name another"]),
-    ("[gateway]\n", "[gateway]\nsource-prefix = \"2001:db8::/96\"\n", &["gateway.source-prefix", "not yet", "take the line out"]),
+    (
+        "[gateway]\n",
+        "[gateway]\nsource-prefix = \"2001:db8:f::/64\"\n",
+        &["gateway.source-prefix", "2001:db8:f::/64 has 64 bits", "expected 96"],
+    ),
+    (
+        "[gateway]\n",
+        "[gateway]\nsource-prefix = \"2001:db8:a::/96\"\n",
+        &["contains 2001:db8:a::11, this server's own", "take another /96"],
+    ),
+    ("[gateway]\n", "[gateway]\nsource-prefix = \"192.0.2.0/24\"\n", &["gateway.source-prefix", "is no prefix", "2001:db8:f::/96"]),
     ("[gateway]\n", "[gateway]\nhttp = 443\n", &["gateway.http", "port 443 is gateway.tls already"]),
     ("[gateway]\n", "[gateway]\n[store]\netcd = [\"https://10.0.0.1:2379\"]\n", &["store.etcd", "not yet"]),
     ("dyn.example.org", "dyn example org", &["dns.zones", "\"dyn example org\" is no name", "' '"]),

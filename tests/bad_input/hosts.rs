@@ -73,9 +73,14 @@ fn settings_that_are_none_change_nothing() {
     server.add_host("cloud", &["alias=owncloud.example.org", "ttl=30"]);
     server.add_host("nas", &[]);
     let before = (server.ask(&["host", "list"]), server.ask(&["host", "show", "cloud"]), serial(&server));
-    let bad: [(&str, i32, &[&str]); 15] = [
+    let bad: [(&str, i32, &[&str]); 20] = [
         ("colour=red", USAGE, &["colour", "no such setting", "there are alias"]),
-        ("forward=tcp/2222:22", USAGE, &["forward=tcp/2222:22", "not yet", "leave it out"]),
+        ("verify=off", USAGE, &["verify=off", "not yet", "leave it out"]),
+        ("forward=tcp/0:22", USAGE, &["forward=tcp/0:22", "expected one like tcp/2222:22"]),
+        ("forward=tcp/443:22", FAILED, &["forward=tcp/443:22", "443 is this server's own", "choose another port"]),
+        ("proxy-protocol=v3", USAGE, &["proxy-protocol=v3", "expected none or v1 or v2"]),
+        ("upstream=a b", USAGE, &["upstream=a b", "' '"]),
+        ("upstream=nas.dyn.example.org", FAILED, &["upstream nas.dyn.example.org", "served here", "somebody else's DNS"]),
         ("mode=terminate", USAGE, &["mode=terminate", "not yet"]),
         ("carrier=tunnel", USAGE, &["carrier=tunnel", "not yet"]),
         ("alias", USAGE, &["\"alias\" is no setting", "KEY=VALUE"]),
