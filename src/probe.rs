@@ -21,6 +21,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::listener;
+use crate::mmsg::options;
 pub use returns::{Returns, Watch};
 
 /// Where the kernel counts.
@@ -43,6 +44,8 @@ pub async fn connected(source: Option<Ipv6Addr>, to: SocketAddr) -> io::Result<T
     // What is sent is what somebody waits for.
     socket.set_nodelay(true)?;
     if let Some(source) = source {
+        // Its port is chosen with the connect, where one will do for as many homes as there are.
+        options::choose_port_late(&socket);
         // No capability is needed: to whom the prefix is not routed, nothing comes back.
         set_ipv6_freebind(&socket, true)?;
         socket.bind((source, 0).into())?;

@@ -1,8 +1,8 @@
 //! Whose a datagram on UDP 443 is, by its first bytes.
 //!
 //! RFC 8999 fixes where the connection IDs stand in every version of QUIC. Known connection IDs come first; beginnings of
-//! connections go to our own endpoint, which speaks to agents. Telling homes apart by the SNI inside an Initial belongs here too and comes with
-//! QUIC passthrough; until then what is not ours is nobody's.
+//! connections go to our own endpoint, which speaks to agents. Homes' clients were told apart before (`quic_flows`), by the name inside their Initial:
+//! what comes here and is not ours is nobody's.
 
 /// How long our own connection IDs are.
 pub const OWN_ID_LENGTH: usize = 8;

@@ -93,6 +93,18 @@ struct Members {
     unheard: BTreeSet<(u64, Id)>,
 }
 
+impl Group {
+    /// The higher, the fewer it may be.
+    fn narrowness(self) -> u8 {
+        match self {
+            Self::All => 0,
+            Self::Host(_) => 1,
+            Self::Site(_) => 2,
+            Self::Network(_) => 3,
+        }
+    }
+}
+
 impl Id {
     /// As one number, for those who can keep no more. Its highest bit is never set.
     pub fn to_bits(self) -> u64 {
@@ -127,11 +139,15 @@ impl<T> Flows<T> {
     /// # Errors
     /// Nobody goes: there is no room.
     pub fn gives_way(&self, groups: &[(Group, usize)]) -> Result<Option<Id>, Full> {
-        for (group, most) in groups {
-            let Some(members) = self.groups.get(group).filter(|members| members.count >= *most) else { continue };
-            return members.unheard.first().map(|(_, id)| Some(*id)).ok_or(Full(*group));
+        let full = |(group, most): &(Group, usize)| Some((*group, self.groups.get(group).filter(|members| members.count >= *most)?));
+        let full: Vec<_> = groups.iter().filter_map(full).collect();
+        // Nobody goes for one that cannot come all the same.
+        if let Some((group, _)) = full.iter().find(|(_, members)| members.unheard.is_empty()) {
+            return Err(Full(*group));
         }
-        Ok(None)
+        // Of its own first, before it costs others anything.
+        let narrowest = full.iter().max_by_key(|(group, _)| group.narrowness());
+        Ok(narrowest.and_then(|(_, members)| members.unheard.first()).map(|(_, id)| *id))
     }
 
     /// The oldest flow whose client may be forged.

@@ -172,7 +172,7 @@ impl<P: Copy + Eq + Hash> Routes<P> {
         let flows = &self.flows;
         let knows = |id: &Id| flows.get(id).is_some_and(|flow| flow.first == to || flow.ids.contains(&to));
         if let Some(id) = Self::use_of_peer(&mut self.by_peer, peer, knows) {
-            let proves = self.flows.get(&id).is_some_and(|flow| flow.first != to);
+            let proves = self.flows.get(&id).is_some_and(|flow| flow.first != to && to.length() >= FOLLOWED);
             return Some(Whose::Flow { id, proves });
         }
         self.by_id.get(&to).filter(|_| to.length() >= FOLLOWED).map(|id| Whose::Moved(*id))

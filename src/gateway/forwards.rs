@@ -77,7 +77,7 @@ impl Forwards {
 
     /// Follows the store's `changes`. Dropped, nothing listens any more; connections that are there go on, flows end.
     pub(super) async fn run(mut self, mut changes: Receiver<Committed>) {
-        self.look_at_all();
+        self.look_at_all().await;
         let mut again = Instant::now() + AGAIN;
         loop {
             let failing = self.spots.values().any(|listening| matches!(listening, Listening::Not(_)));
@@ -86,35 +86,39 @@ impl Forwards {
                     Ok(committed) => {
                         for key in committed.touched.iter() {
                             if let Key::Host(host) = key {
-                                self.look_at(host, &self.crew.shared.store.snapshot());
+                                self.look_at(host, &self.crew.shared.store.snapshot()).await;
                             }
                         }
                     }
-                    Err(RecvError::Lagged(_)) => self.look_at_all(),
+                    Err(RecvError::Lagged(_)) => {
+                        self.look_at_all().await;
+                        // Homes whose clients come by name, too.
+                        self.engine.all_changed();
+                    }
                     // The process is ending.
                     Err(RecvError::Closed) => std::future::pending().await,
                 },
                 () = sleep_until(again), if failing => {
-                    self.try_again();
+                    self.try_again().await;
                     again = Instant::now() + AGAIN;
                 }
             }
         }
     }
 
-    fn look_at_all(&mut self) {
+    async fn look_at_all(&mut self) {
         let state = self.crew.shared.store.snapshot();
         let forwarding = state.forwards().map(|(_, host)| host.clone());
         let mut hosts: Vec<_> = forwarding.chain(self.spots.keys().map(|spot| spot.host.clone())).collect();
         hosts.sort();
         hosts.dedup();
         for host in hosts {
-            self.look_at(&host, &state);
+            self.look_at(&host, &state).await;
         }
     }
 
     /// Opens and closes what is wanted of `host` now, and tells of it.
-    fn look_at(&mut self, host: &HostName, state: &State) {
+    async fn look_at(&mut self, host: &HostName, state: &State) {
         let wanted = self.wanted(host, state);
         let there: Vec<Spot> = self.of(host).map(|(spot, _)| spot.clone()).collect();
         if wanted.is_empty() && there.is_empty() {
@@ -122,7 +126,10 @@ impl Forwards {
             return self.engine.changed(host.clone());
         }
         let gone: Vec<_> = there.iter().filter(|spot| !wanted.contains(spot)).collect();
-        gone.iter().for_each(|spot| self.close(spot));
+        // First, and to the end: one of these ports may lead elsewhere from now on.
+        for spot in &gone {
+            self.close(spot).await;
+        }
         let (mut new, mut deaf) = (0_usize, 0_usize);
         for spot in wanted.into_iter().filter(|spot| !there.contains(spot)) {
             let listening = self.open(&spot);
@@ -206,18 +213,20 @@ impl Forwards {
         Ok(Listening::Udp { number, _held: held })
     }
 
-    fn close(&mut self, spot: &Spot) {
+    async fn close(&mut self, spot: &Spot) {
         match self.spots.remove(spot) {
             Some(Listening::Tcp { accepting, cut, .. }) => {
-                drop(accepting);
                 cut.cancel();
+                accepting.abort();
+                // Its listener is closed then.
+                let _ = accepting.await;
             }
-            Some(Listening::Udp { number, .. }) => self.engine.close(number),
+            Some(Listening::Udp { number, .. }) => self.engine.close(number).await,
             Some(Listening::Not(_)) | None => {}
         }
     }
 
-    fn try_again(&mut self) {
+    async fn try_again(&mut self) {
         let failing = self.spots.iter().filter(|(_, listening)| matches!(listening, Listening::Not(_)));
         let failing: Vec<Spot> = failing.map(|(spot, _)| spot.clone()).collect();
         for spot in failing {
@@ -229,6 +238,6 @@ impl Forwards {
             self.note(&spot.host);
         }
         // An address may be this machine's only now, or no longer.
-        self.look_at_all();
+        self.look_at_all().await;
     }
 }

@@ -1,8 +1,8 @@
 //! The gateway: takes connections on its own addresses and carries them to the homes they ask for.
 //!
 //! This file owns the listeners, the cap and the end; who gives way where there is no room is `crowd`'s. A connection's way is `tcp`, what its host's
-//! owner wants `rules`, its dial `dial`, its bytes `splice`; what is sent instead of a home is `refuse`. UDP 443 is the link's and not here; neither is
-//! TLS: bytes are passed on as they are.
+//! owner wants `rules`, its dial `dial`, its bytes `splice`; what is sent instead of a home is `refuse`. What comes by
+//! UDP is `udp`'s, the link's own datagrams included, which it hands on. TLS is not here: bytes are passed on as they are.
 
 mod aliases;
 mod descriptors;
@@ -236,7 +236,7 @@ impl Gateway {
         }
         // Before the state is looked at, so that no change falls between.
         let changes = shared.store.changes();
-        acceptors.spawn(forwards::Forwards::new(crew, engine, sockets.public).run(changes));
+        acceptors.spawn(forwards::Forwards::new(crew, Arc::clone(&engine), sockets.public).run(changes));
         let ended = tokio::select! {
             () = cancel.cancelled() => Ok(()),
             _ = acceptors.join_next() => Err(GatewayError::Stopped),
@@ -246,6 +246,8 @@ impl Gateway {
             _ = &mut resolving => Err(GatewayError::Stopped),
         };
         acceptors.shutdown().await;
+        // What it reads is the link's, too, and links vouch for their homes until the last connection has ended.
+        engine.drain();
         tracker.close();
         if ended.is_ok() {
             info!(connections = tracker.len(), "draining");

@@ -1,6 +1,6 @@
 //! Tells a home whose connection it is, where its owner wants that: the header stands before the client's first byte.
 //!
-//! It waits in the kernel for what comes behind it, where that is here already, so that both are one segment and the header costs none. Whoever sets an option of the
+//! It waits in the kernel for what comes behind it, which is here already, so that both are one segment and the header costs none. Whoever sets an option of the
 //! home's socket in between may send it off (tcp(7), TCP_NODELAY).
 
 use std::io;
@@ -11,9 +11,9 @@ use rustix::net::SendFlags;
 
 use super::splice::Relay;
 
-/// Says to the home of `relay`, to which nothing has gone yet, that this is the connection of `peer`, which has said something or not. `public` are
-/// the addresses that the world is told.
-pub(super) fn tell(version: ProxyProtocol, relay: &Relay, (peer, is_first): (SocketAddr, bool), public: &[Ipv4Addr]) -> io::Result<()> {
+/// Says to the home of `relay`, to which nothing has gone yet, that this is the connection of `peer`, which has said something. `public` are the
+/// addresses that the world is told.
+pub(super) fn tell(version: ProxyProtocol, relay: &Relay, peer: SocketAddr, public: &[Ipv4Addr]) -> io::Result<()> {
     if version == ProxyProtocol::None {
         return Ok(());
     }
@@ -22,8 +22,7 @@ pub(super) fn tell(version: ProxyProtocol, relay: &Relay, (peer, is_first): (Soc
     let ends = Ends::new(peer, reached).ok_or_else(|| io::Error::other("a connection between two families"))?;
     let header = version.header(ends);
     // A new connection has room for it.
-    let more = if is_first { SendFlags::MORE } else { SendFlags::empty() };
-    let sent = rustix::net::send(home, &header, more | SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+    let sent = rustix::net::send(home, &header, SendFlags::MORE | SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
     if sent == header.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 

@@ -36,8 +36,6 @@ pub(super) struct Led {
     pub(super) seat: Seat,
     /// What the home is to be told before.
     pub(super) proxy_protocol: ProxyProtocol,
-    /// Whether the client has said something, which goes to the home behind that.
-    pub(super) client_is_first: bool,
 }
 
 /// What the settings say of a client that they let through.
@@ -119,7 +117,7 @@ impl Shared {
         };
         let service = Service { protocol: Tcp, port: own.unwrap_or(usual) };
         let home = self.dial(host, client, service, own.unwrap_or(port)).await?;
-        Ok(Led { home, seat, proxy_protocol, client_is_first: true })
+        Ok(Led { home, seat, proxy_protocol })
     }
 
     /// The same for a client at a port that leads to `host`'s `service`.
@@ -130,10 +128,11 @@ impl Shared {
         service: Service,
         undecided: &mut Option<Undecided>,
     ) -> Result<Led, Refusal> {
-        let Admitted { seat, proxy_protocol, .. } = self.judge(host, client, None)?;
+        let Admitted { seat, .. } = self.judge(host, client, None)?;
         drop(undecided.take());
         let home = self.dial(host, client, service, service.port).await?;
-        Ok(Led { home, seat, proxy_protocol, client_is_first: false })
+        // The setting is for web servers: whoever is at another port would take it for the client's first words.
+        Ok(Led { home, seat, proxy_protocol: ProxyProtocol::None })
     }
 
     /// A connection to `port` of `host`'s home, which must offer `service`.

@@ -230,9 +230,9 @@ impl Shared {
 
     /// A relay of the two that is yet to start; the home knows whose it is, if it is to know. `None` where it has gone since it was dialled.
     fn carried(&self, host: HostName, (client, peer): (TcpStream, SocketAddr), led: Led, first: First, held: Held) -> Option<Carried> {
-        let Led { home: Home { stream, place }, seat, proxy_protocol: version, client_is_first } = led;
+        let Led { home: Home { stream, place }, seat, proxy_protocol: version } = led;
         let relay = Relay::new(client, stream, &self.config.timeouts);
-        if let Err(error) = proxy_protocol::tell(version, &relay, (peer, client_is_first), &self.own_ipv4) {
+        if let Err(error) = proxy_protocol::tell(version, &relay, peer, &self.own_ipv4) {
             debug!(%host, %error, "gone before its first byte");
             return None;
         }

@@ -19,7 +19,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::leases::Leases;
 use crate::resolver::{Chased, Resolvers};
@@ -162,7 +162,13 @@ impl Upstreams {
             let change = Change::Resolved { host: host.clone(), upstream: upstream.clone(), address, at: Timestamp::now() };
             match self.store.commit(change).await {
                 Ok(_) => info!(%host, %upstream, ?address, "DNS says where the home is"),
-                Err(error) => debug!(%host, %error, "what DNS says is not kept"),
+                Err(error) => {
+                    let reason = error.to_string();
+                    if self.leases.resolved.note(host, Some(reason.clone())) {
+                        warn!(%host, %reason, "what DNS says of the home is not kept");
+                    }
+                    return wait;
+                }
             }
         }
         if self.leases.resolved.note(host, trouble.clone())

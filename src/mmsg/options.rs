@@ -1,13 +1,14 @@
-//! Two options of TCP sockets that no safe crate sets: how many bytes wake a reader, and that a listener wakes for a client that says something.
+//! Options of TCP sockets that no safe crate sets: how many bytes wake a reader, that a listener wakes for a client that says something, and that a
+//! port is chosen late.
 //!
-//! Both only save work: where the kernel does not take one, nothing else changes, and nobody is told.
+//! They only save work: where the kernel does not take one, nothing else changes, and nobody is told.
 
 #![allow(unsafe_code, reason = "one system call with a pointer to a number; the block says why it is sound")]
 
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd};
 
-use libc::{IPPROTO_TCP, SO_RCVLOWAT, SOL_SOCKET, TCP_DEFER_ACCEPT, c_int, setsockopt, socklen_t};
+use libc::{IP_BIND_ADDRESS_NO_PORT, IPPROTO_TCP, SO_RCVLOWAT, SOL_IP, SOL_SOCKET, TCP_DEFER_ACCEPT, c_int, setsockopt, socklen_t};
 
 /// Wakes who reads `socket` once so many bytes are there, or its end, or no more can come (socket(7), SO_RCVLOWAT). 1 is what sockets have.
 pub(crate) fn wake_at(socket: impl AsFd, bytes: c_int) {
@@ -17,6 +18,11 @@ pub(crate) fn wake_at(socket: impl AsFd, bytes: c_int) {
 /// Has `listener` give out connections whose client said something, or was silent for so many seconds (tcp(7), TCP_DEFER_ACCEPT).
 pub(crate) fn defer_accept(listener: impl AsFd, seconds: c_int) {
     set(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, seconds);
+}
+
+/// Has `socket`, which is bound to an address alone, choose its port when it connects (ip(7), IP_BIND_ADDRESS_NO_PORT).
+pub(crate) fn choose_port_late(socket: impl AsFd) {
+    set(socket, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
 }
 
 fn set(socket: impl AsFd, level: c_int, option: c_int, value: c_int) {

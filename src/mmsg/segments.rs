@@ -230,9 +230,8 @@ impl Outbox {
                 Ok(sent) => (rest, told) = (rest.get(sent.max(1)..).unwrap_or_default(), false),
                 // What a router or the other end said of an earlier one; this one did not leave.
                 Err(error) if !told && is_of_the_past(&error) => told = true,
-                Err(_) => {
-                    // A route with smaller packets, or a device that cannot cut.
-                    if message.segment > 0 && !self.send_each(socket, message) || message.segment == 0 {
+                Err(error) => {
+                    if message.segment == 0 || !cannot_cut(&error) || !self.send_each(socket, message) {
                         dropped += 1;
                     }
                     (rest, told) = (rest.get(1..).unwrap_or_default(), false);
@@ -336,6 +335,11 @@ pub(crate) fn put_together(socket: BorrowedFd<'_>) -> io::Result<()> {
 fn is_of_the_past(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
     matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
+}
+
+/// Whether a message might leave in pieces: a route with smaller packets, or a device that cannot cut. Where there is no room, its pieces find none.
+fn cannot_cut(error: &io::Error) -> bool {
+    [libc::EMSGSIZE, libc::EINVAL, libc::EIO].contains(&error.raw_os_error().unwrap_or_default())
 }
 
 /// Writes `address` as the kernel wants it; returns how long it is.

@@ -77,6 +77,33 @@ async fn who_speaks_first_at_home_is_heard_by_a_client_that_says_nothing() {
     assert_eq!(rest(&mut client).await.expect("an end"), b"last words");
 }
 
+/// The setting is for the web server; whoever is at another port would take it for the client's first words.
+#[tokio::test]
+async fn a_forward_begins_with_no_header_of_the_proxy_protocol() {
+    let rig = Rig::start().await;
+    let (port, home) = (free_ports(1), port_of(&rig.home));
+    rig.set(&host("still"), &[&format!("forward=tcp/{port}:{home}"), "proxy-protocol=v2"]).await;
+    let mut client = client(gateway(port)).await;
+    let mut home = rig.accept().await;
+    assert_alive(&mut client, &mut home).await;
+}
+
+#[tokio::test]
+async fn a_port_leads_elsewhere_at_once() {
+    let rig = Rig::start().await;
+    let (port, other) = (free_ports(1), TcpListener::bind((HERE, 0)).await.expect("another service"));
+    let (first, second) = (port_of(&rig.home), port_of(&other));
+    for turn in 0..20 {
+        rig.set(&host("still"), &[&format!("forward=tcp/{port}:{},udp/{port}:{}", if turn % 2 == 0 { first } else { second }, 1 + turn)])
+            .await;
+        let mut client = client(gateway(port)).await;
+        let at_home = if turn % 2 == 0 { &rig.home } else { &other };
+        let mut home = within(at_home.accept()).await.expect("dialled").0;
+        assert_alive(&mut client, &mut home).await;
+        assert_eq!(rig.traffic.deaf(&host("still")), [""; 0], "turn {turn}");
+    }
+}
+
 #[tokio::test]
 async fn each_port_of_a_range_leads_to_its_own() {
     let rig = Rig::start().await;

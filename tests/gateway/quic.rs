@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::rig::{ELSEWHERE, HERE, OWN, Rig, ZONE, host, until, within};
+use fourward::gateway::Protocol;
 
 /// What comes at all on loopback comes long before this.
 const SOON: Duration = Duration::from_millis(300);
@@ -300,6 +301,23 @@ async fn what_is_for_ourselves_comes_to_our_own_endpoint() {
         assert_eq!(rig.traffic.counts().flows, 0);
         assert_silent(&client, "the endpoint answers, nobody else").await;
     }
+}
+
+/// The links vouch for their homes until the last connection has ended.
+#[tokio::test]
+async fn our_own_endpoint_hears_while_connections_end() {
+    let pair = pair(b"fourward/1");
+    let rig = pair.rig().await;
+    let _one = rig.client(Protocol::Tls, &[22]).await;
+    until("it is there", || rig.traffic.counts().open == 1).await;
+    rig.cancel.cancel();
+    until("nobody is let in", || std::net::TcpListener::bind(rig.address(Protocol::Tls, false)).is_ok()).await;
+    let stranger = raw().await;
+    for datagram in first_flight(&pair, HOST).await {
+        stranger.send_to(&datagram, rig.quic).await.expect("sent");
+    }
+    assert_eq!(within(own(&rig)).await.1, stranger.local_addr().expect("bound"));
+    assert!(!rig.running.is_finished());
 }
 
 /// ngtcp2's client and server: HTTP/3, connection IDs of 18 bytes, another library of TLS.

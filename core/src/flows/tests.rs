@@ -80,6 +80,21 @@ fn the_oldest_that_may_be_forged_gives_way_within_its_group() {
 }
 
 #[test]
+fn a_network_that_asks_for_more_costs_its_own_flows_and_nobody_else_s() {
+    let (mut flows, t0) = (Flows::default(), Instant::now());
+    let other = flows.begin(0, [network(2)], t0);
+    let full = [(Group::All, 3), (network(1), 2)];
+    let own: Vec<Id> = (1..3).map(|number| flows.begin(number, [network(1)], t0)).collect();
+    assert_eq!(flows.gives_way(&full), Ok(Some(own[0])), "though the other's is older");
+    for id in own {
+        flows.end(id);
+        heard(&mut flows, 1, t0);
+    }
+    assert_eq!(flows.gives_way(&full), Err(Full(network(1))), "its own are all sure, so nobody goes");
+    assert_eq!(flows.gives_way(&full[..1]), Ok(Some(other)));
+}
+
+#[test]
 fn a_place_that_is_used_again_is_another_flow() {
     let (mut flows, t0) = (Flows::default(), Instant::now());
     let first = flows.begin(1, [], t0);

@@ -88,6 +88,14 @@ impl Carrier {
         }
     }
 
+    pub(super) fn drain(&mut self) {
+        self.is_draining = true;
+        let ports = self.entrances.iter().filter(|(_, entrance)| entrance.host().is_some());
+        for number in ports.map(|(number, _)| *number).collect::<Vec<_>>() {
+            self.close(number);
+        }
+    }
+
     /// Takes what has come to an entrance, up to a limit.
     pub(super) fn upwards(&mut self, number: u32) {
         for _ in 0..TURNS {
@@ -133,6 +141,9 @@ impl Carrier {
 
     /// A new flow to `host`, of whatever entrance.
     pub(super) fn begin_at(&mut self, number: u32, host: &HostName, service: Service, ends: Ends) -> Option<Id> {
+        if self.is_draining {
+            return None;
+        }
         let home = self.home_of(host);
         let state = self.crew.shared.store.snapshot();
         let groups = match self.groups(host, service, home, ends.peer, &state) {

@@ -21,6 +21,9 @@ use crate::telemetry::Seldom;
 /// What is short here is short for all homes.
 static FAILURES: Seldom = Seldom::every(Duration::from_secs(60));
 
+/// Fewer that wait are not worth a look at who is still there.
+const FORGOTTEN: usize = 1024;
+
 /// A host with forwards or flows.
 pub(super) struct Home {
     host: HostName,
@@ -79,6 +82,10 @@ impl Carrier {
         flow.stand = Stand::Asked;
         let number = flow.home;
         let Some(home) = self.by_number.get_mut(&number) else { return };
+        if home.wanting.len() >= FORGOTTEN && home.wanting.len() > 2 * self.flows.len() {
+            // A flood's, which gave way meanwhile.
+            home.wanting.retain(|id| self.flows.get(*id).is_some());
+        }
         home.wanting.push(id);
         self.ask(number);
     }

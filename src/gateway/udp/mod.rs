@@ -30,7 +30,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
 use super::Crew;
@@ -63,9 +63,14 @@ pub(super) enum Entrance {
 /// What the thread is told.
 enum Word {
     Open(u32, Entrance),
-    Close(u32),
+    /// It is gone once the sender is dropped.
+    Close(u32, oneshot::Sender<()>),
     /// A host's settings or whereabouts are others.
     Changed(HostName),
+    /// Any host's may be.
+    AllChanged,
+    /// Nothing begins any more.
+    Drain,
     /// Where a home was found, of those that were asked for.
     Found(u32, Option<Whereabouts>),
     End,
@@ -117,9 +122,22 @@ impl Engine {
         Ok(number)
     }
 
-    /// Ends an entrance and its flows.
-    pub(super) fn close(&self, number: u32) {
-        self.teller.tell(Word::Close(number));
+    /// Ends an entrance and its flows, and comes back when its port is free.
+    pub(super) async fn close(&self, number: u32) {
+        let (done, closed) = oneshot::channel();
+        self.teller.tell(Word::Close(number, done));
+        // Dropped is done, also where the thread is gone.
+        let _ = closed.await;
+    }
+
+    /// Ends what came in at ports, and begins nothing new; what goes by name lives on until this is dropped.
+    pub(super) fn drain(&self) {
+        self.teller.tell(Word::Drain);
+    }
+
+    /// Has all flows judged anew.
+    pub(super) fn all_changed(&self) {
+        self.teller.tell(Word::AllChanged);
     }
 
     /// Has the flows of `host` judged anew.
@@ -158,6 +176,7 @@ struct Carrier {
     flows: Flows<Flow>,
     by_ends: HashMap<(u32, Ends), Id>,
     quic: quic::Quic,
+    is_draining: bool,
     /// Bytes that wait for their homes to be found.
     waiting: usize,
     inbox: Inbox,
@@ -183,6 +202,7 @@ impl Carrier {
             flows: Flows::default(),
             by_ends: HashMap::new(),
             quic: quic::Quic::default(),
+            is_draining: false,
             waiting: 0,
             inbox: Inbox::new(),
             whose: Vec::new(),
@@ -251,8 +271,10 @@ impl Carrier {
         while let Ok(word) = words.try_recv() {
             match word {
                 Word::Open(number, entrance) => self.open(number, entrance),
-                Word::Close(number) => self.close(number),
+                Word::Close(number, _done) => self.close(number),
                 Word::Changed(host) => self.changed(&host),
+                Word::AllChanged => self.homes.keys().cloned().collect::<Vec<_>>().iter().for_each(|host| self.changed(host)),
+                Word::Drain => self.drain(),
                 Word::Found(home, at) => self.found(home, at),
                 Word::End => return false,
             }
