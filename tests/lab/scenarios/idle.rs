@@ -31,7 +31,7 @@ const WARMING: usize = 64;
 /// Of one address: far fewer than `gateway.limits.per-network`.
 const OF_ONE: usize = 100;
 /// Descriptors for all that is not a client: the gateway keeps some back for its other roles, and for pipes.
-const OTHERS: usize = 1_300;
+const OTHERS: usize = 1_500;
 /// What an idle relay may keep resident, in bytes.
 const EACH: u64 = 4 << 10;
 /// For a crowd that left to be gone from the gateway's memory, and what may stay for the next: a page of code here, a stack there.
