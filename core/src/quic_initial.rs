@@ -58,6 +58,11 @@ pub fn begin<K: Keys>(datagram: &[u8], keys: impl FnOnce(Version, &[u8]) -> Opti
 }
 
 impl<K: Keys> Beginning<K> {
+    /// Bytes of memory that what has come of the hello takes.
+    pub fn held(&self) -> usize {
+        self.crypto.held()
+    }
+
     /// Reads another datagram of the connection: what the hello says, once it is whole. Never [`Peek::Partial`] from the
     /// [`DATAGRAMS`]th on.
     pub fn read(&mut self, datagram: &[u8]) -> Peek<ClientHello> {

@@ -130,13 +130,15 @@ impl<P: Copy + Eq + Hash, K: Keys> Beginnings<P, K> {
     }
 
     fn keep(&mut self, key: (P, ConnectionId), datagram: &[u8]) -> Read {
-        while self.held.saturating_add(datagram.len()) > HELD && self.drop_oldest() {}
-        // It may have been the oldest itself.
         let Some(open) = self.open.get_mut(&key) else { return Read::Nothing };
         open.datagrams.push(datagram.into());
-        open.held = open.held.saturating_add(datagram.len());
-        self.held = self.held.saturating_add(datagram.len());
-        Read::Waits
+        let of_hello = open.beginning.as_ref().map_or(0, Beginning::held);
+        let held = open.datagrams.iter().fold(of_hello, |sum, datagram| sum.saturating_add(datagram.len()));
+        self.held = self.held.saturating_sub(open.held).saturating_add(held);
+        open.held = held;
+        while self.held > HELD && self.drop_oldest() {}
+        // It may have been the oldest itself.
+        if self.open.contains_key(&key) { Read::Waits } else { Read::Nothing }
     }
 
     fn remove(&mut self, key: (P, ConnectionId)) -> Vec<Box<[u8]>> {

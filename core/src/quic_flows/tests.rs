@@ -174,6 +174,16 @@ fn a_beginning_waits_until_its_hello_is_whole() {
     assert_eq!(all.len(), 1, "the others are over");
 }
 
+/// A single byte of a hello, the last that there may be, takes memory for all before it.
+#[test]
+fn what_a_hello_takes_counts_as_well_as_what_came() {
+    let (mut all, now) = (Beginnings::default(), Instant::now());
+    for peer in 0..4_000 {
+        assert!(matches!(read(&mut all, peer, &datagram_to(b"madeup", &crypto(16_383, b"x")), now), Read::Waits));
+    }
+    assert!(all.len() * (16_384 + LEAST) <= 4 << 20, "{}", all.len());
+}
+
 const PATIENCE_AND_MORE: Duration = Duration::from_secs(6);
 
 #[test]

@@ -41,6 +41,11 @@ impl Crypto {
         self.join(from..to)
     }
 
+    /// Bytes of memory: a single one may stand far from the beginning.
+    pub(super) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// The bytes that nothing is missing before.
     pub(super) fn beginning(&self) -> &[u8] {
         let end = self.here.first().filter(|first| first.start == 0).map_or(0, |first| first.end);
