@@ -17,7 +17,7 @@ use fourward_core::wire::Type;
 use jiff::Timestamp;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
@@ -37,7 +37,7 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 /// Nobody answered: what was known last holds, and they are asked again.
 const FAILED: Duration = Duration::from_secs(15);
 
-/// An answer that came within this time is as good as a new one.
+/// DNS is asked no more often: clients decide when.
 const AFRESH: Duration = Duration::from_secs(1);
 
 /// Lookups at once, each with a socket.
@@ -82,11 +82,14 @@ impl Upstreams {
         Arc::new(Self { resolvers, store, leases, room: Semaphore::new(ASKED), followed: Mutex::default() })
     }
 
-    /// Has it looked up anew where `host` is, and returns when that is in the store; at once where no DNS is asked, or was just now.
+    /// Has it looked up anew where `host` is, once the last answer is old enough, and returns when that is in the store; at once where no DNS is asked.
     pub(super) async fn again(&self, host: &HostName) {
         let Some(bell) = self.lock().get(host).map(|followed| Arc::clone(&followed.bell)) else { return };
         let mut ended = bell.ended.subscribe();
-        if bell.is_fresh() {
+        let last = *ended.borrow_and_update();
+        if let Some(last) = last
+            && timeout_at(last + AFRESH, ended.changed()).await.is_ok()
+        {
             return;
         }
         bell.now.notify_one();

@@ -13,7 +13,7 @@ use fourward_core::state::{State, Whereabouts};
 use tracing::{debug, info, warn};
 
 use super::flow::Stand;
-use super::{Carrier, Word};
+use super::{Carrier, Teller, Word};
 use crate::gateway::Reason;
 use crate::leases::{Admission, Leases};
 use crate::telemetry::Seldom;
@@ -33,6 +33,19 @@ pub(super) struct Home {
     wanting: Vec<Id>,
     /// Where the flows were led last; a change is told in the log.
     at: Option<Ipv6Addr>,
+}
+
+/// Where a home was found, told when this is dropped: a question that ends by a defect is answered too, or its home would be asked no more.
+struct Answer {
+    teller: Teller,
+    number: u32,
+    at: Option<Whereabouts>,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.teller.tell(Word::Found(self.number, self.at.take()));
+    }
 }
 
 impl Home {
@@ -101,10 +114,12 @@ impl Carrier {
             // Nobody vouches for it but its owner, or nobody at all.
             return self.found(number, aim);
         };
-        let (proof, teller, deadline) = (proof.clone(), self.teller.clone(), Instant::now() + shared.config.timeouts.dial);
+        let (proof, deadline) = (proof.clone(), Instant::now() + shared.config.timeouts.dial);
+        let mut answer = Answer { teller: self.teller.clone(), number, at: None };
         self.runtime.spawn(async move {
             let found = is_at(&shared.leases, &proof.host, proof.address, deadline).await;
-            teller.tell(Word::Found(number, aim.filter(|_| found)));
+            answer.at = aim.filter(|_| found);
+            drop(answer);
         });
     }
 
