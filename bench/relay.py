@@ -3,7 +3,7 @@
 relay a gigabyte, a connection, a question; and memory of connections that do nothing.
 
 All in one network namespace, over its loopback. The relay alone has one processor, all else the other; with --threads 2 it has both. The rounds are interleaved and shuffled, so that what else the machine does falls on all alike. Shown are medians of the cost, and medians of each
-round's ratio to haproxy that splices (to nginx where splicing is not the question).
+round's ratio to the leader of that case: haproxy that splices, sniproxy where connections are the question, nginx where it is small questions.
 
     cargo build --release --workspace && bench/relay.py [--cases raw-down connect …] [--rounds 7] [--scale 1] [--only fourward haproxy-splice …]
 
@@ -20,13 +20,13 @@ import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from servers import FOURWARD, GATEWAY4, GATEWAY6, ZONE, Server, scratch
+from servers import FOURWARD, GATEWAY4, GATEWAY6, ZONE, Group, Server, add_host, configure_fourward, scratch
 
 LOAD = FOURWARD.parent / "fourward-load"
 NAME, HOME = f"cloud.{ZONE}", "2001:db8:100::11"
 SPACE = "fourward-bench"
 
-# What is asked for, in units of one, how many units a second bring a round to about a second, and to whom it is compared.
+# In what the cost is shown, what a client is told to do, and to whom the others are compared.
 CASES = {
     "tls-down": ("s/GB", ["bulk", "tls", "d", 1_000_000_000, 1], "haproxy-splice"),
     "tls-up": ("s/GB", ["bulk", "tls", "u", 1_000_000_000, 1], "haproxy-splice"),
@@ -76,33 +76,6 @@ def segments(on):
     run("ip", "-n", SPACE, "link", "set", "lo", "mtu", 1500 if on else 65536)
 
 
-class Group:
-    """A control group: what all that ever ran in it has cost, those that ended included."""
-
-    def __init__(self, name):
-        root, is_old = Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/cpuacct").exists()
-        self.folders = [root / kind / f"fwb-{name}" for kind in (["cpuacct", "memory"] if is_old else [""])]
-        for folder in self.folders:
-            folder.mkdir(exist_ok=True)
-
-    def enter(self, *command):
-        return ["sh", "-c", 'for file in %s; do echo $$ >"$file"; done; exec "$@"' % " ".join(f"{folder}/cgroup.procs" for folder in self.folders), "sh", *command]
-
-    def cpu(self):
-        old = self.folders[0] / "cpuacct.usage"
-        if old.exists():
-            return int(old.read_text())
-        return int((self.folders[0] / "cpu.stat").read_text().split()[1]) * 1000
-
-    def memory(self):
-        name = "memory.usage_in_bytes" if len(self.folders) > 1 else "memory.current"
-        return int((self.folders[-1] / name).read_text())
-
-    def remove(self):
-        for folder in self.folders:
-            folder.rmdir()
-
-
 class Relay(Server):
     """One that runs in its namespace and its group."""
 
@@ -114,7 +87,6 @@ class Relay(Server):
 
     def __exit__(self, *left):
         super().__exit__(*left)
-        time.sleep(0.2)
         self.group.remove()
 
     def listens(self):
@@ -187,19 +159,7 @@ table homes {{
 
 
 def fourward(folder):
-    (folder / "state").mkdir(mode=0o700)
-    config = folder / "fourward.toml"
-    config.write_text(f"""state = "{folder}/state"
-[public]
-ipv4 = ["{GATEWAY4}"]
-ipv6 = ["{GATEWAY6}"]
-name = "gw.{ZONE}"
-[dns]
-zones = ["{ZONE}"]
-dnssec = false
-[gateway]
-limits = {{ connections = 20000, half-open = 20000, per-network = 20000 }}
-""")
+    config = configure_fourward(folder, more="[gateway]\nlimits = { connections = 20000, half-open = 20000, per-network = 20000 }\n")
     return ["env", "RUST_LOG=error", FOURWARD, "run", "--config", config]
 
 
@@ -222,10 +182,6 @@ def relays(folder, only, threads):
     for name, (port, command) in makers.items():
         if not only or name in only:
             yield Relay(name, port, command(), folder, processors)
-
-
-def add_host(folder):
-    run("ip", "netns", "exec", SPACE, FOURWARD, "host", "add", "cloud", "address-from=static", f"address={HOME}", "--config", folder / "fourward.toml")
 
 
 def ask(relay, words):
@@ -273,6 +229,13 @@ def show(name, cost, seen):
     print(f"  {name:15} {cost}   {rest}", flush=True)
 
 
+def settle(relay):
+    """Waits until its memory no longer changes, ten seconds at most."""
+    last, end = None, time.monotonic() + 10
+    while last != (last := relay.pss()) and time.monotonic() < end:
+        time.sleep(0.5)
+
+
 def hold(servers, count):
     """Memory of connections that said hello and nothing more."""
     print(f"idle: bytes of PSS, and of the memory control group, a connection, of {count}")
@@ -280,7 +243,7 @@ def hold(servers, count):
         before, charged = relay.pss(), relay.group.memory()
         client = subprocess.Popen(within("0", LOAD, "hold", f"{GATEWAY4}:{relay.port}", count), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         held = client.stdout.readline()
-        time.sleep(2)
+        settle(relay)
         each, charged = (relay.pss() - before) / count, (relay.group.memory() - charged) / count
         out, _ = client.communicate("")
         left = json.loads(out)["held"] if held and out else 0
@@ -300,8 +263,9 @@ def main():
         far = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", *within("0", LOAD, "far", f"[{HOME}]:443")])
         stack.callback(far.kill)
         servers = [stack.enter_context(relay) for relay in relays(folder, wished.only, wished.threads)]
-        if any(relay.name == "fourward" for relay in servers):
-            add_host(folder)
+        for relay in servers:
+            if relay.name == "fourward":
+                add_host(relay, folder, "cloud", "address-from=static", f"address={HOME}")
         for case in wished.cases:
             if case == "idle":
                 hold(servers, wished.idle)

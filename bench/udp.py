@@ -6,7 +6,7 @@ the machine does falls on all alike; medians are shown, and the median of the ro
 
     cargo build --release && bench/udp.py [--rounds 7] [--seconds 2]
 
-Wants (Debian): gcc, libnginx-mod-stream, nginx, socat. Two processors. Nothing leaves loopback.
+Wants root and (Debian): gcc, libnginx-mod-stream, nginx, socat. Two processors. Nothing leaves loopback.
 """
 
 import os
@@ -17,7 +17,7 @@ import subprocess
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from servers import FOURWARD, ZONE, Server, scratch, wait_for_control, wishes
+from servers import FOURWARD, Group, Server, add_host, configure_fourward, scratch, wishes
 
 LOAD = Path(__file__).resolve().parent / "udp_load.c"
 # Where the home listens: for ends that hand datagrams over one by one, and for those that do it together.
@@ -31,19 +31,18 @@ def pinned(processor, *command):
 
 
 class Relay(Server):
-    """A server that has the second processor for itself."""
+    """A server that has the second processor for itself, and may fork."""
 
     def __init__(self, name, port, command, folder):
-        super().__init__(name, port, ["taskset", "-c", "1", *command], folder, 2)
+        self.group = Group(name)
+        super().__init__(name, port, self.group.enter("taskset", "-c", "1", *map(str, command)), folder, 2)
 
-
-class Forking(Relay):
-    """One that has a child for each client, which ends with it."""
+    def __exit__(self, *left):
+        super().__exit__(*left)
+        self.group.remove()
 
     def cpu(self):
-        """With what ended children took, in the kernel's ticks."""
-        fields = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in self.family()]
-        return super().cpu() + sum(int(of[13]) + int(of[14]) for of in fields) * 10**9 // os.sysconf("SC_CLK_TCK")
+        return self.group.cpu()
 
 
 @contextmanager
@@ -66,7 +65,7 @@ stream {{
 @contextmanager
 def socat(folder):
     both = " & ".join(f"socat UDP4-LISTEN:{SOCAT[gso]},bind=127.0.0.1,fork,reuseaddr UDP6:[::1]:{HOMES[gso]}" for gso in (0, 1))
-    with Forking("socat", SOCAT[0], ["sh", "-c", f"{both} & wait"], folder) as server:
+    with Relay("socat", SOCAT[0], ["sh", "-c", f"{both} & wait"], folder) as server:
         server.wait("its port was taken", lambda: not server.port_is_free())
         try:
             yield server
@@ -78,29 +77,11 @@ def socat(folder):
 
 @contextmanager
 def fourward(folder):
-    (folder / "state").mkdir(mode=0o700)
-    config = folder / "fourward.toml"
-    config.write_text(f"""state = "{folder}/state"
-[public]
-ipv4 = ["127.0.0.1"]
-ipv6 = ["::1"]
-name = "gw.{ZONE}"
-[dns]
-zones = ["{ZONE}"]
-listen = ["127.0.0.1:5303"]
-dnssec = false
-[gateway]
-tls = 5350
-http = 5351
-""")
+    config = configure_fourward(folder, addresses=("127.0.0.1", "::1"), more="[gateway]\ntls = 5350\nhttp = 5351\n")
     command = [FOURWARD, "run", "--config", config, "--loopback-demo", "tls=5350,http=5351"]
     with Relay("fourward", GATEWAY[0], command, folder) as server:
-        wait_for_control(server, folder)
         forwards = ",".join(f"udp/{GATEWAY[gso]}:{HOMES[gso]}" for gso in (0, 1))
-        done = subprocess.run([FOURWARD, "host", "add", "home", "address-from=static", "address=::1", f"forward={forwards}", "--config", config],
-                              capture_output=True, text=True)
-        if done.returncode != 0:
-            server.fail(f"its host could not be added: {done.stderr.strip()}")
+        add_host(server, folder, "home", "address-from=static", "address=::1", f"forward={forwards}")
         server.wait("its port was taken", lambda: not server.port_is_free())
         yield server
 
