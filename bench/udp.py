@@ -10,6 +10,7 @@ Wants root and (Debian): gcc, libnginx-mod-stream, nginx, socat. Two processors.
 """
 
 import os
+import os
 import random
 import signal
 import statistics
